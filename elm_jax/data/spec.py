@@ -1,0 +1,138 @@
+"""SignalSpec: everything needed to turn a recording into a network's input."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+UNITS_PER_V = {"uV": 1e6, "mV": 1e3}
+RESAMPLERS = ("mne_fft", "polyphase")
+
+
+class SpecError(ValueError):
+    """A signal description that is incomplete, impossible, or not the one a model was made for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SignalSpec:
+    """What a stored or fed signal is; saved with every shard set and every checkpoint.
+
+    ``network_input = (signal * scale - mean) / std``; clipping happens before, in
+    ``elm_jax.signals``, ahead of the resampling.
+
+    Attributes:
+      modality: "eeg" or "ecg".
+      channels: names of the rows of a signal, in order.
+      montage: what the rows are: "tcp20" (bipolar), "electrodes" (one reference), ...
+      sfreq_hz: sampling rate after resampling.
+      window_s: length of the crop a model sees.
+      highpass_hz: lower edge of the zero-phase FIR band.
+      lowpass_hz: upper edge of that band.
+      resample: "mne_fft" (``mne``'s padded FFT method, a 15 ppm stretch of time that the released
+        ELM weights were trained with) or "polyphase".
+      unit: "uV" or "mV": the unit that shards store.
+      clip: absolute limit in ``unit``, applied before resampling.
+      scale: network values per unit (0.1 for the released ELM weights: they want volts * 1e5).
+      mean: subtracted after ``scale``; a number, or one per channel.
+      std: divides after ``mean``; a number, or one per channel.
+    """
+
+    modality: str
+    channels: tuple[str, ...]
+    montage: str
+    sfreq_hz: float
+    window_s: float
+    highpass_hz: float
+    lowpass_hz: float
+    resample: str
+    unit: str
+    clip: float
+    scale: float
+    mean: float | tuple[float, ...] = 0.0
+    std: float | tuple[float, ...] = 1.0
+
+    def __post_init__(self):
+        if not self.channels or len(set(self.channels)) != len(self.channels):
+            raise SpecError(f"SignalSpec.channels must be unique and not empty: {self.channels}")
+        if self.unit not in UNITS_PER_V:
+            raise SpecError(f"SignalSpec.unit is {self.unit!r}; known: {sorted(UNITS_PER_V)}")
+        if self.resample not in RESAMPLERS:
+            raise SpecError(f"SignalSpec.resample is {self.resample!r}; known: {RESAMPLERS}")
+        for name in ("sfreq_hz", "window_s", "clip", "scale"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise SpecError(f"SignalSpec.{name} must be positive and finite, is {value}")
+        if not 0 <= self.highpass_hz < self.lowpass_hz <= self.sfreq_hz / 2:
+            raise SpecError(
+                f"SignalSpec band {self.highpass_hz}-{self.lowpass_hz} Hz does not fit under half "
+                f"of sfreq_hz={self.sfreq_hz}"
+            )
+        samples = self.window_s * self.sfreq_hz
+        if abs(samples - round(samples)) > 1e-6:
+            raise SpecError(
+                f"SignalSpec.window_s={self.window_s} is not a whole number of samples at "
+                f"{self.sfreq_hz} Hz"
+            )
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != len(self.channels):
+                raise SpecError(
+                    f"SignalSpec.{name} has {len(value)} values for {len(self.channels)} channels"
+                )
+        if not np.all(np.asarray(self.std) > 0):
+            raise SpecError(f"SignalSpec.std must be positive, is {self.std}")
+
+    @property
+    def window_samples(self) -> int:
+        """Samples in one window."""
+        return round(self.window_s * self.sfreq_hz)
+
+    def replace(self, **changes: Any) -> "SignalSpec":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict with every field."""
+        return {
+            k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, source: str = "SignalSpec") -> "SignalSpec":
+        """Reads :meth:`to_dict`'s form back.
+
+        Raises:
+          SpecError: a field is missing or unknown; the message names ``source`` and the field.
+        """
+        fields = {f.name for f in dataclasses.fields(cls)}
+        missing, unknown = fields - set(values), set(values) - fields
+        if missing or unknown:
+            raise SpecError(
+                f"{source}: SignalSpec lacks {sorted(missing)} and has unknown {sorted(unknown)}"
+            )
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    def differences(self, other: "SignalSpec", *, ignore: tuple[str, ...] = ()) -> list[str]:
+        """One line per field in which ``other`` differs from this spec."""
+        lines = []
+        for field in dataclasses.fields(self):
+            ours, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.name not in ignore and ours != theirs:
+                lines.append(f"{field.name}: expected {ours}, found {theirs}")
+        return lines
+
+    def require_same(
+        self, other: "SignalSpec", *, source: str, hint: str, ignore: tuple[str, ...] = ()
+    ) -> None:
+        """Raises unless ``other`` (read from ``source``) equals this spec.
+
+        Raises:
+          SpecError: names ``source``, every differing field, and ``hint``: what to do.
+        """
+        lines = self.differences(other, ignore=ignore)
+        if lines:
+            listing = "\n  ".join(lines)
+            raise SpecError(
+                f"{source} does not fit the model's signal description:\n  {listing}\n{hint}"
+            )

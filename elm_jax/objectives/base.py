@@ -1,0 +1,39 @@
+"""The contract between the training loop and whatever is being learnt."""
+
+from typing import NamedTuple, Protocol
+
+from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
+
+
+class LossOut(NamedTuple):
+    """What a loss gives beside its scalar; ``terms`` sum to it, ``report`` is only logged."""
+
+    model_state: ModelState
+    terms: dict[str, Float[Array, ""]]
+    report: dict[str, Float[Array, ""]]
+
+
+class Objective(Protocol):
+    """Model and loss together; the loop knows nothing else about either."""
+
+    def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
+        """Fresh parameters and mutable state for batches shaped like ``batch``."""
+        ...
+
+    def loss(
+        self, params: Params, model_state: ModelState, batch: Batch, key: Key, *, train: bool
+    ) -> tuple[Float[Array, ""], LossOut]:
+        """The scalar to minimise over the *global* batch, and what goes with it."""
+        ...
+
+    def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:
+        """State that follows the parameters (a momentum encoder); the identity elsewhere."""
+        ...
+
+    def predict(self, params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
+        """The only thing evals call.
+
+        Gives what there is of: ``features`` (the encoder's pooled vector), ``projection``,
+        ``text_projection``, ``tokens``, ``logits``.
+        """
+        ...

@@ -1,0 +1,58 @@
+"""Packaging of elm_jax; exact versions of a tested set are in constraints.txt."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+BASE = [
+    "jax>=0.10.2,<0.11",
+    "flax>=0.12.8,<0.13",
+    "optax>=0.2.8",
+    "orbax-checkpoint>=0.12.8",
+    "tensorflow-cpu>=2.21; platform_system == 'Linux' and platform_machine == 'x86_64'",
+    "tensorflow>=2.21; platform_system != 'Linux' or platform_machine != 'x86_64'",
+    "tensorflow-datasets>=4.9.10",
+    "array_record>=0.8",
+    "etils[epath]>=1.15",
+    "mne>=1.13",
+    "edfio>=0.4.18",
+    "h5py>=3.14",
+    "transformers>=5.23",
+    "tokenizers>=0.23",
+    "safetensors>=0.8",
+    "ml_collections>=1.1",
+    "jaxtyping>=0.3.11",
+    "absl-py>=2.5",
+    "numpy>=2.4",
+    "scipy>=1.17",
+    "scikit-learn>=1.9",
+    "matplotlib>=3.11",
+    "PyYAML>=6.0",
+    "tqdm>=4.70",
+    "rapidfuzz>=3.14",
+    "python-docx>=1.2",
+    "striprtf>=0.0.35",
+]
+TORCH = ["torch==2.13.0"]
+TEST = [*TORCH, "pytest>=9.2", "pytest-xdist>=3.8", "hypothesis>=6.170", "beartype>=0.23"]
+
+setup(
+    name="elm_jax",
+    version="0.1.0",
+    description="Biosignal-language models in JAX: EEG and ECG encoders aligned with clinical text",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["elm_jax*", "configs*", "data_prep*"]),
+    install_requires=BASE,
+    extras_require={
+        "cuda": ["jax[cuda12]>=0.10.2,<0.11"],
+        "tpu": ["jax[tpu]>=0.10.2,<0.11"],
+        "torch": TORCH,
+        "test": TEST,
+        "lint": ["ruff==0.17.6"],
+    },
+)
