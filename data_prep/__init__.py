@@ -1,0 +1,1 @@
+"""From a folder of recordings to shards: python -m data_prep.prepare."""

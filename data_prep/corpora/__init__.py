@@ -1,0 +1,1 @@
+"""One module a corpus: which files there are, whose they are, what belongs to them."""

@@ -1,0 +1,1 @@
+"""Weights between PyTorch's layouts and ours, by rule tables."""

@@ -1,0 +1,1 @@
+"""Shards, samplers, text and the input pipeline; never imports models."""

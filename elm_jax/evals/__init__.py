@@ -1,0 +1,1 @@
+"""Evaluations: they get predict() and batches, and return numbers and figures."""

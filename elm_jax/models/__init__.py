@@ -1,0 +1,1 @@
+"""Encoders, towers and heads: linen modules, layout b c t at every door."""

@@ -1,0 +1,1 @@
+"""What is learnt: a model and its loss behind one contract."""

@@ -1,0 +1,1 @@
+"""Recording to model-ready array, for training and for one file alike."""
