@@ -1,1 +1,25 @@
 """One module a corpus: which files there are, whose they are, what belongs to them."""
+
+import importlib
+
+from data_prep.corpora.base import Corpus
+
+# Word on the command line -> "module:class"; modules load when they are asked for.
+CORPORA = {
+    "edf_folder": "data_prep.corpora.edf_folder:EdfFolder",
+    "hdf5": "data_prep.corpora.hdf5:Hdf5",
+    "tueg": "data_prep.corpora.tueg:Tueg",
+    "demo": "data_prep.corpora.demo:Demo",
+}
+
+
+def corpus_class(name: str) -> type[Corpus]:
+    """The class behind a word of the command line.
+
+    Raises:
+      KeyError: an unknown word; the message lists the known ones.
+    """
+    if name not in CORPORA:
+        raise KeyError(f"unknown corpus {name!r}; known: {', '.join(sorted(CORPORA))}")
+    module, _, attribute = CORPORA[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,109 @@
+"""What a corpus is: a list of sources, and how one source becomes pieces of signal.
+
+A new corpus is one module here with one subclass of :class:`Corpus`, and one line in
+``data_prep/corpora/__init__.py``. It says which recordings there are, whose they are and what the
+publisher says about them (reports, labels, official split); everything else, from filters to
+shards, exists once.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from elm_jax.data.spec import SignalSpec
+
+if TYPE_CHECKING:
+    from elm_jax.signals.pipeline import Judgement, Piece, PrepOptions
+
+SPLITS = ("train", "valid", "test")
+
+
+class CorpusError(ValueError):
+    """An input folder that is not what its corpus needs; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One recording of a corpus, before any signal is read.
+
+    Attributes:
+      recording: name of the recording, unique in the corpus; bags are recordings.
+      person: ``institution:id``. The same id at the same institution is the same person in every
+        corpus; equal ids at two institutions are two people.
+      path: the file to read.
+      file: ``path`` relative to the input folder, with forward slashes: what reports and logs say.
+      reports: texts that belong to the recording.
+      labels: JSON-ready values by name.
+      split: "train", "valid" or "test" where the publisher fixed it; None lets the seed decide.
+      kind: how ``path`` is read: "edf", "hdf5", ...
+      extra: JSON-ready values that the corpus's own ``pieces`` needs (rows of a file, a unit).
+        They are part of the key under which finished work is found again.
+    """
+
+    recording: str
+    person: str
+    path: pathlib.Path
+    file: str
+    reports: tuple[str, ...] = ()
+    labels: dict[str, Any] = dataclasses.field(default_factory=dict)
+    split: str | None = None
+    kind: str = "edf"
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        institution, colon, person = self.person.partition(":")
+        if not (institution and colon and person):
+            raise CorpusError(
+                f"{self.file}: person is {self.person!r}; expected 'institution:id', such as "
+                "'tuh:aaaaaaaa'"
+            )
+        if self.split is not None and self.split not in SPLITS:
+            raise CorpusError(f"{self.file}: split is {self.split!r}; expected one of {SPLITS}")
+
+    def replace(self, **changes: Any) -> "Source":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+class Corpus:
+    """A kind of input folder. Subclasses give ``name`` and ``sources``; the rest has defaults.
+
+    An instance is pickled to worker processes, so it holds plain values only.
+
+    Attributes:
+      name: its word on the command line and in the manifest.
+      simulated: True for generated signals; stored with the shards and shown wherever they are.
+      rename: electrode names of the files -> names the montage knows (``--rename``).
+    """
+
+    name: str = ""
+    simulated: bool = False
+
+    def __init__(self, *, rename: Mapping[str, str] | None = None):
+        self.rename = dict(rename) if rename else None
+
+    def sources(self, args: argparse.Namespace) -> list[Source]:
+        """Lists the recordings under ``args.input``; reads names and tables, no signal.
+
+        Raises:
+          CorpusError: the folder is missing or holds nothing of this corpus.
+        """
+        raise NotImplementedError
+
+    def spec(self, spec: SignalSpec, args: argparse.Namespace) -> SignalSpec:
+        """The signal description to store; a corpus of ready-made signals may have to change it."""
+        return spec
+
+    def pieces(
+        self, source: Source, spec: SignalSpec, options: "PrepOptions"
+    ) -> tuple[list["Piece"], "Judgement"]:
+        """Reads one source in a worker process.
+
+        A source that cannot be used gives no pieces and a judgement that says why; only a mistake
+        in the program raises.
+        """
+        from elm_jax.signals.pipeline import prepare_file
+
+        return prepare_file(source.path, spec, options, rename=self.rename, file=source.file)
