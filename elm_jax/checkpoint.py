@@ -1,0 +1,147 @@
+"""Orbax checkpoints: state, config and signal description together, restored onto any mesh."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint import checkpoint_managers
+
+from elm_jax.data.spec import SignalSpec
+from elm_jax.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """What a checkpoint says of itself, beside its arrays."""
+
+    step: int
+    config: dict[str, Any]
+    spec: SignalSpec
+
+
+def _policy(keep_last: int, keep_best: int):
+    policies: list[Any] = [checkpoint_managers.LatestN(keep_last)]
+    if keep_best:
+        best = checkpoint_managers.BestN(
+            get_metric_fn=lambda m: m["loss"],
+            reverse=True,
+            n=keep_best,
+            keep_checkpoints_without_metrics=False,
+        )
+        policies.append(best)
+    return checkpoint_managers.AnyPreservationPolicy(policies)
+
+
+class Checkpoints:
+    """The ``checkpoints/`` folder of a workdir: asynchronous, keeps the last n and the best."""
+
+    def __init__(self, workdir: epath.PathLike, *, keep_last: int = 2, keep_best: int = 1):
+        self.path = epath.Path(workdir) / "checkpoints"
+        self._manager = ocp.CheckpointManager(
+            self.path,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=_policy(keep_last, keep_best),
+                cleanup_tmp_directories=True,
+                enable_async_checkpointing=True,
+            ),
+            item_names=("state", "about"),
+        )
+
+    def latest_step(self) -> int | None:
+        """The last step that was saved whole."""
+        return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """The kept step with the lowest loss."""
+        return min(self._losses(), key=self._losses().get, default=None)
+
+    def _losses(self) -> dict[int, float]:
+        steps = self._manager.all_steps()
+        metrics = {s: self._manager.metrics(s) for s in steps}
+        return {s: m["loss"] for s, m in metrics.items() if m}
+
+    def save(
+        self, state: TrainState, *, config: dict[str, Any], spec: SignalSpec, loss: float
+    ) -> bool:
+        """Saves unless this step is there already; returns at once, writing goes on behind."""
+        step = int(state.step)
+        if step == self.latest_step():
+            return False
+        about = {"config": config, "spec": spec.to_dict()}
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
+        )
+        return self._manager.save(step, args=args, metrics={"loss": float(loss)})
+
+    def describe(self, step: int | None = None) -> Described:
+        """Config and signal description of a step (default: the latest)."""
+        step = self._require(step)
+        restored = self._manager.restore(
+            step, args=ocp.args.Composite(about=ocp.args.JsonRestore())
+        )
+        about = restored["about"]
+        spec = SignalSpec.from_dict(about["spec"], source=f"{self.path}/{step}")
+        return Described(step, about["config"], spec)
+
+    def restore(self, abstract: TrainState, step: int | None = None) -> TrainState:
+        """The state of a step, laid out as ``abstract`` says (shapes, dtypes, shardings).
+
+        Raises:
+          ValueError: a tensor is missing, unexpected or of another shape; names it.
+        """
+        step = self._require(step)
+        _require_same_tensors(self._saved_shapes(step), abstract, f"{self.path}/{step}")
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        return self._manager.restore(step, args=args)["state"]
+
+    def _saved_shapes(self, step: int) -> dict[str, tuple[int, ...]]:
+        metadata = ocp.StandardCheckpointer().metadata(self.path / str(step) / "state")
+        return _shapes(metadata.item_metadata.tree)
+
+    def _require(self, step: int | None) -> int:
+        step = self.latest_step() if step is None else step
+        if step is None or step not in self._manager.all_steps():
+            have = sorted(self._manager.all_steps())
+            raise FileNotFoundError(f"{self.path}: no checkpoint of step {step}; there are {have}")
+        return step
+
+    def wait(self) -> None:
+        """Blocks until what was saved is on disk, and raises what went wrong in writing it."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits and lets go."""
+        self._manager.close()
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+    return {
+        _normal(path): tuple(x.shape) for path, x in leaves if getattr(x, "shape", None) is not None
+    }
+
+
+def _normal(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _require_same_tensors(saved: dict[str, tuple], abstract: TrainState, source: str) -> None:
+    wanted = _shapes(abstract)
+    lines = [f"missing in the checkpoint: {k} {wanted[k]}" for k in sorted(wanted.keys() - saved)]
+    lines += [f"unknown to this model: {k} {saved[k]}" for k in sorted(saved.keys() - wanted)]
+    lines += [
+        f"{k}: the checkpoint has {saved[k]}, this model {wanted[k]}"
+        for k in sorted(saved.keys() & wanted.keys())
+        if saved[k] != wanted[k]
+    ]
+    if lines:
+        more = f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else ""
+        raise ValueError(
+            f"{source} does not fit the configured model:\n  "
+            + "\n  ".join(lines[:12])
+            + more
+            + "\nGive the config that it was trained with (config.json in its workdir), or another "
+            "--workdir."
+        )

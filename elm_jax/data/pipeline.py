@@ -1,0 +1,190 @@
+"""From shards to batches: tf.data over a sampler's plans; every batch a pure function of its step.
+
+A batch of bags has these keys (g bags, each with its crops and segments in consecutive rows):
+
+    signal         int16 [g * crops, c, t]      stored units; :func:`to_network` scales on device
+    signal_valid   bool  [g * crops]            False is padding
+    signal_bag     int32 [g * crops]            the bag's number within the batch
+    text_*         as the TextTable has it      [g * segments, ...]
+    text_valid     bool  [g * segments]
+    text_bag       int32 [g * segments]
+
+A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` int32: the row in
+:attr:`Windows.recording`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from elm_jax.axes import Batch, Int
+from elm_jax.data.samplers import BatchPlan, Sampler, share
+from elm_jax.data.shards import RecordingRow, ShardReader
+from elm_jax.data.spec import SignalSpec
+from elm_jax.data.text import TextTable
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """The consecutive windows of some recordings, numbered through.
+
+    Attributes:
+      recording: row of the recording of each window.
+      piece: index of the stored piece that holds it.
+      start: first sample within that piece.
+    """
+
+    recording: Int[np.ndarray, " n"]
+    piece: Int[np.ndarray, " n"]
+    start: Int[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, recordings: Sequence[RecordingRow], window_samples: int) -> "Windows":
+        """Every whole window of every piece, in order."""
+        rows = [
+            (r, piece.index, i * window_samples)
+            for r, recording in enumerate(recordings)
+            for piece in recording.pieces
+            for i in range(piece.n_samples // window_samples)
+        ]
+        table = np.asarray(rows, np.int64).reshape(-1, 3)
+        return cls(*table.T)
+
+    def __len__(self) -> int:
+        return len(self.recording)
+
+    def counts(self, recordings: int) -> Int[np.ndarray, " n"]:
+        """Windows of each recording."""
+        return np.bincount(self.recording, minlength=recordings)
+
+    def read(self, reader: ShardReader, rows: Int[np.ndarray, " n"]) -> np.ndarray:
+        """int16 ``[n, c, t]`` for window numbers; ``-1`` gives zeros. A piece is read once."""
+        spec = reader.manifest.spec
+        out = np.zeros((len(rows), len(spec.channels), spec.window_samples), np.int16)
+        real = np.flatnonzero(rows >= 0)
+        pieces, where = np.unique(self.piece[rows[real]], return_inverse=True)
+        for k, signal in enumerate(reader.read_many([int(p) for p in pieces])):
+            for i in real[where == k]:
+                start = self.start[rows[i]]
+                out[i] = signal[:, start : start + spec.window_samples]
+        return out
+
+
+class BagPipeline:
+    """Batches of bags: shards, a sampler and a text table behind ``batch(step)``.
+
+    Args:
+      reader: the split's shards.
+      sampler: whose plans are followed; recordings are ``reader.recordings``.
+      windows: the recordings' windows.
+      texts: what the model reads for a text.
+      segment_rows: for each recording, the rows of its segments in ``texts``.
+      process: this process's number and how many there are.
+    """
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        sampler: Sampler,
+        windows: Windows,
+        texts: TextTable,
+        segment_rows: Sequence[np.ndarray],
+        process: tuple[int, int] = (0, 1),
+    ):
+        self._reader, self._sampler, self._windows = reader, sampler, windows
+        self._texts, self._segment_rows, self._process = texts, segment_rows, process
+        counts = windows.counts(len(reader.recordings))
+        self._first_window = np.concatenate([[0], np.cumsum(counts)])
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """This process's rows of the batch of a global step."""
+        return self.assemble(share(self._sampler.plan(step), *self._process))
+
+    def assemble(self, plan: BatchPlan) -> dict[str, np.ndarray]:
+        """Reads what a plan names."""
+        bags, crops = plan.crop.shape
+        segments = plan.segment.shape[1]
+        first = self._first_window[np.maximum(plan.recording, 0)][:, None]
+        window = np.where(plan.crop >= 0, first + plan.crop, -1).ravel()
+        text = np.full((bags, segments), -1, np.int64)
+        for i, recording in enumerate(plan.recording):
+            real = plan.segment[i] >= 0
+            text[i, real] = self._segment_rows[recording][plan.segment[i, real]]
+        bag = np.arange(bags, dtype=np.int32) + self._process[0] * bags
+        return {
+            "signal": self._windows.read(self._reader, window),
+            "signal_valid": window >= 0,
+            "signal_bag": np.repeat(bag, crops),
+            "text_bag": np.repeat(bag, segments),
+        } | self._texts.take(text.ravel())
+
+    def dataset(self, start: int, stop: int, *, threads: int = 2) -> Iterator[Batch]:
+        """Batches of steps ``start`` to ``stop``, read ahead in order."""
+        return _through_tf_data(self.batch, start, stop, threads=threads)
+
+
+def window_batches(
+    reader: ShardReader, windows: Windows, *, rows_per_batch: int, threads: int = 2
+) -> Iterator[Batch]:
+    """All windows in order, in batches of one size; the last is padded (``signal_valid``)."""
+    steps = -(-len(windows) // rows_per_batch)
+
+    def batch(step: int) -> dict[str, np.ndarray]:
+        rows = np.full(rows_per_batch, -1, np.int64)
+        real = np.arange(step * rows_per_batch, min((step + 1) * rows_per_batch, len(windows)))
+        rows[: len(real)] = real
+        signal = windows.read(reader, rows)
+        return {"signal": signal, "signal_valid": rows >= 0, "window": rows.astype(np.int32)}
+
+    return _through_tf_data(batch, 0, steps, threads=threads)
+
+
+def _through_tf_data(
+    make: Callable[[int], Mapping[str, np.ndarray]], start: int, stop: int, *, threads: int
+) -> Iterator[Batch]:
+    """``make(step)`` for each step by tf.data: in parallel, in order, a few batches ahead."""
+    if stop <= start:
+        return iter(())
+    import tensorflow as tf
+
+    # The signature costs one batch read twice; in return shapes and dtypes are static.
+    example = make(start)
+    keys = sorted(example)
+
+    def load(step):
+        arrays = tf.numpy_function(
+            lambda s: [make(int(s))[k] for k in keys],
+            [step],
+            [tf.as_dtype(example[k].dtype) for k in keys],
+        )
+        for key, array in zip(keys, arrays, strict=True):
+            array.set_shape(example[key].shape)
+        return dict(zip(keys, arrays, strict=True))
+
+    dataset = tf.data.Dataset.range(start, stop).map(
+        load, num_parallel_calls=threads, deterministic=True
+    )
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = threads
+    return dataset.with_options(options).prefetch(2).as_numpy_iterator()
+
+
+def to_network(spec: SignalSpec, steps_per_unit: float) -> Callable[[Batch], Batch]:
+    """A function, for use under jit, that turns a batch's stored integers into network values.
+
+    ``network_input = (signal * scale - mean) / std`` (SignalSpec), float32; other keys pass.
+    """
+    mean, std = (jnp.reshape(jnp.asarray(v, jnp.float32), (-1, 1)) for v in (spec.mean, spec.std))
+
+    def apply(batch: Batch) -> Batch:
+        def convert(key: str, value: jax.Array) -> jax.Array:
+            if not (key.startswith("signal") and value.dtype == jnp.int16):
+                return value
+            return (value.astype(jnp.float32) * (spec.scale / steps_per_unit) - mean) / std
+
+        return {k: convert(k, v) for k, v in batch.items()}
+
+    return apply

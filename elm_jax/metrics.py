@@ -1,0 +1,74 @@
+"""Where numbers go: metrics.jsonl, TensorBoard events, the log; process 0 writes, alone."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+
+def _plain(value: Any) -> Any:
+    """A Python number for JSON; non-finite ones as text, which JSON has no number for."""
+    value = float(np.asarray(value)) if not isinstance(value, int | str) else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class MetricsWriter:
+    """Appends one object a logged step to ``metrics.jsonl`` and scalars to TensorBoard.
+
+    On resume, rows later than the restored step are cut, so that a curve never runs twice.
+    """
+
+    def __init__(self, workdir: epath.PathLike, *, resumed_step: int = 0):
+        self._path = epath.Path(workdir) / "metrics.jsonl"
+        self._active = jax.process_index() == 0
+        self._lines: list[str] = []
+        self._tensorboard = None
+        if not self._active:
+            return
+        rows = read_metrics(workdir)
+        self._lines = [json.dumps(r) for r in rows if r["step"] <= resumed_step]
+        self._flush()
+        import tensorflow as tf
+
+        self._tf = tf
+        self._tensorboard = tf.summary.create_file_writer(str(epath.Path(workdir) / "tensorboard"))
+
+    def _flush(self) -> None:
+        self._path.write_text("".join(line + "\n" for line in self._lines))
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes the values of one step."""
+        if not self._active:
+            return
+        line = json.dumps({"step": int(step)} | {k: _plain(v) for k, v in values.items()})
+        self._lines.append(line)
+        with self._path.open("a") as f:
+            f.write(line + "\n")
+        with self._tensorboard.as_default():
+            for key, value in values.items():
+                self._tf.summary.scalar(key, float(np.asarray(value)), step=int(step))
+
+    def close(self) -> None:
+        """Flushes what is pending."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+
+def read_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:
+    """The rows of ``metrics.jsonl``; a last line cut off by a kill is left out."""
+    path = epath.Path(workdir) / "metrics.jsonl"
+    if not path.exists():
+        return []
+    rows = []
+    lines = path.read_text().splitlines()
+    for i, line in enumerate(lines):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if i + 1 < len(lines):
+                raise ValueError(f"{path}:{i + 1} is not JSON: {line[:80]!r}") from error
+    return rows
