@@ -1,0 +1,145 @@
+"""Text to token ids: BERT's WordPiece, learnt from a corpus or loaded from a model's folder."""
+
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int32
+
+# ELM's limits: texts longer than this many tokens, [CLS] and [SEP] counted, are cut.
+MAX_TOKENS = {"sentence": 80, "paragraph": 150, "report": 512}
+# A whole report is cut on the left, so that the impression at its end survives.
+TRUNCATION_SIDE = {"sentence": "right", "paragraph": "right", "report": "left"}
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CONTINUED = "##"
+
+
+def learn_wordpiece(
+    texts: Iterable[str], *, vocab_size: int, out_dir: pathlib.Path | str, min_frequency: int = 2
+) -> None:
+    """Learns a lower-case WordPiece vocabulary; ``out_dir`` then loads as a BERT tokenizer.
+
+    The same texts give the same files, whatever the process: byte for byte.
+
+    Args:
+      texts: the training corpus's texts.
+      vocab_size: the most tokens to keep, the five special ones and single letters included.
+      out_dir: folder to make; it gets vocab.txt, tokenizer.json and tokenizer_config.json.
+      min_frequency: a merge seen less often is not made.
+
+    Raises:
+      ValueError: no text, or a ``vocab_size`` that the single letters alone exceed.
+    """
+    from tokenizers import BertWordPieceTokenizer, trainers
+
+    blank = BertWordPieceTokenizer(lowercase=True)
+    texts = list(texts)
+    words = [
+        word
+        for text in texts
+        for word, _ in blank.pre_tokenizer.pre_tokenize_str(blank.normalizer.normalize_str(text))
+    ]
+    if not words:
+        raise ValueError("learn_wordpiece: expected texts with words, found none")
+    first = sorted({w[0] for w in words})
+    later = sorted({CONTINUED + c for w in words for c in w[1:]})
+    if len(alphabet := [*SPECIAL_TOKENS, *first, *later]) > vocab_size:
+        raise ValueError(
+            f"learn_wordpiece: vocab_size={vocab_size}, but the texts' single letters and the "
+            f"special tokens alone are {len(alphabet)}"
+        )
+    # The trainer numbers "##x" in the order of a randomly seeded hash table and breaks ties
+    # between merges by these numbers: giving it the letters beforehand, in order, fixes both.
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=alphabet,
+        initial_alphabet=[],
+        show_progress=False,
+        continuing_subword_prefix=CONTINUED,
+    )
+    blank._tokenizer.train_from_iterator(words, trainer)
+    vocab = blank.get_vocab(with_added_tokens=True)
+    _write_tokenizer(sorted(vocab, key=vocab.__getitem__), pathlib.Path(out_dir))
+
+
+def _write_tokenizer(tokens: Sequence[str], out_dir: pathlib.Path) -> None:
+    from transformers import BertTokenizerFast
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    vocab = {token: index for index, token in enumerate(tokens)}
+    tokenizer = BertTokenizerFast(vocab=vocab, do_lower_case=True, model_max_length=512)
+    tokenizer.save_pretrained(out_dir)
+    (out_dir / "vocab.txt").write_text("".join(t + "\n" for t in tokens), encoding="utf-8")
+
+
+def load_tokenizer(path_or_id: pathlib.Path | str) -> Any:
+    """Loads the tokenizer of a Hugging Face model folder, or of a model id in the local cache.
+
+    Raises:
+      FileNotFoundError: neither a folder with a tokenizer nor an id that can be had; the message
+        says how to get it.
+    """
+    from transformers import AutoTokenizer
+
+    name = str(path_or_id)
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"no tokenizer at {name!r}: expected a folder with vocab.txt or tokenizer.json, or the "
+            f"id of a model. With a network: `hf download {name} --local-dir models/"
+            f"{pathlib.Path(name).name}`, then give that folder. ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]})"
+        ) from error
+
+
+def tokenize(
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    mode: str | None = None,
+    max_tokens: int | None = None,
+    pad_to: int | None = None,
+) -> tuple[Int32[np.ndarray, "n l"], Bool[np.ndarray, "n l"]]:
+    """Token ids of fixed length, with [CLS] first and [SEP] last of the real ones.
+
+    Args:
+      tokenizer: from :func:`load_tokenizer`; its ``truncation_side`` is as before afterwards.
+      texts: one a row.
+      mode: "sentence", "paragraph" or "report": the limit of :data:`MAX_TOKENS`, and the side
+        that is cut. Without it, ``max_tokens`` is needed and the right side is cut.
+      max_tokens: a limit in place of the mode's, special tokens counted.
+      pad_to: length of the rows if not the limit itself (shorter: the limit becomes this).
+
+    Returns:
+      token_id: int32, padded on the right.
+      token_valid: True where a token is real.
+
+    Raises:
+      ValueError: an unknown mode, no limit at all, or no room between the special tokens.
+    """
+    if mode is not None and mode not in MAX_TOKENS:
+        raise ValueError(f"mode is {mode!r}; known: {sorted(MAX_TOKENS)}")
+    if mode is None and max_tokens is None:
+        raise ValueError("tokenize needs mode or max_tokens")
+    limit = MAX_TOKENS[mode] if max_tokens is None else max_tokens
+    length = limit if pad_to is None else pad_to
+    limit = min(limit, length)
+    if limit < 3:
+        raise ValueError(f"a limit of {limit} tokens leaves no room between [CLS] and [SEP]")
+    if not texts:
+        return np.zeros((0, length), np.int32), np.zeros((0, length), bool)
+    side = tokenizer.truncation_side
+    tokenizer.truncation_side = TRUNCATION_SIDE.get(mode, "right")
+    try:
+        encoded = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+    finally:
+        tokenizer.truncation_side = side
+    token_id = np.full((len(texts), length), tokenizer.pad_token_id, np.int32)
+    token_valid = np.zeros((len(texts), length), bool)
+    for row, ids in enumerate(encoded):
+        token_id[row, : len(ids)] = ids
+        token_valid[row, : len(ids)] = True
+    return token_id, token_valid
