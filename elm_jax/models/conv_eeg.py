@@ -1,0 +1,228 @@
+"""ELM's encoder: a residual 1-D CNN whose layers each run three kernel sizes side by side.
+
+Gijsen & Ritter, ICML 2025. Its parameters convert from the released state dicts by
+:mod:`elm_jax.convert.elm`.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from elm_jax.axes import Array, Bool, Float, Int
+from elm_jax.models.base import Encoded
+from elm_jax.models.layers import BatchNorm, Dtype, conv1d, reflect_pad, torch_uniform, zero_padding
+
+Branches = Sequence[Sequence[int]]  # (kernel size, width, stride) each
+
+ELM_BRANCHES = ((4, 32, 1), (8, 32, 1), (16, 32, 1))
+
+
+class _Branch(nn.Module):
+    """The parameters of one convolution: kernel ``[k, c, f]`` and bias."""
+
+    size: int
+    in_features: int
+    features: int
+
+    def setup(self):
+        init = torch_uniform(self.size * self.in_features)
+        shape = (self.size, self.in_features, self.features)
+        self.kernel = self.param("kernel", init, shape, jnp.float32)
+        self.bias = self.param("bias", init, (self.features,), jnp.float32)
+
+
+class ConvNorm(nn.Module):
+    """Convolutions side by side over one input, their outputs joined, then BatchNorm.
+
+    In evaluation the BatchNorm is folded into the kernels: one pass over the output less.
+
+    Attributes:
+      branches: (kernel size, width, stride) of each convolution.
+      in_features: channels of the input.
+      dtype: computed in.
+    """
+
+    branches: Branches
+    in_features: int
+    dtype: Dtype | None = None
+
+    def setup(self):
+        """Kernels and BatchNorm."""
+        self.branch = [_Branch(size, self.in_features, width) for size, width, _ in self.branches]
+        self.norm = BatchNorm(sum(width for _, width, _ in self.branches), dtype=self.dtype)
+
+    def __call__(
+        self, x: Float[Array, "b t c"], *, valid: Bool[Array, " b"] | None = None, train: bool
+    ) -> Float[Array, "b u f"]:
+        """Reflection-pads by (k // 2, (k - 1) // 2), convolves and normalises."""
+        kernels = [branch.kernel for branch in self.branch]
+        bias = jnp.concatenate([branch.bias for branch in self.branch])
+        if not train:
+            factor, shift = self.norm.running_affine()
+            kernels = self._scaled(kernels, factor)
+            bias = bias * factor + shift
+        x, bias, *kernels = nn.dtypes.promote_dtype(x, bias, *kernels, dtype=self.dtype)
+        outputs = []
+        for (size, _, stride), kernel in zip(self.branches, kernels, strict=True):
+            padded = reflect_pad(x, size // 2, (size - 1) // 2)
+            outputs.append(conv1d(padded, kernel, stride=stride))
+        y = jnp.concatenate(outputs, axis=-1) + bias
+        return self.norm(y, valid=valid, train=True) if train else y
+
+    def _scaled(self, kernels: list[Array], factor: Array) -> list[Array]:
+        edges = [0]
+        for _, width, _ in self.branches:
+            edges.append(edges[-1] + width)
+        return [k * factor[edges[i] : edges[i + 1]] for i, k in enumerate(kernels)]
+
+
+def max_pool(x: Float[Array, "b t c"], size: int) -> Float[Array, "b u c"]:
+    """Largest of every ``size`` consecutive samples; an incomplete tail is dropped."""
+    b, t, c = x.shape
+    n = t // size
+    return x[:, : n * size].reshape(b, n, size, c).max(axis=2)
+
+
+class ResidualBlock(nn.Module):
+    """Two ConvNorms with an ELU between, plus a 1x1 skip, then max-pooling.
+
+    Attributes:
+      branches: (kernel size, width, stride) of each convolution; the second ones do not stride.
+      pool_size: max-pooling; 0 for none.
+      dropout: rate on the output while training.
+      dtype: computed in.
+    """
+
+    branches: Branches
+    pool_size: int
+    dropout: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t c"], *, valid: Bool[Array, " b"] | None = None, train: bool
+    ) -> Float[Array, "b u f"]:
+        """One block."""
+        second = [(size, w, 1) for size, w, _ in self.branches]
+        skip = [(1, w, stride) for _, w, stride in self.branches]
+
+        def conv_norm(name, branches, inputs):
+            module = ConvNorm(branches, inputs.shape[-1], self.dtype, name=name)
+            return module(inputs, valid=valid, train=train)
+
+        y = nn.elu(conv_norm("conv1", self.branches, x))
+        y = conv_norm("conv2", second, y) + conv_norm("skip", skip, x)
+        if self.pool_size > 0:
+            y = max_pool(y, self.pool_size)
+        return nn.Dropout(self.dropout, deterministic=not train)(y)
+
+
+def minimum_window(kernels: Branches, block_kernels: Branches, pool_sizes: Sequence[int]) -> int:
+    """Fewest samples for which no reflection padding is longer than what it mirrors.
+
+    Also leaves at least one sample after the last pooling. The released 5 s encoder (pooling 3,
+    2, 2) needs 9 samples before its last block, hence 108.
+    """
+
+    def runs(t: int) -> bool:
+        def strided(t: int, branches: Branches) -> int:
+            if t <= max(size for size, _, _ in branches) // 2:
+                return 0
+            return (t - 1) // branches[0][2] + 1
+
+        t = strided(t, kernels)
+        for pool in pool_sizes:
+            t = strided(t, block_kernels)
+            t = strided(t, [(size, w, 1) for size, w, _ in block_kernels])
+            t = t // pool if pool > 0 else t
+        return t >= 1
+
+    return next(t for t in range(1, 1 << 24) if runs(t))
+
+
+class ConvEeg(nn.Module):
+    """ELM's convolutional encoder of multichannel windows.
+
+    Attributes:
+      in_channels: channels expected; None takes those of the first input.
+      kernels: (kernel size, width, stride) of each convolution of the stem.
+      block_kernels: the same for the blocks; None repeats ``kernels``.
+      n_blocks: residual blocks.
+      pool_sizes: max-pooling of each block (5 s model: 3, 2, 2, 2; 60 s model: 4, 4, 4, 4).
+      dropout: rate on the pooled vector while training.
+      res_dropout: rate on each block's output while training.
+      dtype: computed in; the output has this type too.
+    """
+
+    in_channels: int | None = None
+    kernels: Branches = ELM_BRANCHES
+    block_kernels: Branches | None = None
+    n_blocks: int = 4
+    pool_sizes: Sequence[int] = (3, 2, 2, 2)
+    dropout: float = 0.0
+    res_dropout: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        signal: Float[Array, "b c t"],
+        *,
+        channel_id: Int[Array, " c"] | None = None,
+        keep: Int[Array, " n"] | None = None,
+        valid: Bool[Array, " b"] | None = None,
+        train: bool,
+    ) -> Encoded:
+        """Encodes network values into tokens ``b n d`` and their mean over time ``b d``.
+
+        Args:
+          signal: network values (see SignalSpec), channels in the order that was trained.
+          channel_id: not used: a row's place in ``signal`` says which channel it is.
+          keep: must be None: a convolution has no tokens to leave out.
+          valid: False for rows that are padding; they may hold anything.
+          train: normalise by the batch and update ``batch_stats``; dropout.
+
+        Raises:
+          ValueError: wrong channels, a window too short, branches or pool sizes that do not fit.
+        """
+        del channel_id
+        blocks = self.kernels if self.block_kernels is None else self.block_kernels
+        self._check(signal, blocks, keep)
+        x = zero_padding(jnp.swapaxes(signal, 1, 2), valid)
+        stem = ConvNorm(self.kernels, x.shape[-1], self.dtype, name="stem")
+        x = nn.elu(stem(x, valid=valid, train=train))
+        for i, pool_size in enumerate(self.pool_sizes):
+            block = ResidualBlock(
+                blocks, pool_size, self.res_dropout, self.dtype, name=f"block_{i}"
+            )
+            x = block(x, valid=valid, train=train)
+        pooled = nn.Dropout(self.dropout, deterministic=not train)(x.mean(axis=1))
+        return Encoded(tokens=x, pooled=pooled)
+
+    def _check(self, signal: Array, blocks: Branches, keep: Array | None) -> None:
+        if keep is not None:
+            raise ValueError("ConvEeg cannot leave tokens out: keep must be None")
+        if len(self.pool_sizes) != self.n_blocks:
+            raise ValueError(
+                f"encoder.pool_sizes {tuple(self.pool_sizes)} must have one entry for each of "
+                f"encoder.n_blocks={self.n_blocks}"
+            )
+        for name, branches in (("kernels", self.kernels), ("block_kernels", blocks)):
+            if len({stride for _, _, stride in branches}) != 1:
+                raise ValueError(f"encoder.{name}: all strides must be equal: {branches}")
+        if sum(w for _, w, _ in self.kernels) != sum(w for _, w, _ in blocks):
+            raise ValueError(f"stem and blocks differ in width: {self.kernels}, {blocks}")
+        _, c, t = signal.shape
+        if self.in_channels is not None and c != self.in_channels:
+            raise ValueError(
+                f"the encoder has in_channels={self.in_channels}, the signal has {c} channels "
+                f"(shape {signal.shape}, layout b c t)"
+            )
+        shortest = minimum_window(self.kernels, blocks, self.pool_sizes)
+        if t < shortest:
+            raise ValueError(
+                f"a window of {t} samples is too short for the reflection padding of these "
+                f"kernels after pooling {tuple(self.pool_sizes)}: at least {shortest} samples; "
+                "use a longer window_s or smaller pool_sizes"
+            )

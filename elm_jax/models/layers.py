@@ -1,0 +1,282 @@
+"""Building blocks that several models share: linear, convolution, BatchNorm, attention, MLP.
+
+Inside models the channel axis is last. Parameters are float32; ``dtype`` is what is computed in
+(None: whatever input and parameters promote to), and statistics are never narrower than float32.
+Initial values follow PyTorch's defaults, so that a model trained from scratch starts where the
+published ones started.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from elm_jax.axes import Array, Bool, Float
+
+Dtype = Any
+
+
+def torch_uniform(fan_in: int) -> Callable[..., Array]:
+    """PyTorch's default for the weight *and* the bias of Linear and Conv: U(±1/sqrt(fan_in)).
+
+    For the weight this is ``kaiming_uniform_(a=sqrt(5))``.
+    """
+    bound = 1.0 / math.sqrt(fan_in)
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def statistics_dtype(x: Array) -> Dtype:
+    """The type that sums over ``x`` are kept in: float32, or float64 where ``x`` is."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def zero_padding(x: Float[Array, "b *rest"], valid: Bool[Array, " b"] | None) -> Array:
+    """``x`` with the rows that are not ``valid`` set to zero, whatever (NaN too) they held."""
+    if valid is None:
+        return x
+    return jnp.where(valid.reshape((-1,) + (1,) * (x.ndim - 1)), x, jnp.zeros((), x.dtype))
+
+
+class Dense(nn.Module):
+    """PyTorch's ``nn.Linear``: ``x @ kernel + bias``, kernel ``[d_in, d_out]``."""
+
+    features: int
+    use_bias: bool = True
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rest d"]) -> Float[Array, "*rest f"]:
+        """Maps the last axis."""
+        init = torch_uniform(x.shape[-1])
+        kernel = self.param("kernel", init, (x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", init, (self.features,), jnp.float32) if self.use_bias else None
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = x @ kernel
+        return y if bias is None else y + bias
+
+
+def reflect_pad(x: Float[Array, "b t c"], left: int, right: int) -> Float[Array, "b u c"]:
+    """Mirrors ``x`` about its first and last sample, which are not repeated.
+
+    Raises:
+      ValueError: the padding needs samples that ``x`` lacks; it is never reflected twice.
+    """
+    t = x.shape[1]
+    if max(left, right) >= t:
+        raise ValueError(
+            f"reflection padding by ({left}, {right}) needs at least {max(left, right) + 1} "
+            f"samples, found {t}"
+        )
+    parts = [x[:, 1 : left + 1][:, ::-1], x, x[:, t - 1 - right : t - 1][:, ::-1]]
+    return jnp.concatenate(parts, axis=1)
+
+
+def conv1d(
+    x: Float[Array, "b t c"], kernel: Float[Array, "k c f"], *, stride: int = 1
+) -> Float[Array, "b u f"]:
+    """Cross-correlation along ``t`` without padding, as PyTorch's ``conv1d``."""
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")
+    )
+
+
+class BatchNorm(nn.Module):
+    """PyTorch's ``BatchNorm1d`` over all axes but the last, for rows that may be padding.
+
+    The batch is normalised by its biased variance; the running variance is fed the unbiased one,
+    ``n / (n - 1)``, where ``n`` counts valid rows x the axes between. Under jit the batch is the
+    *global* one. Rows that are not ``valid`` touch neither kind of statistic (their own output
+    is meaningless). ``n == 1`` has no unbiased variance: known at trace time it is PyTorch's
+    error; known only from ``valid``, the running variance is fed the biased one, and with
+    ``n == 0`` the running statistics stay as they are.
+
+    Attributes:
+      features: size of the last axis.
+      momentum: weight of the new batch in the running statistics (PyTorch's sense).
+      eps: added to the variance.
+      affine: whether there are ``scale`` and ``bias``.
+      dtype: type of the output (None: that of the input); statistics are at least float32.
+    """
+
+    features: int
+    momentum: float = 0.1
+    eps: float = 1e-5
+    affine: bool = True
+    dtype: Dtype | None = None
+
+    def setup(self):
+        """Scale and bias; running mean and variance."""
+        shape = (self.features,)
+        if self.affine:
+            self.scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+            self.bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+        self.mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        self.var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+
+    def _factor_and_shift(self, mean: Array, var: Array) -> tuple[Array, Array]:
+        """``(factor, shift)`` such that the output is ``x * factor + shift``."""
+        factor = jax.lax.rsqrt(var + self.eps)
+        if not self.affine:
+            return factor, -mean * factor
+        factor = factor * self.scale
+        return factor, self.bias - mean * factor
+
+    def running_affine(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """What evaluation does to a channel, ``x * factor + shift``; for folding into a layer."""
+        return self._factor_and_shift(self.mean.value, self.var.value)
+
+    def __call__(
+        self, x: Float[Array, "b *rest d"], *, valid: Bool[Array, " b"] | None = None, train: bool
+    ) -> Float[Array, "b *rest d"]:
+        """Normalises by the batch (``train``) or by the running statistics.
+
+        Raises:
+          ValueError: ``train`` with a single value a channel.
+        """
+        dtype = self.dtype or x.dtype
+        wide = x.astype(statistics_dtype(x))
+        if not train:
+            factor, shift = self.running_affine()
+            return (wide * factor + shift).astype(dtype)
+        mean, var, count = self._moments(wide, valid)
+        if not self.is_initializing():
+            self._update(mean, var, count)
+        if self.affine:
+            factor = jax.lax.rsqrt(var + self.eps) * self.scale
+            return ((wide - mean) * factor + self.bias).astype(dtype)
+        return ((wide - mean) * jax.lax.rsqrt(var + self.eps)).astype(dtype)
+
+    def _moments(self, x: Array, valid: Array | None) -> tuple[Array, Array, Array]:
+        """Mean, biased variance and number of values a channel, over valid rows."""
+        axes = tuple(range(x.ndim - 1))
+        row_values = math.prod(x.shape[1:-1])
+        if valid is None:
+            count = x.shape[0] * row_values
+            if count == 1 and not self.is_initializing():
+                raise ValueError(
+                    f"BatchNorm of {x.shape} in training needs more than one value a channel; "
+                    "use a larger batch"
+                )
+            mean = x.mean(axes)
+            return mean, jnp.square(x - mean).mean(axes), jnp.asarray(count, x.dtype)
+        rows = valid.reshape((-1,) + (1,) * (x.ndim - 1))
+        count = valid.sum(dtype=x.dtype) * row_values
+        per_value = 1.0 / jnp.maximum(count, 1)
+        mean = jnp.where(rows, x, 0).sum(axes) * per_value
+        return mean, jnp.square(jnp.where(rows, x - mean, 0)).sum(axes) * per_value, count
+
+    def _update(self, mean: Array, var: Array, count: Array) -> None:
+        unbiased = var * (count / jnp.maximum(count - 1, 1))
+        for variable, value in ((self.mean, mean), (self.var, unbiased)):
+            old = variable.value
+            new = old + self.momentum * (jax.lax.stop_gradient(value) - old)
+            variable.value = jnp.where(count > 0, new, old).astype(old.dtype)
+
+
+def attention(
+    query: Float[Array, "b n h k"],
+    key: Float[Array, "b m h k"],
+    value: Float[Array, "b m h k"],
+    *,
+    key_valid: Bool[Array, "b m"] | None = None,
+    drop: Callable[[Array], Array] | None = None,
+) -> Float[Array, "b n h k"]:
+    """Scaled dot-product attention; the softmax is at least float32.
+
+    Args:
+      query: one vector a head and query token.
+      key: one vector a head and key token.
+      value: what is averaged.
+      key_valid: False for keys that nobody may look at (padding).
+      drop: applied to the attention weights (dropout).
+
+    Returns:
+      the averaged values; a row without any valid key averages all of them.
+    """
+    logits = jnp.einsum("bnhk,bmhk->bhnm", query, key) / math.sqrt(query.shape[-1])
+    logits = logits.astype(statistics_dtype(logits))
+    if key_valid is not None:
+        lowest = jnp.finfo(logits.dtype).min
+        logits = jnp.where(key_valid[:, None, None, :], logits, lowest)
+    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
+    if drop is not None:
+        weights = drop(weights)
+    return jnp.einsum("bhnm,bmhk->bnhk", weights, value)
+
+
+class MultiHeadAttention(nn.Module):
+    """Self- or cross-attention with separate query, key, value and out projections.
+
+    Attributes:
+      n_heads: heads; the width must be a multiple.
+      dropout: rate on the attention weights while training.
+      use_bias: whether the projections have a bias.
+      dtype: computed in.
+    """
+
+    n_heads: int
+    dropout: float = 0.0
+    use_bias: bool = True
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        context: Float[Array, "b m e"] | None = None,
+        *,
+        key_valid: Bool[Array, "b m"] | None = None,
+        train: bool,
+    ) -> Float[Array, "b n d"]:
+        """Attends from ``x`` to ``context`` (to itself without one).
+
+        Raises:
+          ValueError: the width is no multiple of ``n_heads``.
+        """
+        b, n, d = x.shape
+        if d % self.n_heads:
+            raise ValueError(f"attention width {d} is no multiple of n_heads={self.n_heads}")
+        context = x if context is None else context
+
+        def heads(name: str, inputs: Array) -> Array:
+            projected = Dense(d, self.use_bias, self.dtype, name=name)(inputs)
+            return projected.reshape(*inputs.shape[:2], self.n_heads, d // self.n_heads)
+
+        mixed = attention(
+            heads("query", x),
+            heads("key", context),
+            heads("value", context),
+            key_valid=key_valid,
+            drop=nn.Dropout(self.dropout, deterministic=not train),
+        )
+        return Dense(d, self.use_bias, self.dtype, name="out")(mixed.reshape(b, n, d))
+
+
+class Mlp(nn.Module):
+    """Dense, activation, Dense back to the input's width.
+
+    Attributes:
+      hidden: width between.
+      activation: applied between.
+      dropout: rate on the output while training.
+      dtype: computed in.
+    """
+
+    hidden: int
+    activation: Callable[[Array], Array] = nn.gelu
+    dropout: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rest d"], *, train: bool) -> Float[Array, "*rest d"]:
+        """Maps the last axis."""
+        y = self.activation(Dense(self.hidden, dtype=self.dtype, name="up")(x))
+        y = Dense(x.shape[-1], dtype=self.dtype, name="down")(y)
+        return nn.Dropout(self.dropout, deterministic=not train)(y)
