@@ -1,0 +1,94 @@
+"""Named defects of recordings, and the exception that ends the use of one file.
+
+No text of a file's header or annotations ever enters a defect: patients' names, dates and free text
+stand there. What is said are channel labels, counts, times from the start, and physical values.
+"""
+
+import dataclasses
+from typing import Any
+
+DEFECT_KINDS: dict[str, str] = {
+    # The whole file can not be used.
+    "unreadable_file": "the operating system could not read the file",
+    "not_edf": "the file is not EDF, EDF+ or BDF",
+    "header_only": "the file holds a header and not one sample",
+    "bad_header": "a field of the header is missing or impossible",
+    "absurd_samples_per_record": "a channel claims more samples per record than can be true",
+    "no_whole_record": "the file ends before its first data record does",
+    "record_times_unreadable": "an EDF+D file whose record times can not be read: gaps unknown",
+    "no_eeg": "no channel has a name that is known as an electrode or a derivation",
+    "missing_electrodes": "the montage needs electrodes that the recording lacks",
+    "low_rate": "the sampling rate is too low for the pass band",
+    "nothing_left": "no stretch is as long as one window",
+    # Skipped by the rules of pretraining.
+    "too_short": "the recording is shorter than the minimum duration",
+    "too_long": "the recording is longer than the maximum duration",
+    # The file is used, and this was noticed or mended.
+    "truncated_record": "the last data record is cut off: whole records are used",
+    "record_count_wrong": "the header's number of records is not the file's: the file's is used",
+    "impossible_date": "the start date or time in the header can not be: ignored",
+    "channel_no_digital_range": "digital minimum and maximum leave no range: channel dropped",
+    "channel_no_physical_range": "physical minimum equals the maximum: channel dropped",
+    "channel_bad_header": "a number in the channel's header can not be read: channel dropped",
+    "channel_other_rate": "the channel is sampled at another rate than the EEG: dropped",
+    "channel_marked_bad": "the channel is marked as bad in the source: dropped",
+    "duplicate_channel": "two channels have the same meaning: the first is used",
+    "mixed_reference": "a derivation subtracts electrodes recorded against different references",
+    "unknown_unit": "the physical dimension is not a known unit of voltage: microvolts assumed",
+    "unit_suspect": "the typical amplitude is not that of scalp EEG in the stated unit",
+    "record_gap": "an interruption between data records: no piece runs across it",
+    "records_out_of_order": "a data record begins before the one ahead of it ends: treated as a gap",
+    "bad_annotation": "a stretch that the source marks as bad: cut out",
+    "non_finite": "samples that are not finite numbers: cut out",
+    "flat_channel": "the electrode does not vary in all of the recording",
+    "flat_stretch": "the electrode does not vary for a stretch: cut out",
+    "saturated_stretch": "the electrode stands at the limit of its range for a stretch: cut out",
+    "saturated_channel": "many samples of the electrode stand at the limit of its range",
+    "short_stretch": "a stretch between gaps is shorter than one window: dropped",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Defect:
+    """One line of the defect list.
+
+    Attributes:
+      file: the file, relative to the input folder where known; never a header's text.
+      kind: one of :data:`DEFECT_KINDS`.
+      detail: what was expected, what was found, what happened.
+      channel: label or canonical name, if one channel is meant.
+      start_s: begin of the stretch meant, in seconds from the start of the recording.
+      stop_s: its end.
+    """
+
+    file: str
+    kind: str
+    detail: str
+    channel: str | None = None
+    start_s: float | None = None
+    stop_s: float | None = None
+
+    def __post_init__(self):
+        if self.kind not in DEFECT_KINDS:
+            raise ValueError(f"unknown kind of defect {self.kind!r}; known: {sorted(DEFECT_KINDS)}")
+
+    def __str__(self) -> str:
+        where = f" [{self.channel}]" if self.channel else ""
+        if self.start_s is not None and self.stop_s is not None:
+            where += f" {self.start_s:.2f}-{self.stop_s:.2f} s"
+        return f"{self.file}: {self.kind}{where}: {self.detail}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict without the empty fields."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+
+
+class UnusableRecording(Exception):  # noqa: N818 - a verdict on a file, not a fault of the program
+    """A recording that can not be used; ``defect`` says why."""
+
+    def __init__(self, defect: Defect):
+        super().__init__(defect)
+        self.defect = defect
+
+    def __str__(self) -> str:
+        return str(self.defect)
