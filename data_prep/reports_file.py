@@ -1,0 +1,178 @@
+"""The reports file: line-delimited JSON, a line a report, and what of it belongs to which EDF."""
+
+import dataclasses
+import json
+import pathlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from data_prep.corpora.base import Source
+
+# Every other column of a line is a label. ELM's files number their lines in `subject_id`.
+RESERVED = ("report", "file", "recording", "person", "subject_id")
+
+
+class ReportsError(ValueError):
+    """A reports file that cannot be read, or whose lines cannot be told apart."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportEntry:
+    """One line of a reports file.
+
+    Attributes:
+      line: its number, from 0, blank lines not counted.
+      reports: its texts (``report`` may be one text or a list of them).
+      file: the EDF that it belongs to, as written; None where the line names none.
+      recording: name of the recording, or None.
+      person: as written, with or without an institution; None where the line names none.
+      labels: every further column.
+      source: "path:line number from 1", for messages.
+    """
+
+    line: int
+    reports: tuple[str, ...]
+    file: str | None = None
+    recording: str | None = None
+    person: str | None = None
+    labels: dict[str, Any] = dataclasses.field(default_factory=dict)
+    source: str = ""
+
+
+def read_reports_file(path: pathlib.Path | str) -> list[ReportEntry]:
+    """Reads a reports file, strictly.
+
+    Raises:
+      ReportsError: a line that is not a JSON object, has no ``report``, or a field of the wrong
+        kind; the message has the line's number from 1.
+    """
+    entries: list[ReportEntry] = []
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            for number, text in enumerate(file, start=1):
+                if text.strip():
+                    entries.append(_read_line(text, len(entries), f"{path}:{number}"))
+    except UnicodeDecodeError as error:
+        raise ReportsError(f"{path}: expected UTF-8 text, found {error}") from error
+    return entries
+
+
+def _read_line(text: str, line: int, source: str) -> ReportEntry:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ReportsError(
+            f"{source}: expected one JSON object a line, found {text.strip()[:40]!r} ({error})"
+        ) from error
+    if not isinstance(values, dict) or "report" not in values:
+        found = sorted(values) if isinstance(values, dict) else type(values).__name__
+        raise ReportsError(f"{source}: expected an object with a field 'report', found {found}")
+    reports = values["report"] if isinstance(values["report"], list) else [values["report"]]
+    if not all(isinstance(report, str) for report in reports):
+        raise ReportsError(f"{source}: expected 'report' to be text or a list of texts")
+    return ReportEntry(
+        line=line,
+        reports=tuple(report for report in reports if report.strip()),
+        labels={k: v for k, v in values.items() if k not in RESERVED},
+        source=source,
+        **{name: _name(values.get(name), name, source) for name in ("file", "recording", "person")},
+    )
+
+
+def _name(value: Any, name: str, source: str) -> str | None:
+    """A name as text; tables often hold person numbers."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ReportsError(f"{source}: expected {name!r} to be text, found {value!r}")
+    return str(value)
+
+
+def attach(
+    entries: Iterable[ReportEntry], sources: Sequence[Source]
+) -> tuple[list[Source], list[ReportEntry]]:
+    """Gives every source its reports, labels and person.
+
+    A line belongs to the source that its ``file`` names (path under the input folder, else file
+    name), else its ``recording``, else to the source of its number in the list sorted by file.
+    Several lines of one source are pooled: their reports follow one another, of two values of a
+    label both must agree.
+
+    Returns:
+      The sources, in their order, and the lines that no source matches.
+
+    Raises:
+      ReportsError: a name that fits several sources; two lines of one source that contradict each
+        other in a label or in the person.
+    """
+    sources = list(sources)
+    finders = _Finders(sources)
+    found: dict[int, list[ReportEntry]] = defaultdict(list)
+    unmatched = []
+    for entry in entries:
+        index = finders.find(entry)
+        if index is None:
+            unmatched.append(entry)
+        else:
+            found[index].append(entry)
+    for index, lines in found.items():
+        sources[index] = _pooled(sources[index], lines)
+    return sources, unmatched
+
+
+class _Finders:
+    """Looks a source up by file, by recording, or by its place in the sorted list."""
+
+    def __init__(self, sources: Sequence[Source]):
+        self.sources = sources
+        self.by_place = sorted(range(len(sources)), key=lambda i: sources[i].file)
+        self.by_name: dict[str, dict[str, list[int]]] = {
+            "path": defaultdict(list), "file": defaultdict(list), "recording": defaultdict(list),
+        }  # fmt: skip
+        for index, source in enumerate(sources):
+            self.by_name["path"][source.file].append(index)
+            self.by_name["file"][pathlib.PurePosixPath(source.file).name].append(index)
+            self.by_name["recording"][source.recording].append(index)
+
+    def find(self, entry: ReportEntry) -> int | None:
+        if entry.file is not None:
+            file = entry.file.replace("\\", "/").removeprefix("./")
+            index = self._one("path", file, entry)
+            # A path that leads elsewhere is no other file of the same name.
+            return index if index is not None or "/" in file else self._one("file", file, entry)
+        if entry.recording is not None:
+            return self._one("recording", entry.recording, entry)
+        return self.by_place[entry.line] if entry.line < len(self.by_place) else None
+
+    def _one(self, kind: str, name: str, entry: ReportEntry) -> int | None:
+        indices = self.by_name[kind].get(name, [])
+        if len(indices) > 1:
+            files = ", ".join(self.sources[i].file for i in indices)
+            raise ReportsError(
+                f"{entry.source}: {name!r} fits several recordings: {files}. Give the path under "
+                "the input folder in 'file'"
+            )
+        return indices[0] if indices else None
+
+
+def _pooled(source: Source, lines: Sequence[ReportEntry]) -> Source:
+    labels = dict(source.labels)
+    people = {entry.person for entry in lines if entry.person is not None}
+    if len(people) > 1:
+        raise ReportsError(f"{lines[-1].source}: {source.file} has several people: {people}")
+    for entry in lines:
+        for name, value in entry.labels.items():
+            if name in labels and labels[name] != value:
+                raise ReportsError(
+                    f"{entry.source}: {source.file} has two values of {name!r}: "
+                    f"{labels[name]!r} and {value!r}"
+                )
+            labels[name] = value
+    person = source.person
+    if people:
+        given = people.pop()
+        institution = source.person.partition(":")[0]
+        person = given if ":" in given else f"{institution}:{given}"
+    reports = source.reports + tuple(text for entry in lines for text in entry.reports)
+    return source.replace(reports=reports, labels=labels, person=person)
