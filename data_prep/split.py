@@ -1,0 +1,98 @@
+"""Who is in train, valid and test: by person, seeded, written down.
+
+People are ranked by a hash of (seed, person) and the ranking is cut at the fractions. So sizes are
+exact, the order of files or the other corpora do not matter, and a person who joins pushes at most
+one other person over each of the two cuts. (Hashing each person into a split on its own would move
+nobody, but gives a corpus of 12 people a fair chance of no test people at all.)
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from data_prep.corpora.base import SPLITS, CorpusError, Source
+
+DEFAULT_FRACTIONS = {"train": 0.67, "valid": 0.0, "test": 0.33}
+
+
+def parse_fractions(text: str) -> dict[str, float]:
+    """Reads ``train=0.8,valid=0.1,test=0.1``; a split left out gets nothing.
+
+    Raises:
+      ValueError: an unknown split, a fraction that is no number or negative, a sum that is not 1.
+    """
+    fractions = dict.fromkeys(SPLITS, 0.0)
+    for part in text.split(","):
+        name, equals, value = part.strip().partition("=")
+        if name not in fractions or not equals:
+            raise ValueError(f"--split {text!r}: expected train=0.8,valid=0.1,test=0.1")
+        try:
+            fractions[name] = float(value)
+        except ValueError as error:
+            raise ValueError(f"--split {text!r}: {value!r} is not a number") from error
+    total = sum(fractions.values())
+    if min(fractions.values()) < 0 or not math.isclose(total, 1, abs_tol=1e-6):
+        raise ValueError(f"--split {text!r}: fractions must be 0 or more and sum to 1, not {total}")
+    return fractions
+
+
+def _rank(people: Iterable[str], seed: int) -> list[str]:
+    return sorted(set(people), key=lambda p: (hashlib.sha256(f"{seed}\0{p}".encode()).digest(), p))
+
+
+def assign(people: Iterable[str], fractions: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Person -> split.
+
+    Cuts lie at the rounded cumulated fractions. Where there are enough people, every split with a
+    fraction gets at least one.
+    """
+    ranked = _rank(people, seed)
+    names = [s for s in SPLITS if fractions.get(s, 0) > 0]
+    cuts, cumulated = [0], 0.0
+    for name in names:
+        cumulated += fractions[name]
+        cuts.append(round(cumulated * len(ranked)))
+    cuts[-1] = len(ranked)
+    if len(ranked) >= len(names):
+        for i in range(1, len(names)):
+            cuts[i] = max(cuts[i], cuts[i - 1] + 1)
+        for i in range(len(names) - 1, 0, -1):
+            cuts[i] = min(cuts[i], cuts[i + 1] - 1)
+    return {
+        person: name
+        for name, a, b in zip(names, cuts, cuts[1:], strict=False)
+        for person in ranked[a:b]
+    }
+
+
+def split_people(
+    sources: Sequence[Source], fractions: Mapping[str, float] | None, seed: int
+) -> dict[str, str]:
+    """Person -> split for a corpus, whose publisher may have fixed some or all of it.
+
+    A person with a published split keeps it, except that fractions asked for with a ``valid``
+    share take ``valid / (train + valid)`` of the published training people for it, where the
+    publisher has no validation people. Everybody else is assigned by ``fractions`` (default:
+    :data:`DEFAULT_FRACTIONS`).
+
+    Raises:
+      CorpusError: a person is in two published splits.
+    """
+    published: dict[str, str] = {}
+    for source in sources:
+        if source.split is None:
+            continue
+        known = published.setdefault(source.person, source.split)
+        if known != source.split:
+            raise CorpusError(
+                f"{source.file}: person {source.person} is in the published splits {known} and "
+                f"{source.split}; give a table with a column 'split' by --people to settle it"
+            )
+    if fractions and "valid" not in published.values():
+        share = fractions.get("valid", 0.0) + fractions.get("train", 0.0)
+        train = [p for p, s in published.items() if s == "train"]
+        if train and fractions.get("valid", 0.0) > 0:
+            parts = {"train": fractions["train"] / share, "valid": fractions["valid"] / share}
+            published |= assign(train, parts, seed)
+    free = {s.person for s in sources} - set(published)
+    return assign(free, fractions or DEFAULT_FRACTIONS, seed) | published
