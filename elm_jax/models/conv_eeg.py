@@ -56,7 +56,7 @@ class ConvNorm(nn.Module):
         self, x: Float[Array, "b t c"], *, valid: Bool[Array, " b"] | None = None, train: bool
     ) -> Float[Array, "b u f"]:
         """Reflection-pads by (k // 2, (k - 1) // 2), convolves and normalises."""
-        kernels = [branch.kernel for branch in self.branch]
+        kernels = [jnp.asarray(branch.kernel) for branch in self.branch]
         bias = jnp.concatenate([branch.bias for branch in self.branch])
         if not train:
             factor, shift = self.norm.running_affine()

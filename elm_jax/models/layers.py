@@ -130,7 +130,8 @@ class BatchNorm(nn.Module):
 
     def running_affine(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         """What evaluation does to a channel, ``x * factor + shift``; for folding into a layer."""
-        return self._factor_and_shift(self.mean.value, self.var.value)
+        # Variables fresh from a file are numpy arrays.
+        return self._factor_and_shift(jnp.asarray(self.mean.value), jnp.asarray(self.var.value))
 
     def __call__(
         self, x: Float[Array, "b *rest d"], *, valid: Bool[Array, " b"] | None = None, train: bool
