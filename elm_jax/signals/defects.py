@@ -37,7 +37,7 @@ DEFECT_KINDS: dict[str, str] = {
     "unknown_unit": "the physical dimension is not a known unit of voltage: microvolts assumed",
     "unit_suspect": "the typical amplitude is not that of scalp EEG in the stated unit",
     "record_gap": "an interruption between data records: no piece runs across it",
-    "records_out_of_order": "a data record begins before the one ahead of it ends: treated as a gap",
+    "records_out_of_order": "a data record begins before the one ahead of it ends: cut there",
     "bad_annotation": "a stretch that the source marks as bad: cut out",
     "non_finite": "samples that are not finite numbers: cut out",
     "flat_channel": "the electrode does not vary in all of the recording",

@@ -110,6 +110,8 @@ class Rows:
         x: Float32[np.ndarray, "c t"],
         rows: list[tuple[int, int | None, int]],
         n_taps: int,
+        *,
+        keep_constant: bool = False,
     ):
         self.x, self.rows = x, rows
         self.n = x.shape[1]
@@ -118,7 +120,7 @@ class Rows:
         # beyond the extension are within the filter's reach, a constant matters and stays.
         self.first, self.last = (self._values(at, at + 1)[:, 0] for at in (0, self.n - 1))
         short = self.n_edge < n_taps // 2
-        self.offset = np.zeros_like(self.first) if short else self.first.copy()
+        self.offset = np.zeros_like(self.first) if short or keep_constant else self.first.copy()
 
     def _values(self, start: int, stop: int, out=None) -> Float32[np.ndarray, "r t"]:
         if out is None:
@@ -196,7 +198,8 @@ def bandpass(
     """The band-pass alone, at the full rate, as ``mne.io.Raw.filter`` gives it by default."""
     x = np.ascontiguousarray(x, np.float32)
     band = (float(sfreq_hz), float(highpass_hz), float(lowpass_hz))
-    rows = Rows(x, [(i, None, 1) for i in range(len(x))], len(design_bandpass(*band)))
+    picked = [(i, None, 1) for i in range(len(x))]
+    rows = Rows(x, picked, len(design_bandpass(*band)), keep_constant=highpass_hz == 0)
     out = np.empty_like(x)
     filter_rows(rows, band, 0, out)
     return out

@@ -61,7 +61,7 @@ def _mirror(padded, plan: FftPlan, step: int, ends) -> None:
     # Left: the sample q < 0 mirrors -q. The grid's nearest such q is first - step.
     source = -(first - step)
     begin = a + (source - first) // step
-    mirror = padded[:, begin:b][:, : a][:, ::-1]
+    mirror = padded[:, begin:b][:, :a][:, ::-1]
     np.subtract(2 * head, mirror, out=padded[:, a - mirror.shape[1] : a])
     padded[:, : a - mirror.shape[1]] = 0
     # Right: q >= n mirrors 2 (n - 1) - q.

@@ -1,0 +1,221 @@
+"""The verdict on a recording: which rows, which stretches, and everything wrong with it."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from elm_jax.data.spec import SignalSpec
+from elm_jax.signals import stretches
+from elm_jax.signals.defects import Defect
+from elm_jax.signals.montage import MONTAGES, MontageRow, derive
+from elm_jax.signals.recording import Recording
+
+#: A typical amplitude outside of this is probably an error of unit.
+TYPICAL_UV = (1.0, 200.0)
+_LIMIT_SHARE = 0.05  # of samples at the extremes, from which on a channel counts as saturating
+_FLAT_SHARE = 0.02  # of the other channels' amplitude: an electrode that hears only its amplifier
+_FLAT_UV = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepOptions:
+    """What is cut from a recording, and which recordings are skipped; the default is pretraining's.
+
+    Attributes:
+      drop_start_s: left out at the start of the recording, after filtering.
+      cut_multiple_s: each stretch is cut to a multiple of this, its end sample included as in the
+        reference; None keeps everything.
+      min_duration_s: raw recordings shorter than this are skipped.
+      max_duration_s: raw recordings longer than this are skipped.
+    """
+
+    drop_start_s: float = 10.0
+    cut_multiple_s: float | None = 10.0
+    min_duration_s: float = 60.0
+    max_duration_s: float = 9000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """A gap-free stretch: filtered over [start, stop), of which ``keep`` (relative) is used."""
+
+    start: int
+    stop: int
+    keep: tuple[int, int]
+    start_s: float
+
+
+@dataclasses.dataclass
+class Plan:
+    """What to do with a recording; ``verdict`` is the defect that makes it useless, if any."""
+
+    rows: list[MontageRow]
+    missing: list[str]
+    spans: list[Span]
+    defects: list[Defect]
+    verdict: Defect | None
+
+
+def kept_samples(n: int, sfreq_hz: float, start_s: float, options: PrepOptions) -> tuple[int, int]:
+    """[first, stop) of a stretch of ``n`` samples after the cut; empty if nothing is left.
+
+    The end sample is included, as mne's crop has it: 10 s at 500 Hz are 5001 samples if there is
+    one more.
+    """
+    drop_s = max(options.drop_start_s - start_s, 0.0)
+    last_s = (n - 1) / sfreq_hz
+    if drop_s > last_s:
+        return n, n
+    end_s = last_s
+    if options.cut_multiple_s is not None:
+        end_s -= (last_s - drop_s) % options.cut_multiple_s
+    return round(drop_s * sfreq_hz), round(end_s * sfreq_hz) + 1
+
+
+def make_plan(recording: Recording, spec: SignalSpec, options: PrepOptions) -> Plan:
+    """Judges a recording; reads its signal only in samples, filters nothing."""
+    if spec.montage not in MONTAGES:
+        raise ValueError(f"SignalSpec.montage is {spec.montage!r}; known here: {MONTAGES}")
+    rows, missing = derive(spec.channels, recording.channels)
+    plan = Plan(rows, missing, [], _mixed_references(recording, rows), None)
+    plan.verdict = _whole_file_verdict(recording, spec, options, missing)
+    if plan.verdict is None:
+        used = sorted({i for r in rows for i in (r.plus, r.minus) if i is not None})
+        cuts, flat = _check_channels(recording, used, plan.defects)
+        _check_amplitude(recording, rows, plan.defects)
+        plan.verdict = flat or _spans(recording, spec, options, cuts, plan)
+    if plan.verdict:
+        plan.defects.append(plan.verdict)
+    return plan
+
+
+def _mixed_references(recording: Recording, rows: Sequence[MontageRow]) -> list[Defect]:
+    """Derivations across references: kept, since the difference is often small, and listed."""
+    defects = []
+    for row in rows:
+        refs = {recording.references[i] for i in (row.plus, row.minus) if i is not None}
+        if len(refs - {None}) > 1:
+            detail = f"electrodes against {' and '.join(sorted(refs - {None}))}: used all the same"
+            defects.append(Defect(recording.file, "mixed_reference", detail, channel=row.name))
+    return defects
+
+
+def _whole_file_verdict(
+    recording: Recording, spec: SignalSpec, options: PrepOptions, missing: list[str]
+) -> Defect | None:
+    def defect(kind, detail):
+        return Defect(recording.file, kind, detail)
+
+    if recording.duration_s < options.min_duration_s:
+        return defect(
+            "too_short", f"{recording.duration_s:.2f} s, minimum {options.min_duration_s:g} s"
+        )
+    if recording.duration_s > options.max_duration_s:
+        return defect(
+            "too_long", f"{recording.duration_s:.0f} s, maximum {options.max_duration_s:g} s"
+        )
+    if missing:
+        hints = [f"{name!r} like {like}" for name, like in recording.unknown.items() if like]
+        hint = f"; unknown channels: {', '.join(hints)}" if hints else ""
+        return defect(
+            "missing_electrodes", f"{spec.montage} needs {', '.join(missing)}: skipped{hint}"
+        )
+    if recording.sfreq_hz / 2 <= spec.lowpass_hz:
+        return defect(
+            "low_rate",
+            f"{recording.sfreq_hz:g} Hz can not hold the band up to {spec.lowpass_hz:g} Hz",
+        )
+    return None
+
+
+def _check_channels(
+    recording: Recording, used: list[int], defects: list[Defect]
+) -> tuple[list[stretches.Interval], Defect | None]:
+    """Flat and saturated electrodes.
+
+    Returns:
+      the stretches to cut, and the defect if an electrode is flat in all of the recording.
+    """
+    sfreq_hz, total = recording.sfreq_hz, recording.signal_uv.shape[1]
+    amplitude_uv = [
+        stretches.amplitude(stretches.changes(recording.signal_uv[i], sfreq_hz)) for i in used
+    ]
+    silent_uv = min(_FLAT_SHARE * float(np.median(amplitude_uv)), _FLAT_UV)
+    cuts, flat = [], None
+    for i, amplitude in zip(used, amplitude_uv, strict=True):
+        name, x = recording.channels[i], recording.signal_uv[i]
+        runs = stretches.constant_runs(x, sfreq_hz)
+        if amplitude < silent_uv or sum(r.stop - r.start for r in runs) > 0.99 * total:
+            detail = "needed and constant (a broken lead, or the recording's reference): skipped"
+            flat = flat or Defect(recording.file, "flat_channel", detail, channel=name)
+            continue
+        for run in runs:
+            kind = "saturated_stretch" if run.at_limit else "flat_stretch"
+            seconds = {"start_s": _time(recording, run.start), "stop_s": _time(recording, run.stop)}
+            detail = f"{(run.stop - run.start) / sfreq_hz:.1f} s at one value: cut out"
+            defects.append(Defect(recording.file, kind, detail, channel=name, **seconds))
+            cuts.append((run.start, run.stop))
+        share = 0.0 if runs else stretches.share_at_limits(x, sfreq_hz)
+        if share > _LIMIT_SHARE:
+            detail = f"{share:.0%} of samples stand at its extremes: kept"
+            defects.append(Defect(recording.file, "saturated_channel", detail, channel=name))
+    return stretches.join_intervals(cuts), flat
+
+
+def _time(recording: Recording, sample: int) -> float:
+    """Seconds from the start of the recording at which a sample (or the end) lies."""
+    at = 0
+    for k, (start, _) in enumerate(recording.segments):
+        if start <= sample:
+            at = k
+    start, _ = recording.segments[at]
+    return recording.segment_start_s[at] + (sample - start) / recording.sfreq_hz
+
+
+def _check_amplitude(
+    recording: Recording, rows: Sequence[MontageRow], defects: list[Defect]
+) -> None:
+    """Whether the derivations are as large as EEG is; looked at sparsely, no whole row is made."""
+    changes = [stretches.changes(x, recording.sfreq_hz) for x in recording.signal_uv]
+    per_row = [
+        stretches.amplitude(changes[r.plus] - (0 if r.minus is None else changes[r.minus]))
+        for r in rows
+    ]
+    typical_uv, (low, high) = float(np.median(per_row)), TYPICAL_UV
+    if not low <= typical_uv <= high:
+        detail = (
+            f"typical amplitude {typical_uv:.3g} uV, expected {low:g} to {high:g}: "
+            f"is the file's {recording.unit} right? used as stated"
+        )
+        defects.append(Defect(recording.file, "unit_suspect", detail))
+
+
+def _spans(
+    recording: Recording,
+    spec: SignalSpec,
+    options: PrepOptions,
+    cuts: list[stretches.Interval],
+    plan: Plan,
+) -> Defect | None:
+    """Fills in ``plan.spans``; returns the verdict if none is left."""
+    sfreq_hz = recording.sfreq_hz
+    for (start, stop), start_s in zip(recording.segments, recording.segment_start_s, strict=True):
+        for a, b in stretches.subtract_intervals([(start, stop)], cuts):
+            begin_s = start_s + (a - start) / sfreq_hz
+            keep = kept_samples(b - a, sfreq_hz, begin_s, options)
+            n_out = round((keep[1] - keep[0]) * spec.sfreq_hz / sfreq_hz)
+            if n_out >= spec.window_samples:
+                plan.spans.append(Span(a, b, keep, begin_s + keep[0] / sfreq_hz))
+            else:
+                plan.defects.append(
+                    Defect(
+                        recording.file, "short_stretch",
+                        f"{(b - a) / sfreq_hz:.2f} s, a window has {spec.window_s:g} s: dropped",
+                        start_s=begin_s, stop_s=begin_s + (b - a) / sfreq_hz,
+                    )
+                )  # fmt: skip
+    if not plan.spans:
+        detail = f"no stretch of {recording.duration_s:.1f} s holds a window of {spec.window_s:g} s"
+        return Defect(recording.file, "nothing_left", detail)
+    return None
