@@ -9,6 +9,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from elm_jax.data.spec import SignalSpec
+from elm_jax.optim import path_of
 from elm_jax.state import TrainState
 
 
@@ -46,7 +47,7 @@ class Checkpoints:
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=True,
             ),
-            item_names=("state", "about"),
+            item_names=("model", "optimizer", "about"),
         )
 
     def latest_step(self) -> int | None:
@@ -71,7 +72,9 @@ class Checkpoints:
             return False
         about = {"config": config, "spec": spec.to_dict()}
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
+            model=ocp.args.StandardSave(_model_part(state)),
+            optimizer=ocp.args.StandardSave(state.opt_state),
+            about=ocp.args.JsonSave(about),
         )
         return self._manager.save(step, args=args, metrics={"loss": float(loss)})
 
@@ -91,14 +94,20 @@ class Checkpoints:
         Raises:
           ValueError: a tensor is missing, unexpected or of another shape; names it.
         """
-        step = self._require(step)
-        _require_same_tensors(self._saved_shapes(step), abstract, f"{self.path}/{step}")
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        return self._manager.restore(step, args=args)["state"]
+        opt_state = self._item("optimizer", abstract.opt_state, step)
+        return self.restore_model(abstract, step).replace(opt_state=opt_state)
 
-    def _saved_shapes(self, step: int) -> dict[str, tuple[int, ...]]:
-        metadata = ocp.StandardCheckpointer().metadata(self.path / str(step) / "state")
-        return _shapes(metadata.item_metadata.tree)
+    def restore_model(self, abstract: TrainState, step: int | None = None) -> TrainState:
+        """As :meth:`restore`, without the optimiser's state (which stays as in ``abstract``)."""
+        return abstract.replace(**self._item("model", _model_part(abstract), step))
+
+    def _item(self, name: str, abstract: Any, step: int | None) -> Any:
+        step = self._require(step)
+        metadata = ocp.StandardCheckpointer().metadata(self.path / str(step) / name)
+        saved = _shapes(metadata.item_metadata.tree)
+        _require_same_tensors(saved, _shapes(abstract), f"{self.path}/{step}/{name}")
+        args = ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
+        return self._manager.restore(step, args=args)[name]
 
     def _require(self, step: int | None) -> int:
         step = self.latest_step() if step is None else step
@@ -116,19 +125,18 @@ class Checkpoints:
         self._manager.close()
 
 
+def _model_part(state: TrainState) -> dict[str, Any]:
+    return {"step": state.step, "params": state.params, "model_state": state.model_state}
+
+
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
     return {
-        _normal(path): tuple(x.shape) for path, x in leaves if getattr(x, "shape", None) is not None
+        path_of(path): tuple(x.shape) for path, x in leaves if getattr(x, "shape", None) is not None
     }
 
 
-def _normal(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _require_same_tensors(saved: dict[str, tuple], abstract: TrainState, source: str) -> None:
-    wanted = _shapes(abstract)
+def _require_same_tensors(saved: dict[str, tuple], wanted: dict[str, tuple], source: str) -> None:
     lines = [f"missing in the checkpoint: {k} {wanted[k]}" for k in sorted(wanted.keys() - saved)]
     lines += [f"unknown to this model: {k} {saved[k]}" for k in sorted(saved.keys() - wanted)]
     lines += [

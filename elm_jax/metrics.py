@@ -25,29 +25,25 @@ class MetricsWriter:
     def __init__(self, workdir: epath.PathLike, *, resumed_step: int = 0):
         self._path = epath.Path(workdir) / "metrics.jsonl"
         self._active = jax.process_index() == 0
-        self._lines: list[str] = []
         self._tensorboard = None
         if not self._active:
             return
         rows = read_metrics(workdir)
-        self._lines = [json.dumps(r) for r in rows if r["step"] <= resumed_step]
-        self._flush()
+        kept = (json.dumps(r) + "\n" for r in rows if r["step"] <= resumed_step)
+        self._path.write_text("".join(kept))
         import tensorflow as tf
 
         self._tf = tf
         self._tensorboard = tf.summary.create_file_writer(str(epath.Path(workdir) / "tensorboard"))
 
-    def _flush(self) -> None:
-        self._path.write_text("".join(line + "\n" for line in self._lines))
-
-    def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Writes the values of one step."""
+    def write(self, step: int, values: Mapping[str, Any], *, log_line: bool = True) -> None:
+        """Writes the values of one step; ``log_line=False`` leaves metrics.jsonl alone."""
         if not self._active:
             return
         line = json.dumps({"step": int(step)} | {k: _plain(v) for k, v in values.items()})
-        self._lines.append(line)
-        with self._path.open("a") as f:
-            f.write(line + "\n")
+        if log_line:
+            with self._path.open("a") as f:
+                f.write(line + "\n")
         with self._tensorboard.as_default():
             for key, value in values.items():
                 self._tf.summary.scalar(key, float(np.asarray(value)), step=int(step))

@@ -157,12 +157,14 @@ class BagSampler:
             recording[i] = r
             # One crop (or segment) a bag: the bags of an epoch go through all of them, once each.
             crop[i] = (
-                turn if self._style == "y|x" else _choose(rng, self._crops[r], self.crops_per_bag)
+                turn
+                if self._style == "y|x"
+                else _choose(rng, int(self._crops[r]), self.crops_per_bag)
             )
             segment[i] = (
                 turn
                 if self._style == "x|y"
-                else _choose(rng, self._segments[r], self.segments_per_bag)
+                else _choose(rng, int(self._segments[r]), self.segments_per_bag)
             )
         return BatchPlan(recording, crop, segment)
 

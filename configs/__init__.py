@@ -1,0 +1,1 @@
+"""Recipes: one a file, each with ``get_config(arg)``; ``arg`` is empty, "demo" or "smoke"."""

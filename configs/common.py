@@ -1,0 +1,161 @@
+"""Functions that recipes share; never shared mutable dicts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# The 20-channel TCP montage in ELM's published order.
+TCP20 = (
+    "Fp1-F7", "F7-T3", "T3-T5", "T5-O1", "Fp2-F8", "F8-T4", "T4-T6", "T6-O2",
+    "T3-C3", "C3-Cz", "Cz-C4", "C4-T4", "Fp1-F3", "F3-C3", "C3-P3", "P3-O1",
+    "Fp2-F4", "F4-C4", "C4-P4", "P4-O2",
+)  # fmt: skip
+
+# The sections that ELM reads from a report (its released configuration).
+ELM_HEADINGS = (
+    "CLINICAL HISTORY", "HISTORY", "MEDICATIONS", "AED", "DESCRIPTION OF THE RECORD",
+    "DESCRIPTION", "EEG BACKGROUND", "RANDOM WAKEFULNESS AND SLEEP", "EVENTS", "EVENT",
+    "EPILEPTIFORM ACTIVITY", "OTHER PAROXYSMAL ACTIVITY (NON-EPILEPTIFORM)", "CORRELATION",
+    "CLINICAL CORRELATION", "IMPRESSION", "CONCLUSION", "SUMMARY OF FINDINGS", "SUMMARY",
+    "DIAGNOSIS", "INTERPRETATION",
+)  # fmt: skip
+
+
+def elm_signal(window_s: float) -> dict[str, Any]:
+    """ELM's signal: what a shard set must be for its recipes (mean and std come from the set)."""
+    return dict(
+        modality="eeg",
+        channels=TCP20,
+        montage="tcp20",
+        sfreq_hz=100.0,
+        window_s=window_s,
+        highpass_hz=0.1,
+        lowpass_hz=49.0,
+        resample="mne_fft",
+        unit="uV",
+        clip=800.0,
+        scale=0.1,
+    )
+
+
+def abnormality_prompts() -> dict[str, dict[str, tuple[str, ...]]]:
+    """Prompts for normal against abnormal, the one question that ELM's paper asks zero-shot."""
+    return dict(
+        abnormal=dict(
+            positive=(
+                "This is an abnormal EEG recording.",
+                "The EEG shows pathological activity.",
+                "Abnormal EEG due to slowing or epileptiform discharges.",
+            ),
+            negative=(
+                "This is a normal EEG recording.",
+                "The EEG shows no pathological activity.",
+                "Normal EEG awake and asleep without slowing or epileptiform discharges.",
+            ),
+        )
+    )
+
+
+def demo_overrides(*, pool_sizes: tuple[int, ...], crops_per_bag: int) -> dict[str, Any]:
+    """A model small enough for two CPU cores, text tower included, trained from scratch."""
+    return dict(
+        text=dict(
+            tower=dict(
+                name="scratch_bert",
+                width=64,
+                depth=2,
+                heads=4,
+                vocab_size=1000,
+                dropout=0.0,
+                pooling="mean",
+            )
+        ),
+        sampler=dict(
+            name="bags",
+            style="x,y",
+            bags_per_batch=16,
+            crops_per_bag=crops_per_bag,
+            segments_per_bag=6,
+        ),
+        encoder=dict(
+            name="conv_eeg",
+            kernels=((4, 16, 1), (8, 16, 1), (16, 16, 1)),
+            pool_sizes=pool_sizes,
+            dropout=0.0,
+            res_dropout=0.0,
+        ),
+        objective=dict(
+            name="multi_instance",
+            temperature=0.3,
+            signal_projection=(128, 64),
+            text_projection=(128, 64),
+        ),
+        optimizer=dict(
+            name="adamw",
+            rate=2e-3,
+            weight_decay=1e-2,
+            schedule=dict(warmup_epochs=1.0, total_epochs=40.0, floor=0.01, per="step"),
+            rules=((".*", "train"),),
+        ),
+        checkpoint=dict(every_epochs=10.0),
+    )
+
+
+def smoke_overrides(*, pool_sizes: tuple[int, ...]) -> dict[str, Any]:
+    """Two steps of a tiny model: shows that the recipe runs, nothing else."""
+    return dict(
+        data=dict(demo_people=8),
+        sampler=dict(
+            name="bags", style="x,y", bags_per_batch=4, crops_per_bag=2, segments_per_bag=2
+        ),
+        encoder=dict(
+            name="conv_eeg",
+            kernels=((4, 2, 1), (8, 2, 1), (16, 2, 1)),
+            pool_sizes=pool_sizes,
+            dropout=0.0,
+            res_dropout=0.0,
+        ),
+        optimizer=dict(
+            schedule=dict(warmup_epochs=None, warmup_steps=1, total_epochs=None, total_steps=2)
+        ),
+        log_every_steps=1,
+        evals=dict(rows_per_batch=32),
+    )
+
+
+def _merge(target: ConfigDict, changes: Mapping[str, Any], path: str) -> None:
+    for key, value in changes.items():
+        if key not in target:
+            raise KeyError(f"overrides name {path}{key}, which the config does not have")
+        # A named kind (an encoder, a text tower) comes with its own keywords: replaced whole.
+        if isinstance(value, Mapping) and "name" not in value:
+            _merge(target[key], value, f"{path}{key}.")
+        else:
+            with target.ignore_type():
+                target[key] = ConfigDict(value) if isinstance(value, Mapping) else value
+
+
+def apply_overrides(config: ConfigDict, changes: Mapping[str, Any]) -> None:
+    """Writes nested ``changes`` over a config; a mapping with a ``name`` is replaced whole.
+
+    Raises:
+      KeyError: an override of something that the config does not have.
+    """
+    with config.unlocked():
+        _merge(config, changes, "config.")
+
+
+def finish(config: ConfigDict, arg: str, smoke: Mapping[str, Any]) -> ConfigDict:
+    """Applies the recipe's own ``demo`` and then ``smoke`` overrides if ``arg`` asks; locks.
+
+    Raises:
+      ValueError: an unknown ``arg``.
+    """
+    if arg not in ("", "demo", "smoke"):
+        raise ValueError(f"the config's argument after ':' is {arg!r}; known: 'demo', 'smoke'")
+    if arg in ("demo", "smoke"):
+        apply_overrides(config, config.demo.to_dict())
+    if arg == "smoke":
+        apply_overrides(config, smoke)
+    return config.lock()

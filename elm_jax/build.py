@@ -1,0 +1,271 @@
+"""From names in a config to objects: one dict per kind; an unknown name lists the known ones.
+
+    ENCODERS    config.encoder.name     -> a linen module (models/base.Encoder)
+    TOWERS      config.text.tower.name  -> a TextSource
+    SAMPLERS    config.sampler.name     -> batches by step
+    OBJECTIVES  config.objective.name   -> an objectives/base.Objective
+    EVALS       key under config.evals  -> an evals/base.Eval
+
+A new system adds an entry here, a module in its room, and a recipe in configs/.
+"""
+
+import dataclasses
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from elm_jax.axes import Batch
+from elm_jax.data.manifest import Manifest
+from elm_jax.data.pipeline import BagPipeline, Windows
+from elm_jax.data.samplers import BagSampler, PairSampler, Sampler
+from elm_jax.data.shards import ShardReader
+from elm_jax.data.spec import SignalSpec
+from elm_jax.data.text import distinct, segments_of
+from elm_jax.evals.band_power import BandPower
+from elm_jax.evals.embedding_map import EmbeddingMap
+from elm_jax.evals.zero_shot import ZeroShot
+from elm_jax.models.conv_eeg import ConvEeg
+from elm_jax.models.heads import SignalProjector, TextProjector
+from elm_jax.objectives.base import Objective
+from elm_jax.objectives.multi_instance import (
+    MultiInstance,
+    OrthogonalAlignment,
+    SoftTargetContrast,
+)
+from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def construct(make: Callable[..., Any], settings: Mapping[str, Any], where: str, **extra: Any):
+    """Calls ``make`` with the settings but ``name``.
+
+    Raises:
+      ValueError: a keyword that ``make`` lacks; the message says ``where`` and lists the known.
+    """
+    kwargs = {k: v for k, v in settings.items() if k != "name"}
+    known = [
+        p for p in inspect.signature(make).parameters if p not in ("self", "parent", "name", *extra)
+    ]
+    unknown = sorted(set(kwargs) - set(known))
+    if unknown:
+        raise ValueError(f"{where}: unknown {unknown}; known: {sorted(known)}")
+    try:
+        return make(**kwargs, **extra)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def lookup(kinds: Mapping[str, Any], name: str, where: str) -> Any:
+    """The entry of a kind.
+
+    Raises:
+      ValueError: an unknown name; lists the known ones.
+    """
+    if name not in kinds:
+        raise ValueError(f"{where} is {name!r}; known: {sorted(kinds)}")
+    return kinds[name]
+
+
+# -- data -----------------------------------------------------------------------------------------
+
+
+def expected_spec(config: Any) -> SignalSpec:
+    """The signal that ``config.signal`` asks for (mean and std are the corpus's to say)."""
+    return SignalSpec.from_dict(
+        dict(config.signal.to_dict()) | {"mean": 0.0, "std": 1.0}, source="config.signal"
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """A prepared directory, checked against the config, and its text."""
+
+    directory: epath.Path
+    manifest: Manifest
+    config: Any
+
+    @classmethod
+    def open(cls, config: Any) -> "Corpus":
+        """Opens ``config.data.dir``.
+
+        Raises:
+          SpecError: the shards hold another signal than ``config.signal``.
+        """
+        directory = epath.Path(config.data.dir)
+        manifest = Manifest.load(directory)
+        expected_spec(config).require_same(
+            manifest.spec,
+            source=str(directory / "manifest.json"),
+            hint="Prepare the recordings again with these settings (python -m data_prep.prepare "
+            f"... --window_s {config.signal.window_s:g}), or set config.signal.* to what the "
+            "shards hold.",
+            ignore=("mean", "std"),
+        )
+        return cls(directory, manifest, config)
+
+    @property
+    def spec(self) -> SignalSpec:
+        """The shards' signal, with the corpus's mean and std."""
+        return self.manifest.spec
+
+    def with_normalisation(self, spec: SignalSpec) -> "Corpus":
+        """The same data, scaled by the mean and std of ``spec``: those a model was trained with."""
+        own = dataclasses.replace(self.manifest, spec=spec)
+        return dataclasses.replace(self, manifest=own)
+
+    @functools.cache  # noqa: B019  (one corpus a run)
+    def reader(self, split: str) -> ShardReader:
+        """The shards of a split."""
+        return ShardReader(self.directory, split)
+
+    @functools.cache  # noqa: B019
+    def windows(self, split: str) -> Windows:
+        """The windows of a split."""
+        return Windows.of(self.reader(split).recordings, self.spec.window_samples)
+
+    @functools.cache  # noqa: B019
+    def segments(self, split: str) -> list[tuple[str, ...]]:
+        """The text segments of each recording of a split."""
+        text = self.config.text
+        return [
+            segments_of(
+                row.reports,
+                mode=text.mode,
+                headings=text.headings if isinstance(text.headings, str) else list(text.headings),
+                include_heading=text.include_heading,
+                prefix=text.prefix,
+            )
+            for row in self.reader(split).recordings
+        ]
+
+
+TOWERS = {"pretrained_bert": pretrained_bert, "scratch_bert": scratch_bert}
+
+
+def build_text_source(config: Any, corpus: Corpus, workdir: epath.Path) -> TextSource:
+    """The text tower of ``config.text.tower``."""
+    tower = config.text.tower
+    make = lookup(TOWERS, tower.name, "config.text.tower.name")
+    return make(
+        tower,
+        mode=config.text.mode,
+        corpus=distinct(corpus.segments("train")),
+        workdir=workdir,
+        dtype=DTYPES[config.dtype],
+    )
+
+
+class Batches(Protocol):
+    """What the loop reads: a pure function of the step, behind tf.data."""
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """This process's share of a step's batch."""
+        ...
+
+    def dataset(self, start: int, stop: int, *, threads: int) -> Iterator[Batch]:
+        """The same for a range of steps, read ahead."""
+        ...
+
+
+def _bags(settings: Any, crops: Sequence[int], segments: Sequence[int], seed: int) -> BagSampler:
+    return construct(
+        BagSampler, settings, "config.sampler", crops=crops, segments=segments, seed=seed
+    )
+
+
+def _pairs(settings: Any, crops: Sequence[int], segments: Sequence[int], seed: int) -> PairSampler:
+    return construct(
+        PairSampler, settings, "config.sampler", crops=crops, segments=segments, seed=seed
+    )
+
+
+SAMPLERS = {"bags": _bags, "pairs": _pairs}
+
+
+def build_batches(config: Any, corpus: Corpus, texts: TextSource) -> tuple[Sampler, Batches]:
+    """The sampler of ``config.sampler`` over the train split, and its batches."""
+    make = lookup(SAMPLERS, config.sampler.name, "config.sampler.name")
+    reader, windows = corpus.reader("train"), corpus.windows("train")
+    segments = corpus.segments("train")
+    crops = windows.counts(len(reader.recordings))
+    without = sum(1 for s in segments if not s)
+    if without:
+        log.warning("%d of %d training recordings have no text", without, len(segments))
+    sampler = make(config.sampler, crops, [len(s) for s in segments], config.seed)
+    table = texts.table(distinct(segments))
+    rows = [table.rows(s) for s in segments]
+    process = (jax.process_index(), jax.process_count())
+    return sampler, BagPipeline(reader, sampler, windows, table, rows, process)
+
+
+# -- model ----------------------------------------------------------------------------------------
+
+ENCODERS = {"conv_eeg": ConvEeg}
+
+
+def build_encoder(config: Any, spec: SignalSpec) -> Any:
+    """The encoder of ``config.encoder`` for signals of ``spec``."""
+    make = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
+    kwargs = dict(in_channels=len(spec.channels), dtype=DTYPES[config.dtype])
+    return construct(make, config.encoder, "config.encoder", **kwargs)
+
+
+def _two_tower(kind: type) -> Callable[[Any, SignalSpec, TextSource], Objective]:
+    """A builder for the objectives that have a signal and a text tower."""
+
+    def build(config: Any, spec: SignalSpec, texts: TextSource) -> Objective:
+        settings = dict(config.objective)
+        dtype = DTYPES[config.dtype]
+        signal_sizes = tuple(settings.pop("signal_projection"))
+        text_sizes = tuple(settings.pop("text_projection"))
+        if kind is MultiInstance:
+            settings["style"] = config.sampler.style
+        parts = dict(
+            encoder=build_encoder(config, spec),
+            signal_projector=SignalProjector(signal_sizes, dtype=dtype),
+            text_projector=TextProjector(text_sizes, dtype=dtype),
+            text_tower=texts.module,
+            pooling=texts.pooling,
+        )
+        return construct(kind, settings, "config.objective", **parts)
+
+    return build
+
+
+OBJECTIVES = {
+    "multi_instance": _two_tower(MultiInstance),
+    "soft_target_contrast": _two_tower(SoftTargetContrast),
+    "orthogonal_alignment": _two_tower(OrthogonalAlignment),
+}
+
+
+def build_objective(config: Any, spec: SignalSpec, texts: TextSource) -> Objective:
+    """The objective of ``config.objective``."""
+    make = lookup(OBJECTIVES, config.objective.name, "config.objective.name")
+    return make(config, spec, texts)
+
+
+# -- evals ----------------------------------------------------------------------------------------
+
+EVALS = {"zero_shot": ZeroShot, "band_power": BandPower, "embedding_map": EmbeddingMap}
+
+
+def build_evals(config: Any) -> dict[str, Any]:
+    """The evals of ``config.evals``, by name, in the config's order."""
+    evals = {}
+    for name, settings in config.evals.items():
+        if name == "rows_per_batch" or settings is None:
+            continue
+        make = lookup(EVALS, name, "config.evals")
+        evals[name] = construct(make, settings.to_dict(), f"config.evals.{name}")
+    return evals

@@ -1,0 +1,74 @@
+"""The baseline that every zero-shot figure is read against: band power, trained *with* labels."""
+
+import dataclasses
+
+import numpy as np
+from scipy.signal import welch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from elm_jax.evals.base import EvalData, EvalResult, Predict, binary_labels, mean_by
+from elm_jax.evals.scores import auroc
+from elm_jax.evals.zero_shot import no_classes
+
+BANDS_HZ = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30)}
+
+
+@dataclasses.dataclass(frozen=True)
+class BandPower:
+    """Logistic regression on log band power per channel: trained on labels, scored on ``split``.
+
+    Attributes:
+      train_split: whose labels train it.
+      split: whose recordings are scored.
+      label: the finding.
+      c: inverse strength of the penalty.
+    """
+
+    train_split: str
+    split: str
+    label: str
+    c: float = 0.01
+
+    def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
+        """Scalar ``auroc`` with its interval; the model under test plays no part."""
+        del predict
+        labels = {}
+        for split in (self.train_split, self.split):
+            labels[split] = binary_labels(data.recordings(split), self.label)
+            counted = labels[split][np.isfinite(labels[split])]
+            if len(set(counted)) < 2:
+                note = no_classes(self.label, labels[split], split, data.recordings(split))
+                return EvalResult(notes=(note,))
+        model = make_pipeline(
+            StandardScaler(), LogisticRegression(C=self.c, class_weight="balanced", max_iter=2000)
+        )
+        use = np.isfinite(labels[self.train_split])
+        model.fit(recording_band_power(data, self.train_split)[use], labels[self.train_split][use])
+        score = model.decision_function(recording_band_power(data, self.split))
+        people = [r.person for r in data.recordings(self.split)]
+        result = auroc(labels[self.split], score, people)
+        scalars = {"auroc": result.value, "auroc_low": result.low, "auroc_high": result.high}
+        return EvalResult(scalars)
+
+
+def band_power(signal: np.ndarray, sfreq_hz: float) -> np.ndarray:
+    """log10 power of windows ``[n, c, t]`` in four bands: ``[n, 4 * c]``."""
+    freq_hz, density = welch(signal, fs=sfreq_hz, nperseg=min(signal.shape[-1], int(2 * sfreq_hz)))
+    powers = [
+        density[..., (freq_hz >= low) & (freq_hz < high)].mean(-1)
+        for low, high in BANDS_HZ.values()
+    ]
+    return np.log10(np.concatenate(powers, axis=-1) + 1e-6)
+
+
+def recording_band_power(data: EvalData, split: str) -> np.ndarray:
+    """Mean log band power of each recording's windows: ``[recordings, 4 * c]``."""
+    steps, sfreq_hz = data.manifest.steps_per_unit, data.manifest.spec.sfreq_hz
+    rows = [
+        band_power(batch["signal"][batch["signal_valid"]] / steps, sfreq_hz)
+        for batch in data.batches(split)
+    ]
+    recording = data.windows(split).recording
+    return mean_by(np.concatenate(rows), recording, len(data.recordings(split)))

@@ -1,0 +1,42 @@
+"""A 2-D map of recordings: principal components of their mean projection."""
+
+import dataclasses
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from elm_jax.evals import figures
+from elm_jax.evals.base import EvalData, EvalResult, Predict, binary_labels, mean_by, unit_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingMap:
+    """Every recording of a split as a point, coloured by a label where it has one.
+
+    Attributes:
+      split: whose recordings.
+      label: yes/no label to colour by.
+    """
+
+    split: str
+    label: str
+
+    def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
+        """Figure ``embedding_pca``; scalars: shares of variance of the two components."""
+        encoded = data.encoded(predict, self.split)
+        windows = encoded.features if encoded.projection is None else encoded.projection
+        recordings = data.recordings(self.split)
+        vectors = mean_by(unit_rows(windows), encoded.recording, len(recordings))
+        if len(recordings) < 3:
+            return EvalResult(notes=(f"a map needs 3 recordings, {self.split!r} has fewer",))
+        pca = PCA(n_components=2, svd_solver="full").fit(vectors)
+        figure = figures.scatter(
+            pca.transform(vectors),
+            binary_labels(recordings, self.label),
+            shares=pca.explained_variance_ratio_,
+            what=self.label,
+            simulated=data.manifest.simulated,
+        )
+        shares = np.round(pca.explained_variance_ratio_, 4)
+        scalars = {"pca_share_1": float(shares[0]), "pca_share_2": float(shares[1])}
+        return EvalResult(scalars, figures={"embedding_pca": figure})

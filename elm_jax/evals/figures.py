@@ -1,0 +1,57 @@
+"""Figures of a run; drawn without a display, saved by whoever ran the eval."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+BLUE, ORANGE, GREY = "#2a6fbb", "#d9622b", "#8a8a8a"
+
+
+def _figure(title: str, *, simulated: bool, size: tuple[float, float] = (5.5, 4.5)) -> Any:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title + ("\n(simulated EEG)" if simulated else ""), fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def roc(label: np.ndarray, score: np.ndarray, result: Any, *, what: str, simulated: bool) -> Figure:
+    """The ROC curve of a yes/no finding, one point a recording."""
+    figure, axes = _figure(f"Zero-shot: {what}, per recording", simulated=simulated)
+    false_rate, true_rate, _ = roc_curve(label, score)
+    text = f"AUROC {result.value:.3f} [{result.low:.3f}, {result.high:.3f}]"
+    axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":", label="chance")
+    axes.plot(false_rate, true_rate, color=BLUE, lw=2, label=text)
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.02))
+    counts = f"{result.positives} with, {result.negatives} without"
+    axes.legend(loc="lower right", frameon=False, title=counts)
+    return figure
+
+
+def scatter(
+    points: np.ndarray, label: np.ndarray, *, shares: np.ndarray, what: str, simulated: bool
+) -> Figure:
+    """Recordings on two principal components."""
+    figure, axes = _figure("Recordings by mean embedding (PCA)", simulated=simulated)
+    groups = ((np.isnan(label), GREY, "no label"), (label == 0, BLUE, f"not {what}"))
+    for use, colour, name in (*groups, (label == 1, ORANGE, what)):
+        if use.any():
+            axes.scatter(*points[use].T, s=26, color=colour, alpha=0.8, label=name, lw=0)
+    axes.set(xlabel=f"PC 1 ({shares[0]:.0%})", ylabel=f"PC 2 ({shares[1]:.0%})")
+    axes.legend(frameon=False)
+    return figure
+
+
+def training_curves(rows: Sequence[Mapping[str, Any]], *, simulated: bool) -> dict[str, Figure]:
+    """Loss and learning rate over steps, from the rows of metrics.jsonl."""
+    loss, loss_axes = _figure("Training loss", simulated=simulated)
+    rate, rate_axes = _figure("Learning rate", simulated=simulated)
+    for key, axes, colour in (("loss", loss_axes, BLUE), ("learning_rate", rate_axes, ORANGE)):
+        points = [(r["step"], r[key]) for r in rows if isinstance(r.get(key), float | int)]
+        if points:
+            axes.plot(*np.asarray(points, float).T, color=colour, lw=1.5)
+        axes.set(xlabel="step", ylabel=key.replace("_", " "))
+    return {"loss": loss, "learning_rate": rate}

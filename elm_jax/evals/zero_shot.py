@@ -1,0 +1,93 @@
+"""Zero-shot classification of recordings by text prompts: cosines of projections, as in ELM."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from elm_jax.data.shards import RecordingRow
+from elm_jax.evals import figures
+from elm_jax.evals.base import (
+    EvalData,
+    EvalResult,
+    Predict,
+    binary_labels,
+    mean_by,
+    unit_rows,
+)
+from elm_jax.evals.scores import auroc
+
+
+@dataclasses.dataclass(frozen=True)
+class ZeroShot:
+    """AUROC per recording of every finding that has prompts and labels.
+
+    A recording's score for a finding is the mean over its windows of cos(window, positive class) -
+    cos(window, negative class); a class vector is the normalised mean of its prompts' projections.
+
+    Attributes:
+      split: whose recordings are scored.
+      label: the finding whose AUROC is *the* zero-shot AUROC, and whose ROC is drawn.
+      prompts: finding -> {"positive": texts, "negative": texts}.
+    """
+
+    split: str
+    label: str
+    prompts: Mapping[str, Mapping[str, Sequence[str]]]
+
+    def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
+        """Scalars ``auroc`` (with its interval), table ``findings``, figure ``zero_shot_roc``."""
+        recordings = data.recordings(self.split)
+        people = [r.person for r in recordings]
+        scores = self.scores(predict, data)
+        rows, kept, notes = [], {}, []
+        for finding, score in scores.items():
+            label = binary_labels(recordings, finding)
+            result = auroc(label, score, people)
+            if result is None:
+                notes.append(no_classes(finding, label, self.split, recordings))
+                continue
+            kept[finding] = (label, score, result)
+            rows.append({"finding": finding} | result._asdict())
+        if self.label not in kept:
+            return EvalResult(tables={"findings": rows}, notes=tuple(notes))
+        label, score, result = kept[self.label]
+        scalars = {"auroc": result.value, "auroc_low": result.low, "auroc_high": result.high}
+        use = np.isfinite(label)
+        figure = figures.roc(
+            label[use], score[use], result, what=self.label, simulated=data.manifest.simulated
+        )
+        return EvalResult(
+            scalars, {"findings": rows}, {"zero_shot_roc": figure}, notes=tuple(notes)
+        )
+
+    def scores(self, predict: Predict, data: EvalData) -> dict[str, np.ndarray]:
+        """Per finding, the score of each recording of the split."""
+        encoded = data.encoded(predict, self.split)
+        if encoded.projection is None:
+            raise ValueError("config.evals.zero_shot needs an objective with a projection")
+        windows = unit_rows(encoded.projection)
+        texts = [t for pair in self.prompts.values() for side in pair.values() for t in side]
+        vectors = dict(zip(texts, unit_rows(data.text_projection(predict, texts)), strict=True))
+        out = {}
+        for finding, pair in self.prompts.items():
+            positive, negative = (
+                unit_rows(np.mean([vectors[t] for t in pair[side]], axis=0))
+                for side in ("positive", "negative")
+            )
+            margin = windows @ (positive - negative)
+            out[finding] = mean_by(margin, encoded.recording, len(data.recordings(self.split)))
+        return out
+
+
+def no_classes(
+    finding: str, label: np.ndarray, split: str, recordings: Sequence[RecordingRow]
+) -> str:
+    """Why a finding has no AUROC."""
+    positives, negatives = int((label == 1).sum()), int((label == 0).sum())
+    known: set[Any] = {k for r in recordings for k in r.labels}
+    return (
+        f"{finding}: needs both classes among the {len(recordings)} recordings of split {split!r}, "
+        f"found {positives} with and {negatives} without it (labels there: {sorted(known)})"
+    )

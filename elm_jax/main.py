@@ -1,0 +1,76 @@
+"""The command: ``python -m elm_jax.main --config configs/elm_5s.py --workdir runs/NAME``."""
+
+import logging
+import os
+import subprocess
+import sys
+
+from absl import app, flags
+from etils import epath
+from ml_collections import config_flags
+
+log = logging.getLogger("elm_jax.main")
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: configs/NAME.py[:demo|:smoke].")
+WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is written; resumed if it exists.")
+DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Call jax.distributed.initialize() first.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def use_demo_corpus(config, workdir: epath.Path, *, already_small: bool) -> None:
+    """Points the config at the simulated demo corpus, made beside the workdir if need be."""
+    from configs import common
+
+    out = workdir.parent / f"demo_corpus_{config.data.demo_people}p_{config.signal.window_s:g}s"
+    log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
+    log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
+    if not already_small:
+        log.info("config.demo overrides: %s", config.demo.to_json_best_effort())
+        common.apply_overrides(config, config.demo.to_dict())
+    command = ["prepare", "demo", "--out", str(out), "--demo_people", str(config.data.demo_people)]
+    command += ["--window_s", f"{config.signal.window_s:g}"]
+    log.info("python -m data_prep.%s", " ".join(command))
+    subprocess.run([sys.executable, "-m", f"data_prep.{command[0]}", *command[1:]], check=True)
+    with config.unlocked():
+        config.data.dir = str(out)
+
+
+def main(argv) -> None:
+    """Reads the flags, prepares JAX, and hands over to the config's mode."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    workdir = epath.Path(os.path.abspath(WORKDIR.value))
+    workdir.mkdir(parents=True, exist_ok=True)
+
+    import jax
+
+    if DISTRIBUTED.value:
+        jax.distributed.initialize()
+    jax.config.update("jax_compilation_cache_dir", str(workdir.parent / ".jax_cache"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+    from elm_jax.progress import setup_logging
+
+    setup_logging(workdir)
+    config = CONFIG.value
+    if not config.data.dir:
+        argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]
+        use_demo_corpus(config, workdir, already_small=bool(argument))
+
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+    tf.config.set_visible_devices([], "TPU")
+
+    from elm_jax.evaluate import evaluate
+    from elm_jax.train import train
+
+    modes = {"train": train, "evaluate": evaluate}
+    if config.mode not in modes:
+        raise app.UsageError(f"config.mode is {config.mode!r}; known: {sorted(modes)}")
+    modes[config.mode](config, workdir)
+
+
+if __name__ == "__main__":
+    app.run(main)

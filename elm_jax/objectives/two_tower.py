@@ -1,0 +1,138 @@
+"""What every signal-text objective shares: two towers, their projectors, and how they embed."""
+
+import dataclasses
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
+from elm_jax.models.bert import pool_text
+from elm_jax.objectives.base import LossOut
+
+# The loss's terms, which sum to it, and what is only reported.
+Terms = tuple[dict[str, Array], dict[str, Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoTower:
+    """A signal encoder and a text tower, each with a projector into one space.
+
+    Parameters are ``{"encoder", "signal_projector", "text_projector"[, "text_tower"]}``; the
+    mutable state is ``{"batch_stats": {the same names}}``. Batches are those of
+    :mod:`elm_jax.data.pipeline`: text comes as ``text_emb`` (a frozen tower's, computed once) or
+    as ``text_token`` with ``text_token_valid`` (``text_tower`` reads it in the step).
+
+    Attributes:
+      encoder: any :class:`elm_jax.models.base.Encoder`.
+      signal_projector: head on the encoder's pooled vector.
+      text_projector: head on the text vector.
+      text_tower: the trainable text tower; None where batches bring ``text_emb``.
+      pooling: "cls" or "mean", of ``text_tower``.
+    """
+
+    encoder: nn.Module
+    signal_projector: nn.Module
+    text_projector: nn.Module
+    text_tower: nn.Module | None = None
+    pooling: str = "cls"
+
+    def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
+        """Fresh parameters and batch statistics."""
+        names = ("encoder", "signal", "tower", "text")
+        keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+        made: dict[str, Any] = {}
+        encoder_key = {"params": keys["encoder"], "dropout": keys["encoder"]}
+        encoded, made["encoder"] = self.encoder.init_with_output(
+            encoder_key, batch["signal"], train=False
+        )
+        made["signal_projector"] = self.signal_projector.init(
+            keys["signal"], encoded.pooled, train=False
+        )
+        if self.text_tower is None:
+            text = batch["text_emb"]
+        else:
+            tokens = batch["text_token"], batch["text_token_valid"]
+            hidden, made["text_tower"] = self.text_tower.init_with_output(
+                {"params": keys["tower"], "dropout": keys["tower"]}, *tokens, train=False
+            )
+            text = pool_text(hidden, tokens[1], self.pooling)
+        made["text_projector"] = self.text_projector.init(keys["text"], text, train=False)
+        params = {name: made[name]["params"] for name in made if "params" in made[name]}
+        stats = {name: made[name]["batch_stats"] for name in made if "batch_stats" in made[name]}
+        return params, {"batch_stats": stats}
+
+    def _call(
+        self, name: str, params: Params, stats: dict, key: Key | None, *args, train, **kwargs
+    ):
+        """Runs one module; its new batch statistics are written into ``stats``."""
+        variables = {"params": params.get(name, {})}
+        if name in stats:
+            variables["batch_stats"] = stats[name]
+        rngs = None if key is None else {"dropout": key}
+        module = getattr(self, name)
+        out, changed = module.apply(variables, *args, rngs=rngs, mutable=["batch_stats"], **kwargs)
+        if "batch_stats" in changed:
+            stats[name] = changed["batch_stats"]
+        return out
+
+    def embed(
+        self, params: Params, model_state: ModelState, batch: Batch, key: Key | None, *, train: bool
+    ) -> tuple[dict[str, Array], ModelState]:
+        """Vectors of whatever side ``batch`` has, and the state after it.
+
+        Gives ``features [b, d]`` and ``projection [b, e]`` for signals, ``text_projection [m, e]``
+        for texts.
+        """
+        stats = dict(model_state["batch_stats"])
+        key_signal, key_text = (None, None) if key is None else jax.random.split(key)
+        out: dict[str, Array] = {}
+        if "signal" in batch:
+            valid = batch.get("signal_valid")
+            encoded = self._call(
+                "encoder", params, stats, key_signal, batch["signal"], valid=valid, train=train
+            )
+            out["features"] = encoded.pooled
+            out["projection"] = self._call(
+                "signal_projector", params, stats, None, encoded.pooled, valid=valid, train=train
+            )
+        if "text_emb" in batch or "text_token" in batch:
+            text = self._text_vector(params, stats, batch, key_text, train=train)
+            out["text_projection"] = self._call(
+                "text_projector",
+                params,
+                stats,
+                None,
+                text,
+                valid=batch.get("text_valid"),
+                train=train,
+            )
+        return out, dict(model_state) | {"batch_stats": stats}
+
+    def _text_vector(self, params, stats, batch, key, *, train) -> Float[Array, "m d"]:
+        if self.text_tower is None:
+            return batch["text_emb"]
+        tokens = batch["text_token"], batch["text_token_valid"]
+        hidden = self._call("text_tower", params, stats, key, *tokens, train=train)
+        return pool_text(hidden, tokens[1], self.pooling)
+
+    def terms(self, out: dict[str, Array], batch: Batch) -> Terms:
+        """The loss's terms (summed by the loop's scalar) and what is only reported."""
+        raise TypeError(f"{type(self).__name__} has no loss of its own; use one of its subclasses")
+
+    def loss(
+        self, params: Params, model_state: ModelState, batch: Batch, key: Key, *, train: bool
+    ) -> tuple[Float[Array, ""], LossOut]:
+        """The sum of :meth:`terms` over the global batch."""
+        out, model_state = self.embed(params, model_state, batch, key, train=train)
+        terms, report = self.terms(out, batch)
+        return sum(terms.values()), LossOut(model_state, terms, report)
+
+    def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:
+        """Nothing follows the parameters here."""
+        return model_state
+
+    def predict(self, params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
+        """``features``, ``projection``, ``text_projection``: of the sides that ``batch`` has."""
+        out, _ = self.embed(params, model_state, batch, None, train=False)
+        return out

@@ -1,0 +1,227 @@
+"""Where text vectors come from: a pretrained BERT (frozen or tuned) or a small one from scratch.
+
+Frozen towers run once: every distinct text is embedded before training and cached on disk.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import pathlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+from flax import linen as nn
+
+from elm_jax.axes import Float, Params
+from elm_jax.data import tokens
+from elm_jax.data.text import TextTable
+from elm_jax.models.bert import Bert, BertConfig, pool_text
+
+log = logging.getLogger(__name__)
+
+
+def _keep_params(params: Params) -> Params:
+    return params
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSource:
+    """What the rest of the house needs of a text tower.
+
+    Attributes:
+      table: texts to what a batch carries for them.
+      module: the tower that the objective runs in its step; None if the table has embeddings.
+      pooling: how ``module``'s tokens become one vector.
+      overlay: writes pretrained weights over freshly initialised parameters.
+      frozen: regexes of parameters (under ``text_tower/``) that must not learn.
+    """
+
+    table: Callable[[Sequence[str]], TextTable]
+    module: nn.Module | None = None
+    pooling: str = "cls"
+    overlay: Callable[[Params], Params] = _keep_params
+    frozen: tuple[str, ...] = ()
+
+
+def _token_table(tokenizer: Any, mode: str) -> Callable[[Sequence[str]], TextTable]:
+    """Tokenises; all rows are as long as the longest text needs, at most the mode's limit."""
+
+    def table(texts: Sequence[str]) -> TextTable:
+        token, valid = tokens.tokenize(tokenizer, list(texts), mode=mode)
+        longest = max(int(valid.sum(axis=1).max()), 1)
+        arrays = {"text_token": token[:, :longest], "text_token_valid": valid[:, :longest]}
+        return TextTable(tuple(texts), arrays)
+
+    return table
+
+
+def scratch_bert(
+    settings: Mapping[str, Any],
+    *,
+    mode: str,
+    corpus: Sequence[str],
+    workdir: epath.Path,
+    dtype: Any,
+) -> TextSource:
+    """A small BERT, trained jointly; its WordPiece vocabulary is learnt from ``corpus``.
+
+    Settings: ``width, depth, heads, vocab_size, dropout, pooling``. The tokenizer is written to
+    ``workdir/tokenizer`` once and read from there after.
+    """
+    folder = epath.Path(workdir) / "tokenizer"
+    if not (folder / "vocab.txt").exists():
+        tokens.learn_wordpiece(
+            list(corpus), vocab_size=settings["vocab_size"], out_dir=pathlib.Path(folder)
+        )
+    tokenizer = tokens.load_tokenizer(pathlib.Path(folder))
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings["width"],
+        num_hidden_layers=settings["depth"],
+        num_attention_heads=settings["heads"],
+        intermediate_size=4 * settings["width"],
+        max_position_embeddings=tokens.MAX_TOKENS[mode],
+        hidden_dropout_prob=settings["dropout"],
+        attention_probs_dropout_prob=settings["dropout"],
+    )
+    return TextSource(_token_table(tokenizer, mode), Bert(config, dtype=dtype), settings["pooling"])
+
+
+def pretrained_bert(
+    settings: Mapping[str, Any],
+    *,
+    mode: str,
+    corpus: Sequence[str],
+    workdir: epath.Path,
+    dtype: Any,
+) -> TextSource:
+    """A BERT from a Hugging Face directory or id, frozen (``freeze_layers=-1``) or in the step.
+
+    Settings: ``path, pooling, freeze_layers``; ``freeze_layers = n >= 0`` trains the tower except
+    its embeddings and first n layers (n = 0 trains all of it).
+
+    Raises:
+      FileNotFoundError: the model is neither a directory nor in the local cache, and cannot be
+        downloaded; says how to get it.
+    """
+    del corpus
+    from elm_jax.convert.bert import load_bert
+
+    folder = find_model(settings["path"])
+    config, params = load_bert(folder)
+    module = Bert(config, dtype=dtype)
+    tokenizer = tokens.load_tokenizer(folder)
+    token_table = _token_table(tokenizer, mode)
+    if settings["freeze_layers"] >= 0:
+        n = settings["freeze_layers"]
+        if n > config.num_hidden_layers:
+            raise ValueError(
+                f"config.text.tower.freeze_layers={n}, but {settings['path']} has "
+                f"{config.num_hidden_layers} layers; -1 freezes the whole tower"
+            )
+        frozen = ("embeddings.*", *(f"(encoder/)?layer_{i}/.*" for i in range(n))) if n else ()
+        return TextSource(
+            token_table,
+            module,
+            settings["pooling"],
+            overlay=lambda fresh: dict(fresh) | {"text_tower": params},
+            frozen=tuple(f"text_tower/{p}" for p in frozen),
+        )
+
+    key = dict(weights=weights_hash(folder), mode=mode, pooling=settings["pooling"])
+    cache = epath.Path(workdir).parent / "text_cache"
+
+    @jax.jit
+    def apply(token, valid):
+        hidden = module.apply({"params": params}, token, valid, train=False)
+        return pool_text(hidden, valid, settings["pooling"])
+
+    def table(texts: Sequence[str]) -> TextTable:
+        vectors = cached_embeddings(texts, token_table, apply, key=key, cache=cache)
+        return TextTable(tuple(texts), {"text_emb": vectors})
+
+    return TextSource(table)
+
+
+def find_model(path_or_id: str) -> pathlib.Path:
+    """The local directory of a Hugging Face model: as given, from the cache, or downloaded.
+
+    Raises:
+      FileNotFoundError: says how to get it.
+    """
+    if pathlib.Path(path_or_id).is_dir():
+        return pathlib.Path(path_or_id)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    wanted = ["config.json", "*.safetensors", "tokenizer*", "vocab.txt", "special_tokens_map.json"]
+    problem: Exception | None = None
+    for offline in (True, False):
+        try:
+            found = snapshot_download(path_or_id, allow_patterns=wanted, local_files_only=offline)
+        except (OSError, HFValidationError, ValueError) as error:
+            problem = error
+            continue
+        if any(pathlib.Path(found).glob("*.safetensors")):
+            return pathlib.Path(found)
+    raise FileNotFoundError(
+        f"config.text.tower.path={path_or_id!r} is neither a directory here nor in the local model "
+        f"cache, and could not be downloaded. Where there is a network:\n"
+        f"    hf download {path_or_id}\n"
+        f"then copy the folder and set --config.text.tower.path=FOLDER. To train a small text "
+        f"tower from scratch instead, run the config with ':demo' (configs/elm_5s.py:demo)."
+    ) from problem
+
+
+def weights_hash(folder: pathlib.Path) -> str:
+    """A hash of what decides a tower's output: its configuration, weights and tokenizer."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".safetensors", ".txt"):
+            digest.update(path.name.encode())
+            with path.open("rb") as f:
+                while block := f.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def cached_embeddings(
+    texts: Sequence[str],
+    token_table: Callable[[Sequence[str]], TextTable],
+    apply: Callable[..., jax.Array],
+    *,
+    key: Mapping[str, str],
+    cache: epath.Path,
+    rows_per_batch: int = 64,
+) -> Float[np.ndarray, "n d"]:
+    """Vectors of distinct ``texts``, from disk if the same were embedded by the same weights.
+
+    The file is written under a name of its own and renamed, so two processes may do it at once.
+    """
+    content = json.dumps([dict(sorted(key.items())), list(texts)], ensure_ascii=False)
+    name = hashlib.sha256(content.encode()).hexdigest()[:32]
+    path = cache / f"{name}.npy"
+    if path.exists():
+        with path.open("rb") as f:
+            return np.load(f, allow_pickle=False)
+    log.info("embedding %d distinct texts once, into %s", len(texts), path)
+    arrays = token_table(texts).arrays
+    token, valid = arrays["text_token"], arrays["text_token_valid"]
+    rows = []
+    for start in range(0, len(texts), rows_per_batch):
+        part = slice(start, start + rows_per_batch)
+        short = max(0, start + rows_per_batch - len(texts))
+        padded = [np.pad(a[part], ((0, short), (0, 0)), mode="edge") for a in (token, valid)]
+        rows.append(np.asarray(apply(*padded), np.float32)[: len(token[part])])
+    out = np.concatenate(rows)
+    cache.mkdir(parents=True, exist_ok=True)
+    unique = cache / f".{name}.{uuid.uuid4().hex}.tmp"
+    with unique.open("wb") as f:
+        np.save(f, out)
+    unique.replace(path)
+    return out

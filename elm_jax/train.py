@@ -1,0 +1,208 @@
+"""The training loop: one for every system, read from top to bottom."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from etils import epath
+
+from elm_jax import build, evaluate, run_dir
+from elm_jax.axes import Array, Batch
+from elm_jax.checkpoint import Checkpoints
+from elm_jax.data.pipeline import to_network
+from elm_jax.metrics import MetricsWriter
+from elm_jax.objectives.base import Objective
+from elm_jax.optim import Optimizer, make_optimizer, run_length, trainable_norm
+from elm_jax.progress import Progress
+from elm_jax.sharding import make_mesh, replicated, require_divisible, shardings, to_global
+from elm_jax.state import TrainState
+
+log = logging.getLogger(__name__)
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss or a gradient stopped being a number; the last good state was kept."""
+
+
+def make_step(
+    objective: Objective, optimizer: Optimizer, prepare: Callable[[Batch], Batch], seed: int
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
+    """The jitted update: state and batch to state and measures.
+
+    A step whose loss or gradients are not finite leaves the state as it was (``finite`` is 0).
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        batch = prepare(batch)
+
+        def loss_fn(params):
+            return objective.loss(params, state.model_state, batch, key, train=True)
+
+        (loss, out), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        updates, opt_state = optimizer.tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        model_state = objective.after_update(params, out.model_state, state.step)
+        l2_grads = trainable_norm(grads, optimizer.trainable)
+        finite = jnp.isfinite(loss) & jnp.isfinite(l2_grads)
+        new = TrainState(state.step + 1, params, model_state, opt_state)
+        new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, state)
+        measures = {"loss": loss, **out.terms, **out.report}
+        measures |= {
+            "l2_grads": l2_grads,
+            "l2_params": trainable_norm(params, optimizer.trainable),
+            "l2_updates": trainable_norm(updates, optimizer.trainable),
+            "learning_rate": optimizer.rate(state.step),
+            "finite": finite,
+        }
+        return new, measures
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def init_state(
+    objective: Objective,
+    example: Batch,
+    *,
+    make_tx: Callable[[Any], Optimizer],
+    overlay: Callable[[Any], Any],
+    seed: int,
+    mesh: Any,
+    rules: Any,
+) -> tuple[TrainState, Optimizer]:
+    """Shapes, then shardings, then parameters, pretrained overlay, optimiser state.
+
+    Only the shapes of ``example`` are used: initialisation runs on zeros.
+    """
+    key = jax.random.key(seed)
+    params_shape, model_shape = jax.eval_shape(objective.init, key, example)
+    place = shardings(params_shape, rules, mesh), shardings(model_shape, ((".*", ()),), mesh)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+    params, model_state = jax.jit(objective.init, out_shardings=place)(key, zeros)
+    params = jax.tree.map(jax.device_put, overlay(params), place[0])
+    optimizer = make_tx(params)
+    opt_state = jax.jit(optimizer.tx.init)(params)
+    step = jax.device_put(jnp.zeros((), jnp.int32), replicated(mesh))
+    return TrainState(step, params, model_state, opt_state), optimizer
+
+
+def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
+    """Trains as ``config`` says, resuming what ``workdir`` holds; then runs the evals.
+
+    Returns:
+      What was written to ``summary.json``.
+
+    Raises:
+      SpecError, ValueError, FileNotFoundError: a config that does not fit its data or model; all
+        of these come before any training step.
+      NonFiniteLoss: training diverged.
+    """
+    # -- devices ------------------------------------------------------------------------------
+    began = time.monotonic()
+    mesh = make_mesh(config.mesh.to_dict())
+    jax.set_mesh(mesh)
+
+    # -- data ---------------------------------------------------------------------------------
+    corpus = build.Corpus.open(config)
+    texts = build.build_text_source(config, corpus, workdir)
+    sampler, batches = build.build_batches(config, corpus, texts)
+    example = batches.batch(0)
+    require_divisible({f"batch key {k!r}": len(v) for k, v in example.items()}, mesh)
+    per_epoch, rows = sampler.steps_per_epoch(0), sampler.rows_per_batch
+    schedule = config.optimizer.schedule.to_dict()
+    length = run_length(schedule, steps_per_epoch=per_epoch, rows_per_step=rows)
+
+    # -- objective ----------------------------------------------------------------------------
+    prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
+    objective = build.build_objective(config, corpus.spec, texts)
+    build.build_evals(config)  # a mistake in the evals' settings must not wait for the end
+
+    # -- state --------------------------------------------------------------------------------
+    settings = config.optimizer.to_dict()
+    settings["rules"] = (*((p, "freeze") for p in texts.frozen), *settings["rules"])
+    state, optimizer = init_state(
+        objective,
+        jax.eval_shape(prepare, example),
+        make_tx=lambda params: make_optimizer(settings, params, length),
+        overlay=texts.overlay,
+        seed=config.seed,
+        mesh=mesh,
+        rules=config.sharding,
+    )
+
+    # -- restore: own workdir, then config.resume, then config.init_from, then scratch -----------
+    keep = config.checkpoint
+    checkpoints = Checkpoints(workdir, keep_last=keep.keep_last, keep_best=keep.keep_best)
+    state, origin = run_dir.restore(config, checkpoints, state, corpus.spec)
+    start, total = int(state.step), length.total_steps
+    run_dir.describe(config, workdir, corpus, state, origin, length)
+
+    # -- step ---------------------------------------------------------------------------------
+    step_fn = make_step(objective, optimizer, prepare, config.seed)
+    writer = MetricsWriter(workdir, resumed_step=start)
+    save_every = max(1, round(keep.every_epochs * per_epoch))
+
+    def save(state: TrainState, losses: list[Array]) -> None:
+        mean = float(jnp.mean(jnp.stack(losses)))
+        checkpoints.save(state, config=run_dir.plain_config(config), spec=corpus.spec, loss=mean)
+
+    # -- loop ---------------------------------------------------------------------------------
+    losses: list[Array] = []  # since the last checkpoint, on the device
+    previous = None
+    stream = batches.dataset(start, total, threads=config.data.reader_threads)
+    with Progress(start, total, rows) as progress:
+        for done, batch in enumerate(stream, start + 1):
+            state, measures = step_fn(state, to_global(batch, mesh))
+            # Looked at one step late, so that the device is never waited for; the state itself
+            # refuses a step that is not finite.
+            if previous is not None:
+                _require_finite(done - 1, previous, checkpoints)
+            losses.append(measures["loss"])
+            progress.advance()
+            if done % config.log_every_steps == 0 or done == total:
+                _require_finite(done, measures, checkpoints)
+                values = {k: float(v) for k, v in measures.items() if k != "finite"}
+                values["examples_per_s"] = progress.rate(done)
+                values["epoch"] = done / per_epoch
+                writer.write(done, values)
+                progress.show(done, values)
+            if done % save_every == 0 or done == total:
+                _require_finite(done, measures, checkpoints)
+                save(state, losses)
+                losses.clear()
+            previous = measures
+    checkpoints.wait()
+
+    # -- evals --------------------------------------------------------------------------------
+    results = evaluate.run(config, corpus, texts, objective, state)
+    for name, result in results.items():
+        writer.write(total, {f"{name}/{k}": v for k, v in result.scalars.items()}, log_line=False)
+    writer.close()
+    checkpoints.close()
+    content = run_dir.summary(
+        config,
+        corpus,
+        results,
+        step=int(state.step),
+        loss=run_dir.last_loss(workdir),
+        seconds=time.monotonic() - began,
+    )
+    run_dir.write_results(workdir, content, results, simulated=corpus.manifest.simulated)
+    return content
+
+
+def _require_finite(step: int, measures: dict[str, Array], checkpoints: Checkpoints) -> None:
+    """Raises NonFiniteLoss if the step was not finite; what was being saved is finished first."""
+    if bool(measures["finite"]):
+        return
+    checkpoints.wait()
+    values = ", ".join(f"{k}={float(v):.4g}" for k, v in measures.items() if k != "finite")
+    raise NonFiniteLoss(
+        f"step {step} is not finite ({values}); it was not applied. Last good checkpoint: step "
+        f"{checkpoints.latest_step()} in {checkpoints.path}. Lower config.optimizer.rate, set "
+        "config.optimizer.clip_norm, or look at the batch of that step."
+    )
