@@ -17,9 +17,10 @@ import jax.numpy as jnp
 from elm_jax.axes import Array, Bool, Float
 
 Dtype = Any
+Initializer = Callable[..., Array]
 
 
-def torch_uniform(fan_in: int) -> Callable[..., Array]:
+def torch_uniform(fan_in: int) -> Initializer:
     """PyTorch's default for the weight *and* the bias of Linear and Conv: U(±1/sqrt(fan_in)).
 
     For the weight this is ``kaiming_uniform_(a=sqrt(5))``.
@@ -45,18 +46,30 @@ def zero_padding(x: Float[Array, "b *rest"], valid: Bool[Array, " b"] | None) ->
 
 
 class Dense(nn.Module):
-    """PyTorch's ``nn.Linear``: ``x @ kernel + bias``, kernel ``[d_in, d_out]``."""
+    """PyTorch's ``nn.Linear``: ``x @ kernel + bias``, kernel ``[d_in, d_out]``.
+
+    Attributes:
+      features: size of the output's last axis.
+      use_bias: whether there is a bias.
+      kernel_init: initial kernel, the bias then starts at zero; None takes PyTorch's defaults.
+      dtype: computed in.
+    """
 
     features: int
     use_bias: bool = True
+    kernel_init: Initializer | None = None
     dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rest d"]) -> Float[Array, "*rest f"]:
         """Maps the last axis."""
-        init = torch_uniform(x.shape[-1])
-        kernel = self.param("kernel", init, (x.shape[-1], self.features), jnp.float32)
-        bias = self.param("bias", init, (self.features,), jnp.float32) if self.use_bias else None
+        kernel_init = bias_init = torch_uniform(x.shape[-1])
+        if self.kernel_init is not None:
+            kernel_init, bias_init = self.kernel_init, nn.initializers.zeros
+        kernel = self.param("kernel", kernel_init, (x.shape[-1], self.features), jnp.float32)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", bias_init, (self.features,), jnp.float32)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = x @ kernel
         return y if bias is None else y + bias
@@ -219,12 +232,14 @@ class MultiHeadAttention(nn.Module):
       n_heads: heads; the width must be a multiple.
       dropout: rate on the attention weights while training.
       use_bias: whether the projections have a bias.
+      kernel_init: see Dense.
       dtype: computed in.
     """
 
     n_heads: int
     dropout: float = 0.0
     use_bias: bool = True
+    kernel_init: Initializer | None = None
     dtype: Dtype | None = None
 
     @nn.compact
@@ -246,8 +261,11 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"attention width {d} is no multiple of n_heads={self.n_heads}")
         context = x if context is None else context
 
+        def project(name: str, inputs: Array) -> Array:
+            return Dense(d, self.use_bias, self.kernel_init, self.dtype, name=name)(inputs)
+
         def heads(name: str, inputs: Array) -> Array:
-            projected = Dense(d, self.use_bias, self.dtype, name=name)(inputs)
+            projected = project(name, inputs)
             return projected.reshape(*inputs.shape[:2], self.n_heads, d // self.n_heads)
 
         mixed = attention(
@@ -257,7 +275,7 @@ class MultiHeadAttention(nn.Module):
             key_valid=key_valid,
             drop=nn.Dropout(self.dropout, deterministic=not train),
         )
-        return Dense(d, self.use_bias, self.dtype, name="out")(mixed.reshape(b, n, d))
+        return project("out", mixed.reshape(b, n, d))
 
 
 class Mlp(nn.Module):
@@ -267,17 +285,20 @@ class Mlp(nn.Module):
       hidden: width between.
       activation: applied between.
       dropout: rate on the output while training.
+      kernel_init: see Dense.
       dtype: computed in.
     """
 
     hidden: int
     activation: Callable[[Array], Array] = nn.gelu
     dropout: float = 0.0
+    kernel_init: Initializer | None = None
     dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rest d"], *, train: bool) -> Float[Array, "*rest d"]:
         """Maps the last axis."""
-        y = self.activation(Dense(self.hidden, dtype=self.dtype, name="up")(x))
-        y = Dense(x.shape[-1], dtype=self.dtype, name="down")(y)
+        options = dict(kernel_init=self.kernel_init, dtype=self.dtype)
+        y = self.activation(Dense(self.hidden, **options, name="up")(x))
+        y = Dense(x.shape[-1], **options, name="down")(y)
         return nn.Dropout(self.dropout, deterministic=not train)(y)
