@@ -14,7 +14,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -165,6 +165,7 @@ def build_text_source(config: Any, corpus: Corpus, workdir: epath.Path) -> TextS
     )
 
 
+@runtime_checkable
 class Batches(Protocol):
     """What the loop reads: a pure function of the step, behind tf.data."""
 

@@ -56,9 +56,9 @@ class Windows:
     def __len__(self) -> int:
         return len(self.recording)
 
-    def counts(self, recordings: int) -> Int[np.ndarray, " n"]:
+    def counts(self, recordings: int) -> list[int]:
         """Windows of each recording."""
-        return np.bincount(self.recording, minlength=recordings)
+        return np.bincount(self.recording, minlength=recordings).tolist()
 
     def read(self, reader: ShardReader, rows: Int[np.ndarray, " n"]) -> np.ndarray:
         """int16 ``[n, c, t]`` for window numbers; ``-1`` gives zeros. A piece is read once."""
@@ -180,7 +180,7 @@ def to_network(spec: SignalSpec, steps_per_unit: float) -> Callable[[Batch], Bat
     mean, std = (jnp.reshape(jnp.asarray(v, jnp.float32), (-1, 1)) for v in (spec.mean, spec.std))
 
     def apply(batch: Batch) -> Batch:
-        def convert(key: str, value: jax.Array) -> jax.Array:
+        def convert(key: str, value: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
             if not (key.startswith("signal") and value.dtype == jnp.int16):
                 return value
             return (value.astype(jnp.float32) * (spec.scale / steps_per_unit) - mean) / std

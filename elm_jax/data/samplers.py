@@ -7,7 +7,7 @@ of its segments. Counts in a plan are static; ``-1`` is padding.
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class BatchPlan(NamedTuple):
     segment: np.ndarray
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """A pure function of (seed, step); the epoch follows from it; there is no state to save."""
 

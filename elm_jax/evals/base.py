@@ -1,7 +1,7 @@
 """What an eval gets and gives."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -96,6 +96,7 @@ class EvalData:
         return predict(batch)["text_projection"][table.rows(texts)]
 
 
+@runtime_checkable
 class Eval(Protocol):
     """Gets predict() and data; returns numbers and figures."""
 

@@ -1,6 +1,6 @@
 """What every encoder of the house takes and gives."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from elm_jax.axes import Array, Bool, Float, Int
 
@@ -12,6 +12,7 @@ class Encoded(NamedTuple):
     pooled: Float[Array, "b d"]
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """A linen module from signals to vectors; layout ``b c t`` at the door."""
 

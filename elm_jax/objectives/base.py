@@ -1,6 +1,6 @@
 """The contract between the training loop and whatever is being learnt."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 
@@ -13,6 +13,7 @@ class LossOut(NamedTuple):
     report: dict[str, Float[Array, ""]]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """Model and loss together; the loop knows nothing else about either."""
 
