@@ -8,6 +8,7 @@ shards, exists once.
 
 import argparse
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -75,14 +76,19 @@ class Corpus:
     Attributes:
       name: its word on the command line and in the manifest.
       simulated: True for generated signals; stored with the shards and shown wherever they are.
+      institution: whose people these are unless ``--institution`` says otherwise. Ids are unique
+        within an institution only.
       rename: electrode names of the files -> names the montage knows (``--rename``).
+      findings: what ``sources`` noticed and left out, as :func:`data_prep.findings.finding` dicts.
     """
 
     name: str = ""
     simulated: bool = False
+    institution: str = "local"
 
     def __init__(self, *, rename: Mapping[str, str] | None = None):
         self.rename = dict(rename) if rename else None
+        self.findings: list[dict[str, Any]] = []
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
         """Lists the recordings under ``args.input``; reads names and tables, no signal.
@@ -107,3 +113,38 @@ class Corpus:
         from elm_jax.signals.pipeline import prepare_file
 
         return prepare_file(source.path, spec, options, rename=self.rename, file=source.file)
+
+    def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions") -> "Judgement":
+        """The judgement of :meth:`pieces` without its work, for ``--dry_run``."""
+        from elm_jax.signals.pipeline import judge_file
+
+        return judge_file(source.path, spec, options, rename=self.rename, file=source.file)
+
+
+def find_files(folder: pathlib.Path | str, suffixes: tuple[str, ...]) -> list[pathlib.Path]:
+    """Every file below ``folder`` with one of the suffixes (any case), sorted by relative path.
+
+    Follows links to folders, each folder once. Hidden files and folders are no recordings.
+
+    Raises:
+      CorpusError: no such folder, or no such file in it.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise CorpusError(f"--input {folder}: no such folder")
+    found, seen = [], set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [
+            pathlib.Path(here, f)
+            for f in files
+            if f.lower().endswith(suffixes) and not f.startswith(".")
+        ]
+    if not found:
+        raise CorpusError(f"--input {folder}: holds no {' or '.join(suffixes)} file at any depth")
+    return sorted(found, key=lambda p: p.relative_to(folder).as_posix())

@@ -1,0 +1,176 @@
+"""The command line of ``python -m data_prep.prepare``."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from data_prep.corpora import CORPORA
+from data_prep.split import parse_fractions
+from data_prep.write_shards import MIN_SHARDS, SHARD_BYTES
+from elm_jax.data.spec import RESAMPLERS
+
+_EPILOG = """\
+corpora:
+  edf_folder   any folder of EDF/BDF files; give people and reports by --reports or --people
+  tueg         TUH EEG: TUEG, TUAB, TUSZ in every published folder layout
+  hdf5         a file in ELM's published layout (needs --hdf5_unit)
+  demo         simulated people; written first, to --input or beside --out
+
+people:
+  A person is institution:id. The same id at the same institution is the same person in every
+  corpus (tuh:aaaaaaaa in TUEG and TUAB), equal ids at two institutions are two people. Splits,
+  --people and --exclude_people go by person.
+
+The same command run again goes on where it was stopped. File names are kept, as names of
+recordings, in the prepared directory; nothing of a file's header is.
+"""
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line; ``split`` becomes fractions or None, ``workers`` a number.
+
+    Raises:
+      SystemExit: a mistake in the command; argparse has said which.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.input is None and args.corpus != "demo":
+        parser.error(f"{args.corpus} needs --input DIR")
+    if args.out is None and not (args.dry_run and args.input):
+        parser.error("--out DIR is needed (only --dry_run goes without)")
+    if args.workers < 0 or args.min_shards < 1 or args.shard_mb <= 0:
+        parser.error("--workers must be 0 or more, --min_shards 1 or more, --shard_mb positive")
+    return args
+
+
+def _split(text: str) -> dict[str, float]:
+    try:
+        return parse_fractions(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.prepare",
+        description="Turns a folder of EEG recordings into shards that a model trains on.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("corpus", metavar="CORPUS", choices=sorted(CORPORA),
+                        help=f"what the input is: {', '.join(sorted(CORPORA))}")  # fmt: skip
+    add = parser.add_argument_group("files").add_argument
+    add("--input", metavar="DIR", help="the folder of recordings (hdf5: the file)")
+    add("--out", metavar="DIR", help="new directory for the shards and the manifest")
+    add(
+        "--reports",
+        metavar="FILE",
+        help="line-delimited JSON with 'report' and 'file' or 'recording' (else the line number, "
+        "from 0, counts through the files by name); 'person' and labels are taken too",
+    )
+    add(
+        "--labels",
+        metavar="FILE",
+        help=".csv, .tsv or .jsonl with a column file, recording or person; the others are labels",
+    )
+    add(
+        "--people",
+        metavar="FILE",
+        help="a list of ids, one a line: take only these; or a table (.csv, .tsv, .jsonl) with "
+        "file or recording, person, and optionally split: whose each recording is",
+    )
+    add(
+        "--exclude_people",
+        metavar="FILE|MANIFEST|DIR",
+        help="a list of ids, a manifest.json or a prepared directory: leave these people out",
+    )
+    add(
+        "--rename",
+        metavar="MAP.yaml",
+        help="channel name in the files: electrode meant (null: leave it out)",
+    )
+    add("--hdf5", metavar="FILE", help="write the result as ELM's HDF5 too")
+    add(
+        "--dry_run",
+        action="store_true",
+        help="write nothing; say for every file what would be done, and what it takes",
+    )
+    add = parser.add_argument_group("signals").add_argument
+    add("--window_s", type=float, default=5.0, metavar="S", help="model window (default: 5)")
+    add(
+        "--resample",
+        choices=RESAMPLERS,
+        default="mne_fft",
+        help="mne_fft as the released weights have it (default), or polyphase",
+    )
+    add(
+        "--drop_start_s",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="cut from the beginning of each recording (default: 10)",
+    )
+    add(
+        "--cut_multiple_s",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="cut each to a multiple of this; 0: do not (default: 10)",
+    )
+    add(
+        "--min_duration_s",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="skip recordings whose raw length is below (default: 60)",
+    )
+    add(
+        "--max_duration_s",
+        type=float,
+        default=9000.0,
+        metavar="S",
+        help="skip recordings whose raw length is above; inf: none (default: 9000)",
+    )
+    add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
+    add(
+        "--subject_is_person",
+        action="store_true",
+        help="hdf5: take subject_ids, which count recordings, for people",
+    )
+    add = parser.add_argument_group("people and splits").add_argument
+    add(
+        "--institution",
+        metavar="NAME",
+        help="whose people these are (default: tuh for tueg, local for edf_folder)",
+    )
+    add(
+        "--split",
+        type=_split,
+        metavar="train=F,valid=F,test=F",
+        help="fractions of people (default: 0.67, 0, 0.33); published splits are kept, with "
+        "validation people taken from the published training people",
+    )
+    add("--split_seed", type=int, default=0, metavar="N", help="(default: 0)")
+    add = parser.add_argument_group("running").add_argument
+    add(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes; 0: work in this one (default: one a core)",
+    )
+    add(
+        "--shard_mb",
+        type=float,
+        default=SHARD_BYTES / 2**20,
+        metavar="MB",
+        help="size of a shard file (default: %(default)g)",
+    )
+    add(
+        "--min_shards",
+        type=int,
+        default=MIN_SHARDS,
+        metavar="N",
+        help="files a split at least, so that several hosts can read (default: %(default)s)",
+    )
+    return parser

@@ -1,0 +1,136 @@
+"""What a preparation would do, file by file, and what it would take; nothing is written."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from data_prep.corpora.base import Source
+from data_prep.findings import kind_sentence
+from data_prep.parts import Recipe, skip_kind
+from data_prep.work import run_parallel, size_of
+
+_HEAD = ("file", "electrodes", "rate", "unit", "length", "report", "verdict")
+
+
+def dry_run(
+    recipe: Recipe,
+    sources: Sequence[Source],
+    findings: Sequence[dict[str, Any]],
+    workers: int,
+) -> bool:
+    """Prints the judgement of every file, a total, and the disk and time needed.
+
+    Returns:
+      Whether anything is usable.
+    """
+    judgements: list[Any] = [None] * len(sources)
+    for i, judgement in run_parallel(_judge, recipe, sources, workers):
+        judgements[i] = judgement
+    _print_table(sources, judgements)
+    for item in findings:
+        print(f"{item['file']}: {item['kind']}: {item['detail']}")
+    usable = [i for i, j in enumerate(judgements) if j.usable]
+    _print_total(sources, judgements, usable)
+    if usable:
+        _print_needs(recipe, sources, judgements, usable, workers)
+    print("Nothing was written (--dry_run).")
+    return bool(usable)
+
+
+def _judge(recipe: Recipe, source: Source) -> Any:
+    return recipe.corpus.judge(source, recipe.spec, recipe.options)
+
+
+def _print_table(sources: Sequence[Source], judgements: Sequence[Any]) -> None:
+    rows = [_HEAD, *(_row(s, j) for s, j in zip(sources, judgements, strict=True))]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(_HEAD) - 1)]
+    for row, judgement in zip(rows, [None, *judgements], strict=True):
+        cells = [c.ljust(w) for c, w in zip(row, widths, strict=False)]
+        print("  ".join([*cells, row[-1]]).rstrip())
+        for line in _notes(judgement) if judgement else ():
+            print(f"    {line}")
+
+
+def _row(source: Source, judgement: Any) -> tuple[str, ...]:
+    rate, length = judgement.sfreq_hz, judgement.duration_s
+    return (
+        source.file,
+        f"{len(judgement.electrodes_found)} found",
+        "?" if rate is None else f"{rate:g} Hz",
+        judgement.unit or "?",
+        "?" if length is None else f"{length:.0f} s",
+        {0: "none", 1: "yes"}.get(len(source.reports), str(len(source.reports))),
+        "use" if judgement.usable else f"skip: {judgement.skipped}",
+    )
+
+
+def _notes(judgement: Any) -> list[str]:
+    lines = []
+    if judgement.electrodes_missing:
+        lines.append(f"missing: {', '.join(judgement.electrodes_missing)}")
+    if judgement.unknown:
+        names = [f"{n!r} (nearest: {near})" if near else repr(n)
+                 for n, near in judgement.unknown.items()]  # fmt: skip
+        lines.append(f"unknown, see --rename: {', '.join(names)}")
+    for defect in judgement.defects:
+        if judgement.skipped != f"{defect.kind}: {defect.detail}":
+            where = f" [{defect.channel}]" if defect.channel else ""
+            if defect.start_s is not None:
+                where += f" {defect.start_s:.1f}-{defect.stop_s:.1f} s"
+            lines.append(f"{defect.kind}{where}: {defect.detail}")
+    return lines
+
+
+def _print_total(
+    sources: Sequence[Source], judgements: Sequence[Any], usable: Sequence[int]
+) -> None:
+    hours = sum(judgements[i].duration_s or 0 for i in usable) / 3600
+    people = {sources[i].person for i in usable}
+    reports = sum(bool(sources[i].reports) for i in usable)
+    print(
+        f"\nTotal: {len(usable)} of {len(sources)} recordings usable, {len(people)} people, "
+        f"{hours:.2f} hours; {reports} with a report, {len(usable) - reports} without"
+    )
+    for kind, n in Counter(skip_kind(j) for j in judgements if not j.usable).most_common():
+        print(f"  {n} skipped: {kind} ({kind_sentence(kind)})")
+
+
+def _print_needs(
+    recipe: Recipe,
+    sources: Sequence[Source],
+    judgements: Sequence[Any],
+    usable: Sequence[int],
+    workers: int,
+) -> None:
+    """Disk from the durations, time from doing the median recording once."""
+    spec = recipe.spec
+    length_s = {i: judgements[i].duration_s or 0.0 for i in usable}
+    disk = 2 * len(spec.channels) * spec.sfreq_hz * sum(length_s.values())
+    probe = sorted(usable, key=lambda i: (length_s[i], i))[len(usable) // 2]
+    # Twice: the first call also pays for imports and for designing the filter.
+    for _ in range(2):
+        began = time.perf_counter()
+        recipe.corpus.pieces(sources[probe], spec, recipe.options)
+        took_s = time.perf_counter() - began
+    per_byte = took_s / max(size_of(sources[probe]), 1)
+    time_s = per_byte * sum(size_of(sources[i]) for i in usable) / max(workers, 1)
+    print(
+        f"Needs about {_bytes(disk)} of disk (twice that for a moment), and about "
+        f"{_duration(time_s)} with {max(workers, 1)} workers "
+        f"({sources[probe].file} took {took_s:.2f} s)"
+    )
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,38 @@
+"""Lines of the defect list that are about pairing and people, beside those about signals.
+
+``elm_jax.signals.defects`` names what can be wrong with a recording; here is what can be wrong
+around it. Both end up in the manifest as the same kind of dict.
+"""
+
+from typing import Any
+
+FINDING_KINDS = {
+    "unexpected_error": "reading the file ended in an error that the program did not foresee",
+    "storage_overflow": "samples beyond the range of int16 storage were set to its end",
+    "not_in_layout": "the file is not where the corpus's layout has recordings: skipped",
+    "person_conflict": "folder and file name give different people: skipped",
+    "person_excluded": "the person is on the exclusion list: skipped",
+    "person_not_listed": "the person is not on the list given by --people: skipped",
+    "person_unknown_in_table": "the table given by --people names a recording that is not there",
+    "report_without_recording": "no recording fits a line of the reports file",
+    "label_without_recording": "no recording fits a line of the labels file",
+    "recording_without_label": "a labels file was given and has nothing for the recording",
+}
+
+
+def finding(file: str, kind: str, detail: str) -> dict[str, Any]:
+    """One line of the defect list.
+
+    Raises:
+      KeyError: an unknown kind.
+    """
+    if kind not in FINDING_KINDS:
+        raise KeyError(f"unknown kind of finding {kind!r}; known: {sorted(FINDING_KINDS)}")
+    return {"file": file, "kind": kind, "detail": detail}
+
+
+def kind_sentence(kind: str) -> str:
+    """What a kind means, in words."""
+    from elm_jax.signals.defects import DEFECT_KINDS
+
+    return (FINDING_KINDS | DEFECT_KINDS)[kind]

@@ -1,0 +1,199 @@
+"""Finished recordings on disk: each is done once, whole or not at all, and found again by its key.
+
+A part is two files in ``OUT/.work/parts``: ``KEY.i16`` with the stored pieces, one after another,
+and ``KEY.json`` with all that is known about them. The second is written last, so a part with it
+is finished.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data_prep import durable
+from data_prep.corpora.base import Corpus, Source
+from data_prep.findings import finding
+from data_prep.write_shards import MAX_PIECE_S, cut_long, exact_sums, quantise
+from elm_jax.data.manifest import STEPS_PER_UNIT, code_version
+from elm_jax.data.spec import SignalSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All that turns a source into a part; goes to every worker process once.
+
+    Attributes:
+      corpus: reads the sources.
+      spec: the signals to store.
+      options: a ``PrepOptions``.
+      folder: where parts are kept.
+    """
+
+    corpus: Corpus
+    spec: SignalSpec
+    options: Any
+    folder: pathlib.Path
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Changes with everything that could change a part, the program's sources included."""
+        parts = [
+            self.corpus.name,
+            self.corpus.rename,
+            self.spec.to_dict(),
+            dataclasses.asdict(self.options),
+            MAX_PIECE_S,
+            code_version(),
+        ]
+        return _digest(parts)
+
+    def key(self, source: Source) -> str:
+        """Of one source: its file as it is now, and the recipe. People and texts do not matter."""
+        try:
+            stat = source.path.stat()
+            state = [stat.st_size, stat.st_mtime_ns]
+        except OSError:
+            state = []  # a link to nothing: reading it will say so
+        return _digest(
+            [source.file, source.recording, source.kind, source.extra, state, self.digest]
+        )
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What is known of a finished recording.
+
+    Attributes:
+      key: names its files.
+      skipped: None, or the kind of defect that leaves nothing to store.
+      start_s: where each stored piece begins.
+      n_samples: length of each.
+      total: sum of all stored samples, exact.
+      total_square: sum of their squares, exact.
+      defects: lines of the defect list.
+    """
+
+    key: str
+    skipped: str | None
+    start_s: tuple[float, ...]
+    n_samples: tuple[int, ...]
+    total: int
+    total_square: int
+    defects: tuple[dict[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Part":
+        """Reads :meth:`to_dict` back, also after JSON."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    def signals(self, folder: pathlib.Path, n_channels: int) -> Iterator[np.ndarray]:
+        """The stored pieces, int16 ``[c, t]``, mapped from disk.
+
+        Raises:
+          ValueError: the file is not as long as it must be.
+        """
+        path = folder / f"{self.key}.i16"
+        expected = 2 * n_channels * sum(self.n_samples)
+        if path.stat().st_size != expected:
+            raise ValueError(f"{path}: {path.stat().st_size} bytes, expected {expected}")
+        offset = 0
+        for n in self.n_samples:
+            yield np.memmap(path, np.int16, "r", offset, (n_channels, n))
+            offset += 2 * n_channels * n
+
+    def delete(self, folder: pathlib.Path) -> None:
+        """Removes its files, if they are there."""
+        durable.remove(folder / f"{self.key}.json")
+        durable.remove(folder / f"{self.key}.i16")
+
+
+def load_part(folder: pathlib.Path, key: str) -> Part | None:
+    """A finished part, or None."""
+    path = folder / f"{key}.json"
+    if not path.exists():
+        return None
+    return Part.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def make_part(recipe: Recipe, source: Source, key: str) -> Part:
+    """Prepares one recording and stores it.
+
+    An error that nobody foresaw becomes a part that is skipped and *not* stored, so the next run
+    tries again. Its message stays out: it could quote a header.
+
+    Raises:
+      MemoryError: the recording does not fit into memory; no defect of the file.
+      OSError: the part could not be written.
+    """
+    try:
+        pieces, judgement = recipe.corpus.pieces(source, recipe.spec, recipe.options)
+        cuts, overflow = _cuts(pieces, recipe.spec)
+    except MemoryError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{pathlib.Path(frame.filename).name}:{frame.lineno}"
+        defect = finding(source.file, "unexpected_error", f"{type(error).__name__} at {where}")
+        return Part(key, "unexpected_error", (), (), 0, 0, (defect,))
+    defects = [d.to_dict() for d in judgement.defects]
+    if overflow:
+        limit = np.iinfo(np.int16).max / STEPS_PER_UNIT[recipe.spec.unit]
+        detail = f"{overflow} samples beyond +-{limit:.0f} {recipe.spec.unit}"
+        defects.append(finding(source.file, "storage_overflow", detail))
+    sums = [exact_sums(signal) for _, signal in cuts]
+    part = Part(
+        key,
+        None if cuts else skip_kind(judgement),
+        tuple(start_s for start_s, _ in cuts),
+        tuple(signal.shape[1] for _, signal in cuts),
+        sum(a for a, _ in sums),
+        sum(b for _, b in sums),
+        tuple(defects),
+    )
+    if cuts:
+        _write_signals(recipe.folder, key, [signal for _, signal in cuts])
+    durable.write_json(recipe.folder / f"{key}.json", part.to_dict())
+    return part
+
+
+def skip_kind(judgement: Any) -> str:
+    """The kind of defect that a judgement gives as its reason; it reads "kind: detail"."""
+    return (judgement.skipped or "nothing_left").partition(":")[0]
+
+
+def _cuts(pieces: list[Any], spec: SignalSpec) -> tuple[list[tuple[float, np.ndarray]], int]:
+    """Pieces as stored: (start_s, int16 ``[c, t]``), none too long, and how many did not fit."""
+    cuts, overflow = [], 0
+    for piece in pieces:
+        if piece.signal.shape[0] != len(spec.channels):
+            raise ValueError(
+                f"a piece has {piece.signal.shape[0]} rows, the spec {len(spec.channels)} channels"
+            )
+        stored, beyond = quantise(piece.signal, STEPS_PER_UNIT[spec.unit])
+        overflow += beyond
+        for cut in cut_long(stored.shape[1], spec):
+            cuts.append((piece.start_s + cut.start / spec.sfreq_hz, stored[:, cut]))
+    return cuts, overflow
+
+
+def _write_signals(folder: pathlib.Path, key: str, signals: list[np.ndarray]) -> None:
+    temporary = folder / f"{key}.{os.getpid()}.tmp"
+    with open(temporary, "wb") as file:
+        for signal in signals:
+            file.write(np.ascontiguousarray(signal).data)
+    durable.replace(temporary, folder / f"{key}.i16")

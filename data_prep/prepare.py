@@ -1,0 +1,341 @@
+"""From a folder of recordings to a prepared directory: ``python -m data_prep.prepare``."""
+
+import argparse
+import dataclasses
+import fcntl
+import hashlib
+import json
+import math
+import os
+import pathlib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from data_prep import durable
+from data_prep.arguments import parse
+from data_prep.assemble import (
+    Layout,
+    assemble,
+    freeze_results,
+    load_results,
+    stored_rows,
+    usable,
+)
+from data_prep.corpora import corpus_class
+from data_prep.corpora.base import Corpus, CorpusError, Source
+from data_prep.dry_run import dry_run
+from data_prep.findings import finding
+from data_prep.parts import Recipe
+from data_prep.reports_file import ReportsError, attach, read_reports_file
+from data_prep.split import split_people
+from data_prep.summary import SKIPPING_FINDINGS, print_kinds, print_summary
+from data_prep.tables import (
+    TableError,
+    apply_people_table,
+    attach_labels,
+    read_excluded,
+    read_people,
+    select_people,
+)
+from data_prep.work import PrepareError, prepare_parts, size_of
+from elm_jax.data.manifest import (
+    MANIFEST_FILE,
+    WORK_DIR,
+    Manifest,
+    ManifestError,
+    NotPrepared,
+    code_version,
+)
+from elm_jax.data.spec import SpecError
+
+USER_ERRORS = (
+    CorpusError, ReportsError, TableError, PrepareError, NotPrepared, ManifestError, SpecError,
+)  # fmt: skip
+
+
+@dataclasses.dataclass
+class Plan:
+    """All that is decided before any signal is read."""
+
+    corpus: Corpus
+    sources: list[Source]
+    findings: list[dict[str, Any]]
+    recipe: Recipe
+    fractions: dict[str, float] | None
+    options: dict[str, Any]
+
+    def inputs_sha256(self) -> str:
+        """Digest of the files' names and sizes and of all that was paired with them."""
+        rows = [
+            [s.file, size_of(s), s.recording, s.person, s.split, s.reports, s.labels, s.extra]
+            for s in self.sources
+        ]
+        text = json.dumps([rows, self.findings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def state(self) -> str:
+        """Digest of everything, the files' times included: which unfinished work may go on."""
+        keys = [self.recipe.key(source) for source in self.sources]
+        text = json.dumps([self.inputs_sha256(), keys, self.options], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """Lists the sources, pairs them with their tables, and fixes every option.
+
+    Raises:
+      CorpusError, ReportsError, TableError, SpecError: the input or an option is at fault.
+    """
+    rename = _read_rename(args.rename)
+    corpus = corpus_class(args.corpus)(rename=rename)
+    spec, options = _spec_and_options(args)
+    sources = corpus.sources(args)
+    spec = corpus.spec(spec, args)
+    findings = list(corpus.findings)
+    sources, more = _pair(sources, args)
+    findings += more
+    _require_unique(sources)
+    sources = sorted(sources, key=lambda s: s.recording)
+    folder = pathlib.Path(args.out or ".") / WORK_DIR / "parts"
+    written = {
+        "corpus": corpus.name,
+        "spec": {k: v for k, v in spec.to_dict().items() if k not in ("mean", "std")},
+        "preparation": {k: _jsonable(v) for k, v in dataclasses.asdict(options).items()},
+        "rename": rename or {},
+        "split": args.split,
+        "split_seed": args.split_seed,
+        "shard_mb": args.shard_mb,
+        "min_shards": args.min_shards,
+    }
+    recipe = Recipe(corpus, spec, options, folder)
+    return Plan(corpus, sources, findings, recipe, args.split, written)
+
+
+def _jsonable(value: Any) -> Any:
+    return "inf" if isinstance(value, float) and math.isinf(value) else value
+
+
+def _spec_and_options(args: argparse.Namespace):
+    from elm_jax.signals.pipeline import ELM_SPEC, PrepOptions
+
+    spec = ELM_SPEC.replace(window_s=args.window_s, resample=args.resample)
+    options = PrepOptions(
+        drop_start_s=args.drop_start_s,
+        cut_multiple_s=args.cut_multiple_s or None,
+        min_duration_s=args.min_duration_s,
+        max_duration_s=args.max_duration_s,
+    )
+    return spec, options
+
+
+def _read_rename(path: str | None) -> dict[str, str | None] | None:
+    if path is None:
+        return None
+    import yaml
+
+    if not pathlib.Path(path).is_file():
+        raise TableError(f"--rename {path}: no such file")
+    values = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
+    fine = isinstance(values, dict) and all(
+        isinstance(k, str) and (v is None or isinstance(v, str)) for k, v in values.items()
+    )
+    if not fine:
+        raise TableError(
+            f"--rename {path}: expected a YAML map from the file's channel names to electrodes, "
+            "such as 'EEG 1: Fp1' (null leaves a channel out)"
+        )
+    return values
+
+
+def _pair(
+    sources: list[Source], args: argparse.Namespace
+) -> tuple[list[Source], list[dict[str, Any]]]:
+    """Reports, people, labels, selection; in this order, as each may name the next one's keys."""
+    findings = []
+    if args.reports:
+        entries = read_reports_file(args.reports)
+        sources, unmatched = attach(entries, sources)
+        name = pathlib.Path(args.reports).name
+        for entry in unmatched:
+            wanted = entry.file or entry.recording or "no file or recording named"
+            detail = f"line {entry.line} (from 0): {wanted}"
+            findings.append(finding(name, "report_without_recording", detail))
+    people = read_people(args.people) if args.people else None
+    if people and people.table:
+        sources, more = apply_people_table(sources, people.table, args.people)
+        findings += more
+    if args.labels:
+        sources, more = attach_labels(sources, args.labels)
+        findings += more
+    excluded = read_excluded(args.exclude_people) if args.exclude_people else None
+    sources, more = select_people(sources, people and people.allowed, excluded)
+    if not sources:
+        raise CorpusError(
+            f"no recording is left: {len(more)} were taken out by --people or --exclude_people"
+        )
+    return sources, findings + more
+
+
+def _require_unique(sources: Sequence[Source]) -> None:
+    seen: dict[str, str] = {}
+    for source in sources:
+        if source.recording in seen:
+            raise CorpusError(
+                f"{seen[source.recording]} and {source.file} are both named {source.recording!r}; "
+                "rename one of them"
+            )
+        seen[source.recording] = source.file
+
+
+def prepare(args: argparse.Namespace) -> int:
+    """Runs a parsed command; returns its exit status."""
+    plan = make_plan(args)
+    if args.dry_run:
+        return 0 if dry_run(plan.recipe, plan.sources, plan.findings, args.workers) else 1
+    out = pathlib.Path(args.out)
+    manifest = _finished(out, plan)
+    if manifest is None:
+        with _alone(out):
+            manifest = _run(out, plan, args)
+        print_summary(out, manifest)
+    if args.hdf5:
+        _write_hdf5(out, args)
+    return 0
+
+
+def _finished(out: pathlib.Path, plan: Plan) -> Manifest | None:
+    """The manifest if this very preparation was finished before.
+
+    Raises:
+      PrepareError: the directory holds something else.
+    """
+    if not out.exists():
+        return None
+    if not (out / MANIFEST_FILE).exists():
+        if any(out.iterdir()) and not (out / WORK_DIR).is_dir():
+            raise PrepareError(
+                f"{out}: is not empty and no unfinished preparation; choose a new --out"
+            )
+        return None
+    manifest = Manifest.load(out)
+    _require_same(out, manifest, plan)
+    # A kill after the manifest was written leaves this behind.
+    durable.remove_tree(out / WORK_DIR)
+    print(f"{out} is complete: same inputs, same options; nothing to do.")
+    if manifest.code_version != code_version():
+        print(
+            f"  (it was made by {manifest.code_version}; this is {code_version()}. To prepare it "
+            "anew, choose a new --out)"
+        )
+    return manifest
+
+
+def _require_same(out: pathlib.Path, manifest: Manifest, plan: Plan) -> None:
+    ours, theirs = plan.options, manifest.options
+    different = [
+        f"{key}: there {theirs.get(key)!r}, now {ours.get(key)!r}"
+        for key in sorted(set(ours) | set(theirs))
+        if ours.get(key) != theirs.get(key)
+    ]
+    if manifest.inputs_sha256 != plan.inputs_sha256():
+        different.append("the input files, or the reports, labels or people given with them")
+    elif not plan.corpus.simulated:
+        finished_ns = (out / MANIFEST_FILE).stat().st_mtime_ns
+        newer = [s.file for s in plan.sources if _changed_ns(s) > finished_ns]
+        if newer:
+            different.append(f"{len(newer)} input files changed since, such as {newer[0]}")
+    if different:
+        listing = "\n  ".join(different)
+        raise PrepareError(
+            f"{out}: was prepared otherwise:\n  {listing}\nChoose a new --out, or delete {out} to "
+            "prepare it again."
+        )
+
+
+def _changed_ns(source: Source) -> int:
+    return source.path.stat().st_mtime_ns if source.path.exists() else 0
+
+
+class _alone:  # noqa: N801  (reads as a statement: with _alone(out))
+    """Holds a directory's lock; the system lets go of it when the process ends, however it does."""
+
+    def __init__(self, out: pathlib.Path):
+        self._path = out / WORK_DIR / "lock"
+
+    def __enter__(self):
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self._path, "w")  # noqa: SIM115
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise PrepareError(
+                f"{self._path.parent.parent}: another preparation is running here; wait for it"
+            ) from error
+
+    def __exit__(self, *error):
+        self._file.close()
+
+
+def _run(out: pathlib.Path, plan: Plan, args: argparse.Namespace) -> Manifest:
+    state = plan.state()
+    parts = load_results(out, state)
+    if parts is None:
+        parts = prepare_parts(plan.recipe, plan.sources, args.workers)
+        freeze_results(out, state, parts)
+    pairs = usable(plan.sources, parts)
+    skipped = Counter(part.skipped for part in parts if part.skipped)
+    if not pairs:
+        print(f"{len(parts)} recordings, none usable:", file=sys.stderr)
+        print_kinds(dict(skipped.most_common()), file=sys.stderr)
+        # Nothing to go on with: the folder is left as it was found.
+        durable.remove_tree(out / WORK_DIR)
+        raise PrepareError(f"nothing in {args.input} is usable; --dry_run says why, file by file")
+    skipped += Counter(f["kind"] for f in plan.findings if f["kind"] in SKIPPING_FINDINGS)
+    split_of = split_people([source for source, _ in pairs], plan.fractions, args.split_seed)
+    defects = [defect for part in parts for defect in part.defects]
+    return assemble(
+        out,
+        pairs,
+        stored_rows(pairs, split_of),
+        plan.recipe.spec,
+        Layout(args.shard_mb, args.min_shards),
+        corpus=plan.corpus.name,
+        simulated=plan.corpus.simulated,
+        split_seed=args.split_seed,
+        options=plan.options,
+        inputs_sha256=plan.inputs_sha256(),
+        defects=(*plan.findings, *defects),
+        more_counts={"skipped": dict(sorted(skipped.items()))},
+    )
+
+
+def _write_hdf5(out: pathlib.Path, args: argparse.Namespace) -> None:
+    target = pathlib.Path(args.hdf5)
+    if target.exists():
+        raise PrepareError(f"--hdf5 {target}: exists already; delete it or choose another name")
+    from data_prep.hdf5 import write_hdf5
+
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    write_hdf5(temporary, out)
+    durable.replace(temporary, target)
+    print(f"Wrote {target} in ELM's HDF5 layout.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Errors of the input end with one message and status 2."""
+    args = parse(argv)
+    try:
+        return prepare(args)
+    except USER_ERRORS as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nprepare: stopped; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

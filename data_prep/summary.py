@@ -1,0 +1,62 @@
+"""What a finished preparation says."""
+
+import pathlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import TextIO
+
+from data_prep.findings import FINDING_KINDS, kind_sentence
+from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
+
+_COLUMNS = ("people", "recordings", "windows", "hours", "reports")
+
+
+def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
+    """Counts by split, what was skipped and why, and the next command."""
+    kind = "simulated " if manifest.simulated else ""
+    spec = manifest.spec
+    print(f"\nPrepared {kind}corpus {manifest.corpus!r} -> {out}")
+    print(
+        f"  {len(spec.channels)} channels ({spec.montage}), {spec.sfreq_hz:g} Hz, "
+        f"{spec.highpass_hz:g}-{spec.lowpass_hz:g} Hz, windows of {spec.window_s:g} s; "
+        f"mean {spec.mean:.4g}, std {spec.std:.4g} (network values, train split)"
+    )
+    print("  " + "".join(name.rjust(12) for name in ("", *_COLUMNS)))
+    for split in (*SPLITS, "total"):
+        row = manifest.counts[split]
+        cells = [f"{row[c]:.2f}" if c == "hours" else str(row[c]) for c in _COLUMNS]
+        print("  " + "".join(cell.rjust(12) for cell in (split, *cells)))
+    total = manifest.counts["total"]
+    if total["recordings_without_report"]:
+        print(f"  {total['recordings_without_report']} recordings have no report")
+    _print_defects(out, manifest)
+    print(
+        "\nNext:  python -m elm_jax.main --config configs/elm_5s.py "
+        f"--config.data.dir={out} --workdir runs/NAME"
+    )
+
+
+def _print_defects(out: pathlib.Path, manifest: Manifest) -> None:
+    skipped: Mapping[str, int] = manifest.counts.get("skipped", {})
+    if skipped:
+        print("  Skipped recordings:")
+        print_kinds(skipped)
+    others = Counter(d["kind"] for d in manifest.defects if d["kind"] not in skipped)
+    if others:
+        print("  Also noticed:")
+        print_kinds(dict(others.most_common()))
+    if manifest.defects:
+        print(f"  All {len(manifest.defects)} entries: 'defects' in {out / MANIFEST_FILE}")
+    if "unexpected_error" in skipped:
+        print("  Unexpected errors are most likely mistakes in elm_jax: please report them.")
+
+
+def print_kinds(counts: Mapping[str, int], file: TextIO | None = None) -> None:
+    """One line a kind: count, name, meaning."""
+    for kind, n in counts.items():
+        print(f"    {n:6d}  {kind}: {kind_sentence(kind)}", file=file)
+
+
+SKIPPING_FINDINGS = frozenset(
+    k for k, sentence in FINDING_KINDS.items() if sentence.endswith(": skipped")
+)

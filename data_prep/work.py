@@ -1,0 +1,166 @@
+"""The long part of a preparation: every recording through the signal pipeline, in parallel."""
+
+import concurrent.futures as futures
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from data_prep.corpora.base import Source
+from data_prep.parts import Part, Recipe, load_part, make_part
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_LINE_EVERY_S = 10.0
+_worker_state: Any = None
+
+
+class PrepareError(RuntimeError):
+    """A preparation that cannot go on; the message says what to do."""
+
+
+class Progress:
+    """One bar over the bytes of the input on a terminal; elsewhere a plain line now and then."""
+
+    def __init__(self, what: str, total_bytes: int, files: int):
+        self._what, self._files, self._done, self._bytes = what, files, 0, 0
+        self._total, self._began, self._last = total_bytes, time.monotonic(), time.monotonic()
+        self._skipped = 0
+        self._bar = tqdm(
+            total=total_bytes,
+            desc=what,
+            unit="B",
+            unit_scale=True,
+            dynamic_ncols=True,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def advance(self, size: int, skipped: bool) -> None:
+        """One file done."""
+        self._done, self._bytes = self._done + 1, self._bytes + size
+        self._skipped += skipped
+        self._bar.update(size)
+        self._bar.set_postfix_str(f"{self._done}/{self._files} files, {self._skipped} skipped")
+        now = time.monotonic()
+        if self._bar.disable and now - self._last >= _LINE_EVERY_S:
+            self._last = now
+            left_s = (now - self._began) * (self._total / max(self._bytes, 1) - 1)
+            print(
+                f"{self._what}: {self._done}/{self._files} files, {self._skipped} skipped, "
+                f"about {left_s / 60:.0f} min left",
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """Ends the bar."""
+        self._bar.close()
+
+
+def size_of(source: Source) -> int:
+    """Bytes of a source's file; 0 where there is none to be read."""
+    try:
+        return source.path.stat().st_size
+    except OSError:
+        return 0
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Workers started inside use one thread: the parallelism is over files."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(state: Any) -> None:
+    global _worker_state
+    _worker_state = state
+
+
+def _call(function: Callable[[Any, Any], Any], item: Any) -> Any:
+    return function(_worker_state, item)
+
+
+def run_parallel(
+    function: Callable[[Any, Any], Any], state: Any, items: Sequence[Any], workers: int
+) -> Iterator[tuple[int, Any]]:
+    """Yields (index, ``function(state, item)``) as they finish.
+
+    ``workers`` fresh processes get ``state`` once; 0 works in this process, in order.
+
+    Raises:
+      PrepareError: a worker died.
+    """
+    if workers == 0:
+        for i, item in enumerate(items):
+            yield i, function(state, item)
+        return
+    with (
+        _one_thread_each(),
+        futures.ProcessPoolExecutor(
+            min(workers, max(len(items), 1)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(state,),
+        ) as pool,
+    ):
+        pending = {pool.submit(_call, function, item): i for i, item in enumerate(items)}
+        try:
+            for future in futures.as_completed(pending):
+                yield pending[future], future.result()
+        except BrokenProcessPool as error:
+            raise PrepareError(
+                "a worker process died, most often because memory ran out; what is finished is "
+                f"kept: run the same command again with fewer --workers (now {workers})"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _make(recipe: Recipe, job: tuple[Source, str]) -> Part:
+    source, key = job
+    try:
+        return make_part(recipe, source, key)
+    except MemoryError as error:
+        raise PrepareError(
+            f"{source.file}: not enough memory; what is finished is kept: run the same command "
+            "again with fewer --workers, or a smaller --max_duration_s"
+        ) from error
+
+
+def prepare_parts(recipe: Recipe, sources: Sequence[Source], workers: int) -> list[Part]:
+    """The parts of all sources, in their order; those finished before are not done again.
+
+    Raises:
+      PrepareError: a worker died, or memory ran out.
+      OSError: a part could not be written.
+    """
+    recipe.folder.mkdir(parents=True, exist_ok=True)
+    keys = [recipe.key(source) for source in sources]
+    parts = [load_part(recipe.folder, key) for key in keys]
+    sizes = [size_of(source) for source in sources]
+    # Large files first, so that no worker is left alone with one at the end.
+    todo = sorted((i for i, part in enumerate(parts) if part is None), key=lambda i: -sizes[i])
+    if len(todo) < len(sources):
+        print(f"{len(sources) - len(todo)} of {len(sources)} recordings were finished before")
+    progress = Progress("preparing", sum(sizes[i] for i in todo), len(todo))
+    try:
+        jobs = [(sources[i], keys[i]) for i in todo]
+        for n, part in run_parallel(_make, recipe, jobs, workers):
+            parts[todo[n]] = part
+            progress.advance(sizes[todo[n]], part.skipped is not None)
+    finally:
+        progress.close()
+    return parts
