@@ -115,7 +115,7 @@ def _background(rng: np.random.Generator, n: int, level: np.ndarray) -> np.ndarr
 def _alpha(rng: np.random.Generator, exam: Exam, n: int, level: np.ndarray) -> np.ndarray:
     """Both occipital sources share most of their course; the right is often a little larger."""
     shared, left, right = (_wave(rng, n, exam.alpha_hz, 1.0) for _ in range(3))
-    # A slow sub-harmonic-free spread forward: parietal electrodes see it, frontal hardly.
+    # The spread lets parietal electrodes see about half of it, frontal ones hardly anything.
     signal_uv = np.outer(gain("O1", 0.62), 0.85 * shared + 0.4 * left)
     signal_uv += rng.uniform(1.0, 1.2) * np.outer(gain("O2", 0.62), 0.85 * shared + 0.4 * right)
     return exam.alpha_uv / 2 * level * signal_uv
@@ -151,7 +151,7 @@ def _eyes(rng, n, awake, drowsy, eyes_open) -> np.ndarray:
         if awake[at] > 0.5 and rng.random() < 0.35 + 0.65 * eyes_open[at]:
             shape = rng.uniform(100, 190) * _bump(rng.uniform(0.25, 0.4), 0.4)
             _add(signal_uv, at, shape, frontal)
-    rolling_uv = 45 * _wave(rng, n, 0.4, 0.2) * drowsy
+    rolling_uv = 65 * _wave(rng, n, 0.4, 0.2) * drowsy
     return signal_uv + np.outer(gain("F7", 0.45) - gain("F8", 0.45), rolling_uv)
 
 
@@ -160,7 +160,7 @@ def _sleep(rng: np.random.Generator, n: int, asleep: np.ndarray) -> np.ndarray:
     rate_hz, central, vertex = rng.uniform(12.2, 14), gain(["C3", "C4", "FZ"], 0.6), gain("CZ", 0.6)
     for at in _times(rng, n, 3.5):
         if asleep[at] > 0.6:
-            envelope = rng.uniform(16, 28) * _bump(rng.uniform(0.6, 1.5))
+            envelope = rng.uniform(24, 40) * _bump(rng.uniform(0.6, 1.5))
             phase = 2 * np.pi * rate_hz * np.arange(envelope.size) / SFREQ_HZ
             _add(signal_uv, at, envelope * np.sin(phase), central)
     for at in _times(rng, n, 6.0):
@@ -199,7 +199,7 @@ def _sharp_waves(rng: np.random.Generator, exam: Exam, n: int) -> np.ndarray:
     signal_uv = np.zeros((len(ELECTRODES), n), np.float32)
     gains = gain(sharp.electrodes, 0.42)
     for at in _times(rng, n, sharp.every_s):
-        spike = -_bump(rng.uniform(0.09, 0.16), 0.35)
+        spike = -_bump(rng.uniform(0.08, 0.13), 0.35)
         after = np.concatenate([0.3 * _bump(0.09), -0.4 * _bump(rng.uniform(0.25, 0.4))])
         shape = np.concatenate([spike, after])
         _add(signal_uv, at, sharp.amplitude_uv * rng.uniform(0.75, 1.2) * shape, gains)
@@ -209,7 +209,7 @@ def _sharp_waves(rng: np.random.Generator, exam: Exam, n: int) -> np.ndarray:
 def _spike_wave(rng: np.random.Generator, exam: Exam, n: int) -> np.ndarray:
     found = exam.spike_wave
     signal_uv = np.zeros((len(ELECTRODES), n), np.float32)
-    gains = 0.35 + 0.65 * gain(["F3", "F4"], 0.8)
+    gains = 0.12 + 0.88 * gain(["F3", "F4"], 0.62)
     wave_s = 1 / found.rate_hz - 0.07
     complex_ = np.concatenate([-0.8 * _bump(0.07), -0.15 - 0.7 * _bump(wave_s) + 0.15])
     for at in _times(rng, n, found.every_s, 0.3):

@@ -9,61 +9,85 @@ import random
 
 from data_prep.corpora.demo.exams import Exam, Slowing
 
-# Wordings that no report uses (a test says so); their words do occur in reports.
+# Wordings that no report uses (a test says so); their words do occur in reports. Finding ->
+# sentences for it and against it.
 HELD_OUT_PROMPTS = {
-    "normal": (
-        "This recording is normal.",
-        "The EEG of this patient is normal for age.",
-        "Normal findings throughout the recording.",
-        "The tracing shows a normal EEG background.",
-    ),
-    "abnormal": (
-        "This recording is abnormal.",
-        "The EEG of this patient is abnormal for age.",
-        "Abnormal findings throughout the recording.",
-        "The tracing shows an abnormal EEG background.",
-    ),
-    "alpha_rhythm": (
-        "A clear posterior dominant alpha rhythm was seen.",
-        "There is a well formed alpha rhythm over the posterior regions.",
-    ),
-    "drowsiness": (
-        "The patient was drowsy during this recording.",
-        "Slow rolling eye movements and drowsiness were seen.",
-    ),
-    "spindles": (
-        "Sleep spindles and vertex waves were seen.",
-        "The patient was asleep, with spindles.",
-    ),
-    "generalized_slowing": (
-        "The background shows generalized slowing.",
-        "Diffuse theta and delta slowing was seen.",
-    ),
-    "focal_slowing_left": (
-        "The background shows focal slowing on the left.",
-        "Left sided theta and delta slowing was seen.",
-    ),
-    "focal_slowing_right": (
-        "The background shows focal slowing on the right.",
-        "Right sided theta and delta slowing was seen.",
-    ),
-    "sharp_waves": (
-        "Focal sharp waves were seen in this recording.",
-        "There are frequent focal epileptiform sharp waves.",
-    ),
-    "spike_wave": (
-        "Generalized spike and wave discharges were seen in this recording.",
-        "There are bursts of 3 Hz generalized spike and wave.",
-    ),
-    "beta_excess": (
-        "An excess of beta activity was seen.",
-        "The background shows excessive frontocentral beta.",
-    ),
-    "artifact": (
-        "Artifact was seen during the recording.",
-        "The tracing shows prominent artifact.",
-    ),
-}
+    "abnormal": {
+        "positive": (
+            "This recording is abnormal.", "The EEG of this patient is abnormal.",
+            "Abnormal findings in this recording.", "The EEG shows an abnormal background.",
+        ),
+        "negative": (
+            "This recording is normal.", "The EEG of this patient is normal.",
+            "Normal findings in this recording.", "The EEG shows a normal background.",
+        ),
+    },
+    "alpha_rhythm": {
+        "positive": (
+            "A reactive posterior dominant alpha rhythm was seen.",
+            "There is a well formed alpha rhythm over the posterior regions.",
+        ),
+        "negative": (
+            "The posterior rhythm is slow or absent.", "Disorganized slow background rhythm.",
+        ),
+    },
+    "drowsiness": {
+        "positive": (
+            "The patient is drowsy.", "Drowsiness with slow rolling eye movements was seen.",
+        ),
+        "negative": ("The patient is awake.", "Wakefulness was recorded."),
+    },
+    "spindles": {
+        "positive": ("Sleep spindles were recorded.", "The patient is in stage 2 sleep."),
+        "negative": ("No sleep was recorded.", "The patient is awake."),
+    },
+    "generalized_slowing": {
+        "positive": (
+            "The background shows generalized slowing.",
+            "Diffuse theta and delta slowing was seen.",
+        ),
+        "negative": ("The background shows no slowing.", "There is no diffuse slow activity."),
+    },
+    "focal_slowing_left": {
+        "positive": (
+            "The background shows focal slowing on the left.",
+            "Left focal theta and delta slowing was seen.",
+        ),
+        "negative": ("The background shows no slowing.", "There is no slow activity on the left."),
+    },
+    "focal_slowing_right": {
+        "positive": (
+            "The background shows focal slowing on the right.",
+            "Right focal theta and delta slowing was seen.",
+        ),
+        "negative": ("The background shows no slowing.", "There is no slow activity on the right."),
+    },
+    "sharp_waves": {
+        "positive": (
+            "Focal sharp waves were recorded.", "There are frequent focal epileptiform discharges.",
+        ),
+        "negative": ("No sharp waves were recorded.", "There are no epileptiform discharges."),
+    },
+    "spike_wave": {
+        "positive": (
+            "Generalized spike and wave discharges were recorded.",
+            "There are bursts of 3 Hz generalized spike and wave.",
+        ),
+        "negative": (
+            "No spike and wave discharges were recorded.", "There are no epileptiform discharges.",
+        ),
+    },
+    "beta_excess": {
+        "positive": (
+            "An excess of beta activity was seen.", "Prominent frontocentral beta was recorded.",
+        ),
+        "negative": ("No excess of beta activity was seen.", "There is no prominent beta."),
+    },
+    "artifact": {
+        "positive": ("Artifact was recorded.", "There is prominent artifact in the record."),
+        "negative": ("No artifact was recorded.", "The record is without artifact."),
+    },
+}  # fmt: skip
 
 COMPLAINTS = (
     "new onset seizures", "a single episode of loss of consciousness", "spells of staring",
@@ -112,7 +136,7 @@ ALPHA_ABSENT = (
 )
 BLINKS = (
     "Eye blinks are seen over the frontal electrodes.",
-    "Blink artifact is present frontally when the eyes are open.",
+    "Blinks are present frontally when the eyes are open.",
 )
 DROWSINESS = (
     "Drowsiness is marked by slow rolling eye movements.",
@@ -164,7 +188,7 @@ NO_SLOWING = (
 )  # fmt: skip
 BETA = (
     "There is excess beta activity at {hz} Hz over the frontocentral regions.",
-    "Excessive frontal beta of {uv} uV is present.",
+    "Beta activity of {uv} uV is in excess frontally.",
     "Prominent {hz} Hz beta activity is seen frontally and centrally.",
 )
 ARTIFACT = {
