@@ -7,6 +7,7 @@ anything is transformed back: every second sample of the result, for a little ov
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
@@ -86,11 +87,6 @@ def _response(
     return (spectrum / step).astype(np.float32)
 
 
-def decimation(sfreq_hz: float, lowpass_hz: float) -> int:
-    """2 where half the rate still holds the filter's whole stop edge, else 1."""
-    return 2 if sfreq_hz / 4 >= stop_hz(sfreq_hz, lowpass_hz) else 1
-
-
 def _block_length(n_taps: int, n: int) -> int:
     """An FFT length that is a multiple of 4: one block if the signal is short, else ~8 filters."""
     whole = scipy.fft.next_fast_len(-(-(n + 2 * n_taps) // 4), real=True) * 4
@@ -152,11 +148,40 @@ class Rows:
         if self.offset.any():
             block -= self.offset[:, None]
 
-    def filtered_at(self, h: Float64[np.ndarray, " l"], at: int) -> Float64[np.ndarray, " r"]:
-        """The filtered value of every row at one sample, by direct summation."""
-        block = np.empty((len(self.rows), len(h)), np.float32)
-        self.fill(block, at - len(h) // 2)
-        return block.astype(np.float64) @ h  # symmetric: no flip
+    def stretches(
+        self,
+        band: tuple[float, float, float],
+        starts: Sequence[int],
+        count: int,
+        *,
+        smooth: tuple[float, ...] = (1.0,),
+    ) -> Float32[np.ndarray, "s r k"]:
+        """Short stretches of every filtered row, by direct summation.
+
+        Args:
+          band: (sfreq_hz, highpass_hz, lowpass_hz).
+          starts: first sample of each stretch.
+          count: samples of a stretch.
+          smooth: taps of a further symmetric filter, odd in number.
+        """
+        matrix = _summation(*band, count, smooth)
+        blocks = np.empty((len(starts), len(self.rows), len(matrix)), np.float32)
+        for block, start in zip(blocks, starts, strict=True):
+            self.fill(block, start - (len(matrix) - count) // 2)
+        flat = blocks.reshape(-1, len(matrix)) @ matrix
+        return flat.reshape(len(starts), len(self.rows), count)
+
+
+@functools.lru_cache(maxsize=4)
+def _summation(
+    sfreq_hz: float, highpass_hz: float, lowpass_hz: float, count: int, smooth: tuple[float, ...]
+) -> Float32[np.ndarray, "i k"]:
+    """The filter as a matrix: [taps - 1 + count, count]."""
+    h = np.convolve(design_bandpass(sfreq_hz, highpass_hz, lowpass_hz), smooth)
+    matrix = np.zeros((len(h) - 1 + count, count), np.float32)
+    for k in range(count):
+        matrix[k : k + len(h), k] = h
+    return matrix
 
 
 def filter_rows(
@@ -174,7 +199,7 @@ def filter_rows(
       band: (sfreq_hz, highpass_hz, lowpass_hz).
       start: first sample of the rows to keep.
       out: receives samples start, start + step, ...
-      step: 1 or 2; 2 only where :func:`decimation` allows it.
+      step: 1 or 2; 2 only if half the rate holds the band up to :func:`stop_hz`.
     """
     n_taps = len(design_bandpass(*band))
     reach = n_taps // 2 + (n_taps // 2) % 2  # even, so that blocks keep the grid

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float32
@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from elm_jax.data.spec import UNITS_PER_V, SignalSpec
 from elm_jax.signals import resample
 from elm_jax.signals.defects import Defect, UnusableRecording
-from elm_jax.signals.filters import Rows, decimation, design_bandpass, filter_rows
+from elm_jax.signals.filters import Rows, design_bandpass, filter_rows, stop_hz
 from elm_jax.signals.montage import TCP20, MontageRow, needed_channels
 from elm_jax.signals.plan import Plan, PrepOptions, Span, make_plan
 from elm_jax.signals.recording import Recording, read_edf
@@ -219,58 +219,77 @@ class _Work:
     spec: SignalSpec
 
     def run(self) -> Float32[np.ndarray, "c m"]:
-        sfreq_hz, new_hz = self.band[0], self.spec.sfreq_hz
-        fft = self.spec.resample == "mne_fft" and not resample.same_rate(sfreq_hz, new_hz)
-        step = decimation(sfreq_hz, self.band[2]) if fft else 1
-        out, clipping = None, []
-        for group in self._groups(range(len(self.rows))):
-            made, ok = self._group(group, step, fft)
-            if out is None:
-                out = np.empty((len(self.rows), made.shape[1]), np.float32)
-            out[group] = made
-            clipping += [row for row, fine in zip(group, ok, strict=True) if not fine]
-        for group in self._groups(clipping):
-            out[group], _ = self._group(group, 1, fft)
+        """Filters, clips and resamples all rows."""
+        if self._resampled_by_fft():
+            return self._by_fft()
+        out = []
+        for group in _groups(range(len(self.rows))):
+            y = np.empty((len(group), self.keep[1] - self.keep[0]), np.float32)
+            filter_rows(self._rows(group), self.band, self.keep[0], y)
+            np.clip(y, -self.clip_uv, self.clip_uv, out=y)
+            if not resample.same_rate(self.band[0], self.spec.sfreq_hz):
+                y = resample.polyphase(y, self.band[0], self.spec.sfreq_hz)
+            out.append(y)
+        return np.concatenate(out)
+
+    def _resampled_by_fft(self) -> bool:
+        same = resample.same_rate(self.band[0], self.spec.sfreq_hz)
+        return self.spec.resample == "mne_fft" and not same
+
+    def _rows(self, group: Sequence[int]) -> Rows:
+        picked = [(r.plus, r.minus, r.sign) for r in (self.rows[i] for i in group)]
+        n_taps = len(design_bandpass(*self.band))
+        return Rows(self.x, picked, n_taps, keep_constant=self.band[1] == 0)
+
+    def _by_fft(self) -> Float32[np.ndarray, "c m"]:
+        """Resamples as mne's FFT method: of every second sample where that is enough and nothing clips."""
+        plan = resample.FftPlan.make(self.keep[1] - self.keep[0], self.band[0], self.spec.sfreq_hz)
+        out = np.empty((len(self.rows), plan.n_out), np.float32)
+        todo = list(range(len(self.rows)))
+        if self._half_rate_is_enough():
+            todo = self._at_half_rate(plan, out)
+        for group in _groups(todo):
+            padded = resample.empty_padded(plan, len(group), 1)
+            _, a, b = resample.core_of(plan, 1)
+            core = padded[:, a:b]
+            filter_rows(self._rows(group), self.band, self.keep[0], core)
+            np.clip(core, -self.clip_uv, self.clip_uv, out=core)
+            ends = (core[:, 0].copy(), core[:, -1].copy())
+            out[group] = resample.resample_padded(padded, plan, ends)
         return out
 
-    @staticmethod
-    def _groups(indices):
-        indices = list(indices)
-        return [indices[i : i + _GROUP] for i in range(0, len(indices), _GROUP)]
+    def _half_rate_is_enough(self) -> bool:
+        sfreq_hz, _, lowpass_hz = self.band
+        # Short pieces gain nothing, and their padding may run out of signal.
+        return self.keep[1] - self.keep[0] > 4096 and resample.half_rate_is_enough(
+            sfreq_hz, stop_hz(sfreq_hz, lowpass_hz), self.spec.sfreq_hz
+        )
 
-    def _group(self, group: list[int], step: int, fft: bool):
-        """Filters, clips and resamples some rows.
+    def _at_half_rate(self, plan: resample.FftPlan, out: np.ndarray) -> list[int]:
+        """Fills the rows of ``out`` that do not come near the limit; returns the others."""
+        sfreq_hz, _, lowpass_hz = self.band
+        kernel = resample.alias_kernel(sfreq_hz, stop_hz(sfreq_hz, lowpass_hz), self.spec.sfreq_hz)
+        everything, start = self._rows(range(len(self.rows))), self.keep[0]
+        at = [start + s for s in resample.corner_starts(plan)]
+        corners = everything.stretches(self.band, at, len(kernel), smooth=kernel)
+        ends = everything.stretches(self.band, [start, self.keep[1] - 1], 1)[:, :, 0]
+        first, a, b = resample.core_of(plan, 2)
+        clipping = []
+        for group in _groups(range(len(self.rows))):
+            padded = resample.empty_padded(plan, len(group), 2)
+            core = padded[:, a:b]
+            filter_rows(self._rows(group), self.band, start + first, core, step=2)
+            peak_uv = np.maximum(core.max(axis=1), -core.min(axis=1))
+            near = peak_uv >= _PEAK_MARGIN * self.clip_uv
+            clipping += [row for row, is_near in zip(group, near, strict=True) if is_near]
+            if not near.all():
+                out[group] = resample.resample_padded(
+                    padded, plan, (ends[0, group], ends[1, group]),
+                    corners=resample.Corners(*corners[:, group]), kernel=kernel,
+                )  # fmt: skip
+        return clipping
 
-        Returns:
-          the result, and per row whether it holds: with ``step`` 2 only half of the samples are
-          there to be clipped, so a row that comes near the limit has to be done again in full.
-        """
-        h = design_bandpass(*self.band)
-        picked = [(r.plus, r.minus, r.sign) for r in (self.rows[i] for i in group)]
-        rows = Rows(self.x, picked, len(h), keep_constant=self.band[1] == 0)
-        start, stop = self.keep
-        if not fft:
-            y = np.empty((len(group), stop - start), np.float32)
-            filter_rows(rows, self.band, start, y)
-            np.clip(y, -self.clip_uv, self.clip_uv, out=y)
-            return self._other_rate(y), [True] * len(group)
-        plan = resample.FftPlan.make(stop - start, self.band[0], self.spec.sfreq_hz)
-        padded = resample.empty_padded(plan, len(group), step)
-        first, a, b = resample.core_of(plan, step)
-        core = padded[:, a:b]
-        filter_rows(rows, self.band, start + first, core, step=step)
-        if step == 1:
-            np.clip(core, -self.clip_uv, self.clip_uv, out=core)
-            ends, ok = (core[:, 0].copy(), core[:, -1].copy()), [True] * len(group)
-        else:
-            ends = (rows.filtered_at(h, start), rows.filtered_at(h, stop - 1))
-            peak = np.maximum(core.max(axis=1), -core.min(axis=1))
-            ok = (peak < _PEAK_MARGIN * self.clip_uv).tolist()
-            if not any(ok):
-                return np.empty((len(group), plan.n_out), np.float32), ok
-        return resample.resample_padded(padded, plan, step=step, ends=ends), ok
 
-    def _other_rate(self, y):
-        if resample.same_rate(self.band[0], self.spec.sfreq_hz):
-            return y
-        return resample.polyphase(y, self.band[0], self.spec.sfreq_hz)
+def _groups(indices: Sequence[int]) -> list[list[int]]:
+    indices = list(indices)
+    return [indices[i : i + _GROUP] for i in range(0, len(indices), _GROUP)]

@@ -1,8 +1,17 @@
-"""Resampling by mne's padded FFT method, on a signal or on every second sample of it."""
+"""Resampling by mne's padded FFT method, on a signal or on every second sample of it.
+
+Every second sample is enough for a band-limited signal, but mne's padding is not band-limited: it
+has kinks where it begins (an odd reflection about the first and the last sample) and a jump where
+its two ends meet on the FFT's circle. Their high frequencies would fold back. Around these three
+places the full rate is looked at, and what would fold back is taken out (:class:`Corners`).
+"""
 
 import dataclasses
 import fractions
+import functools
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -72,22 +81,99 @@ def _mirror(padded, plan: FftPlan, step: int, ends) -> None:
     padded[:, b + mirror.shape[1] :] = 0
 
 
+class Corners(NamedTuple):
+    """Stretches of the signal at the full rate, smoothed by the alias kernel, as many samples as it has taps.
+
+    Attributes:
+      head: from the first sample on.
+      tail: up to the last sample.
+      left_turn: up to the sample that the padding's first one mirrors.
+      right_turn: from the sample that the padding's last one mirrors.
+    """
+
+    head: np.ndarray
+    tail: np.ndarray
+    left_turn: np.ndarray
+    right_turn: np.ndarray
+
+
+def corner_starts(plan: FftPlan) -> tuple[int, int, int, int]:
+    """Where each stretch of :class:`Corners` begins, as a sample of the signal."""
+    pad_right, last = plan.n_padded - plan.n - plan.pad_left, plan.n - 1
+    return 0, last - KERNEL_TAPS + 1, plan.pad_left - KERNEL_TAPS + 1, last - pad_right
+
+
+KERNEL_TAPS = 99  # mne pads by 100 samples at least: each place is on its own
+_KERNEL_DB = 75.0
+
+
+def half_rate_is_enough(sfreq_hz: float, pass_hz: float, new_hz: float) -> bool:
+    """Whether every second sample of a signal without content above ``pass_hz`` will do."""
+    return _kernel_db(sfreq_hz, pass_hz, new_hz) >= _KERNEL_DB
+
+
+def _kernel_db(sfreq_hz: float, pass_hz: float, new_hz: float) -> float:
+    """What a kernel attenuates that has from ``pass_hz`` to where halving the rate folds back."""
+    from scipy import signal
+
+    width_hz = (sfreq_hz - new_hz) / 2 - pass_hz
+    if width_hz <= 0:
+        return 0.0
+    return float(signal.kaiser_atten(KERNEL_TAPS, width_hz / (sfreq_hz / 2)))
+
+
+@functools.lru_cache(maxsize=16)
+def alias_kernel(sfreq_hz: float, pass_hz: float, new_hz: float) -> tuple[float, ...]:
+    """A low-pass that keeps ``pass_hz`` and stops what halving the rate folds into the result."""
+    from scipy import signal
+
+    beta = signal.kaiser_beta(min(_kernel_db(sfreq_hz, pass_hz, new_hz), 120.0))
+    middle_hz = ((sfreq_hz - new_hz) / 2 + pass_hz) / 2
+    taps = signal.firwin(KERNEL_TAPS, middle_hz, window=("kaiser", beta), fs=sfreq_hz)
+    return tuple(taps.tolist())
+
+
+def _remove_folding(padded, plan: FftPlan, ends, corners: Corners, kernel) -> None:
+    """Takes what would fold back at the padding's kinks out of every second sample."""
+    first, last = (np.asarray(end, np.float32)[:, None] for end in ends)
+    kernel, after = np.asarray(kernel, np.float32), plan.pad_left + plan.n
+    stretches = (
+        (plan.pad_left, (2 * first - corners.head[:, :0:-1], corners.head)),
+        (after, (corners.tail, 2 * last - corners.tail[:, -2::-1])),
+        (0, (2 * last - corners.right_turn[:, ::-1], 2 * first - corners.left_turn[:, ::-1])),
+    )
+    reach = len(kernel) // 2
+    for at, parts in stretches:
+        around = np.concatenate(parts, axis=1)
+        view = np.lib.stride_tricks.sliding_window_view(around, len(kernel), axis=1)
+        folding = around[:, reach : around.shape[1] - reach] - view @ kernel
+        begin = at - parts[0].shape[1] + reach
+        columns = np.arange(begin, begin + folding.shape[1])
+        even = columns % 2 == 0
+        padded[:, columns[even] // 2 % padded.shape[1]] -= folding[:, even]
+
+
 def resample_padded(
     padded: Float32[np.ndarray, "r p"],
     plan: FftPlan,
-    *,
-    step: int,
     ends: tuple[np.ndarray, np.ndarray],
+    *,
+    corners: Corners | None = None,
+    kernel: Sequence[float] = (),
 ) -> Float32[np.ndarray, "r m"]:
     """Resamples what stands in the core of ``padded``; fills in the padding itself.
 
     Args:
       padded: from :func:`empty_padded`; columns of :func:`core_of` hold the signal. Overwritten.
       plan: the sizes.
-      step: 1, or 2 if only every second sample is there (nothing above a quarter of the rate).
-      ends: the exact first and last sample of each row, about which mne reflects.
+      ends: the first and the last sample of each row, about which mne reflects.
+      corners: given if only every second sample is there: the full rate at the padding's kinks.
+      kernel: with ``corners``: from :func:`alias_kernel`.
     """
+    step = plan.n_padded // padded.shape[1]
     _mirror(padded, plan, step, ends)
+    if corners is not None:
+        _remove_folding(padded, plan, ends, corners, kernel)
     spectrum = scipy.fft.rfft(padded, overwrite_x=True)
     n_bins = plan.n_new // 2 + 1
     shorter = min(plan.n_new, plan.n_padded)
@@ -109,7 +195,7 @@ def mne_fft(
     padded = empty_padded(plan, len(x), 1)
     _, a, b = core_of(plan, 1)
     padded[:, a:b] = x
-    return resample_padded(padded, plan, step=1, ends=(x[:, 0], x[:, -1]))
+    return resample_padded(padded, plan, (x[:, 0], x[:, -1]))
 
 
 def polyphase(
