@@ -31,6 +31,7 @@ BASE = [
     "matplotlib>=3.11",
     "PyYAML>=6.0",
     "tqdm>=4.70",
+    "tensorboardX>=2.6.5",
     "rapidfuzz>=3.14",
     "python-docx>=1.2",
     "striprtf>=0.0.35",

@@ -13,7 +13,8 @@ import dataclasses
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -90,7 +91,7 @@ def expected_spec(config: Any) -> SignalSpec:
 class Corpus:
     """A prepared directory, checked against the config, and its text."""
 
-    directory: epath.Path
+    directory: pathlib.Path
     manifest: Manifest
     config: Any
 
@@ -101,7 +102,7 @@ class Corpus:
         Raises:
           SpecError: the shards hold another signal than ``config.signal``.
         """
-        directory = epath.Path(config.data.dir)
+        directory = pathlib.Path(config.data.dir)
         manifest = Manifest.load(directory)
         expected_spec(config).require_same(
             manifest.spec,
@@ -154,10 +155,11 @@ TOWERS = {"pretrained_bert": pretrained_bert, "scratch_bert": scratch_bert}
 
 def build_text_source(config: Any, corpus: Corpus, workdir: epath.Path) -> TextSource:
     """The text tower of ``config.text.tower``."""
-    tower = config.text.tower
-    make = lookup(TOWERS, tower.name, "config.text.tower.name")
-    return make(
-        tower,
+    make = lookup(TOWERS, config.text.tower.name, "config.text.tower.name")
+    return construct(
+        make,
+        config.text.tower.to_dict(),
+        "config.text.tower",
         mode=config.text.mode,
         corpus=distinct(corpus.segments("train")),
         workdir=workdir,
@@ -178,19 +180,7 @@ class Batches(Protocol):
         ...
 
 
-def _bags(settings: Any, crops: Sequence[int], segments: Sequence[int], seed: int) -> BagSampler:
-    return construct(
-        BagSampler, settings, "config.sampler", crops=crops, segments=segments, seed=seed
-    )
-
-
-def _pairs(settings: Any, crops: Sequence[int], segments: Sequence[int], seed: int) -> PairSampler:
-    return construct(
-        PairSampler, settings, "config.sampler", crops=crops, segments=segments, seed=seed
-    )
-
-
-SAMPLERS = {"bags": _bags, "pairs": _pairs}
+SAMPLERS = {"bags": BagSampler, "pairs": PairSampler}
 
 
 def build_batches(config: Any, corpus: Corpus, texts: TextSource) -> tuple[Sampler, Batches]:
@@ -202,7 +192,14 @@ def build_batches(config: Any, corpus: Corpus, texts: TextSource) -> tuple[Sampl
     without = sum(1 for s in segments if not s)
     if without:
         log.warning("%d of %d training recordings have no text", without, len(segments))
-    sampler = make(config.sampler, crops, [len(s) for s in segments], config.seed)
+    sampler = construct(
+        make,
+        config.sampler.to_dict(),
+        "config.sampler",
+        crops=crops,
+        segments=[len(s) for s in segments],
+        seed=config.seed,
+    )
     table = texts.table(distinct(segments))
     rows = [table.rows(s) for s in segments]
     process = (jax.process_index(), jax.process_count())
@@ -218,14 +215,14 @@ def build_encoder(config: Any, spec: SignalSpec) -> Any:
     """The encoder of ``config.encoder`` for signals of ``spec``."""
     make = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
     kwargs = dict(in_channels=len(spec.channels), dtype=DTYPES[config.dtype])
-    return construct(make, config.encoder, "config.encoder", **kwargs)
+    return construct(make, config.encoder.to_dict(), "config.encoder", **kwargs)
 
 
 def _two_tower(kind: type) -> Callable[[Any, SignalSpec, TextSource], Objective]:
     """A builder for the objectives that have a signal and a text tower."""
 
     def build(config: Any, spec: SignalSpec, texts: TextSource) -> Objective:
-        settings = dict(config.objective)
+        settings = config.objective.to_dict()
         dtype = DTYPES[config.dtype]
         signal_sizes = tuple(settings.pop("signal_projection"))
         text_sizes = tuple(settings.pop("text_projection"))

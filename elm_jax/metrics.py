@@ -31,10 +31,9 @@ class MetricsWriter:
         rows = read_metrics(workdir)
         kept = (json.dumps(r) + "\n" for r in rows if r["step"] <= resumed_step)
         self._path.write_text("".join(kept))
-        import tensorflow as tf
+        from tensorboardX import SummaryWriter
 
-        self._tf = tf
-        self._tensorboard = tf.summary.create_file_writer(str(epath.Path(workdir) / "tensorboard"))
+        self._tensorboard = SummaryWriter(str(epath.Path(workdir) / "tensorboard"))
 
     def write(self, step: int, values: Mapping[str, Any], *, log_line: bool = True) -> None:
         """Writes the values of one step; ``log_line=False`` leaves metrics.jsonl alone."""
@@ -44,9 +43,8 @@ class MetricsWriter:
         if log_line:
             with self._path.open("a") as f:
                 f.write(line + "\n")
-        with self._tensorboard.as_default():
-            for key, value in values.items():
-                self._tf.summary.scalar(key, float(np.asarray(value)), step=int(step))
+        for key, value in values.items():
+            self._tensorboard.add_scalar(key, float(np.asarray(value)), int(step))
 
     def close(self) -> None:
         """Flushes what is pending."""

@@ -61,8 +61,13 @@ def _token_table(tokenizer: Any, mode: str) -> Callable[[Sequence[str]], TextTab
 
 
 def scratch_bert(
-    settings: Mapping[str, Any],
     *,
+    width: int,
+    depth: int,
+    heads: int,
+    vocab_size: int,
+    dropout: float,
+    pooling: str,
     mode: str,
     corpus: Sequence[str],
     workdir: epath.Path,
@@ -70,31 +75,30 @@ def scratch_bert(
 ) -> TextSource:
     """A small BERT, trained jointly; its WordPiece vocabulary is learnt from ``corpus``.
 
-    Settings: ``width, depth, heads, vocab_size, dropout, pooling``. The tokenizer is written to
-    ``workdir/tokenizer`` once and read from there after.
+    The tokenizer is written to ``workdir/tokenizer`` once and read from there after.
     """
     folder = epath.Path(workdir) / "tokenizer"
     if not (folder / "vocab.txt").exists():
-        tokens.learn_wordpiece(
-            list(corpus), vocab_size=settings["vocab_size"], out_dir=pathlib.Path(folder)
-        )
+        tokens.learn_wordpiece(list(corpus), vocab_size=vocab_size, out_dir=pathlib.Path(folder))
     tokenizer = tokens.load_tokenizer(pathlib.Path(folder))
     config = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=settings["width"],
-        num_hidden_layers=settings["depth"],
-        num_attention_heads=settings["heads"],
-        intermediate_size=4 * settings["width"],
-        max_position_embeddings=tokens.MAX_TOKENS[mode],
-        hidden_dropout_prob=settings["dropout"],
-        attention_probs_dropout_prob=settings["dropout"],
+        width=width,
+        n_layers=depth,
+        n_heads=heads,
+        mlp_width=4 * width,
+        max_positions=tokens.MAX_TOKENS[mode],
+        dropout=dropout,
+        attention_dropout=dropout,
     )
-    return TextSource(_token_table(tokenizer, mode), Bert(config, dtype=dtype), settings["pooling"])
+    return TextSource(_token_table(tokenizer, mode), Bert(config, dtype=dtype), pooling)
 
 
 def pretrained_bert(
-    settings: Mapping[str, Any],
     *,
+    path: str,
+    pooling: str,
+    freeze_layers: int,
     mode: str,
     corpus: Sequence[str],
     workdir: epath.Path,
@@ -102,8 +106,8 @@ def pretrained_bert(
 ) -> TextSource:
     """A BERT from a Hugging Face directory or id, frozen (``freeze_layers=-1``) or in the step.
 
-    Settings: ``path, pooling, freeze_layers``; ``freeze_layers = n >= 0`` trains the tower except
-    its embeddings and first n layers (n = 0 trains all of it).
+    ``freeze_layers = n > 0`` trains the tower except its embeddings and first n layers; 0 trains
+    all of it; -1 freezes all of it.
 
     Raises:
       FileNotFoundError: the model is neither a directory nor in the local cache, and cannot be
@@ -112,34 +116,35 @@ def pretrained_bert(
     del corpus
     from elm_jax.convert.bert import load_bert
 
-    folder = find_model(settings["path"])
-    config, params = load_bert(folder)
+    folder = find_model(path)
+    loaded = load_bert(folder)
+    config, params = loaded.config, loaded.variables["params"]
     module = Bert(config, dtype=dtype)
     tokenizer = tokens.load_tokenizer(folder)
     token_table = _token_table(tokenizer, mode)
-    if settings["freeze_layers"] >= 0:
-        n = settings["freeze_layers"]
-        if n > config.num_hidden_layers:
+    if freeze_layers >= 0:
+        n = freeze_layers
+        if n > config.n_layers:
             raise ValueError(
-                f"config.text.tower.freeze_layers={n}, but {settings['path']} has "
-                f"{config.num_hidden_layers} layers; -1 freezes the whole tower"
+                f"config.text.tower.freeze_layers={n}, but {path} has "
+                f"{config.n_layers} layers; -1 freezes the whole tower"
             )
-        frozen = ("embeddings.*", *(f"(encoder/)?layer_{i}/.*" for i in range(n))) if n else ()
+        frozen = ("embeddings.*", *(f"layer_{i}/.*" for i in range(n))) if n else ()
         return TextSource(
             token_table,
             module,
-            settings["pooling"],
+            pooling,
             overlay=lambda fresh: dict(fresh) | {"text_tower": params},
             frozen=tuple(f"text_tower/{p}" for p in frozen),
         )
 
-    key = dict(weights=weights_hash(folder), mode=mode, pooling=settings["pooling"])
+    key = dict(weights=weights_hash(folder), mode=mode, pooling=pooling)
     cache = epath.Path(workdir).parent / "text_cache"
 
     @jax.jit
     def apply(token, valid):
         hidden = module.apply({"params": params}, token, valid, train=False)
-        return pool_text(hidden, valid, settings["pooling"])
+        return pool_text(hidden, valid, pooling)
 
     def table(texts: Sequence[str]) -> TextTable:
         vectors = cached_embeddings(texts, token_table, apply, key=key, cache=cache)

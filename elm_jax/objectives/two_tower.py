@@ -63,7 +63,7 @@ class TwoTower:
         return params, {"batch_stats": stats}
 
     def _call(
-        self, name: str, params: Params, stats: dict, key: Key | None, *args, train, **kwargs
+        self, name: str, params: Params, stats: dict, key: Key | None, *args: Any, **kwargs: Any
     ):
         """Runs one module; its new batch statistics are written into ``stats``."""
         variables = {"params": params.get(name, {})}

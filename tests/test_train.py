@@ -1,0 +1,138 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+from tiny_shards import write_tiny_shards
+
+from configs import elm_5s
+from elm_jax import run_dir, train
+from elm_jax.data.spec import SpecError
+from elm_jax.evaluate import evaluate
+from elm_jax.metrics import read_metrics
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return write_tiny_shards(tmp_path_factory.mktemp("train") / "shards")
+
+
+def recipe(shards, **changes):
+    """The 5 s recipe in its smoke size, 6 steps on tiny shards."""
+    config = elm_5s.get_config("smoke").unlock()
+    config.data.dir = str(shards)
+    config.optimizer.schedule.total_steps = 6
+    config.update_from_flattened_dict(changes)
+    return config.lock()
+
+
+@pytest.fixture(scope="module")
+def whole_run(shards, tmp_path_factory):
+    workdir = epath.Path(tmp_path_factory.mktemp("run") / "whole")
+    workdir.mkdir()
+    summary = train.train(recipe(shards), workdir)
+    return workdir, summary
+
+
+def test_a_run_writes_what_the_readme_lists(whole_run):
+    workdir, summary = whole_run
+    assert json.loads((workdir / "config.json").read_text())["encoder"]["name"] == "conv_eeg"
+    rows = read_metrics(workdir)
+    assert [r["step"] for r in rows] == list(range(1, 7))
+    assert {"loss", "multi_instance", "learning_rate", "l2_grads", "examples_per_s"} <= set(rows[0])
+    assert list((workdir / "checkpoints").iterdir()) and list((workdir / "tensorboard").iterdir())
+    drawn = {p.name for p in (workdir / "figures").iterdir()}
+    assert drawn == {"loss.png", "learning_rate.png", "zero_shot_roc.png", "embedding_pca.png"}
+    stored = json.loads((workdir / "summary.json").read_text())
+    assert stored == summary
+    assert 0 <= stored["zero_shot"]["auroc"] <= 1 and stored["band_power"]["auroc"] == 1.0
+    assert stored["simulated"] is True and stored["counts"]["train"]["people"] == 8
+
+
+def test_a_stopped_run_goes_on_to_the_same_parameters(whole_run, shards, tmp_path):
+    whole, _ = whole_run
+    workdir = epath.Path(tmp_path)
+    config = recipe(shards)
+    original = train.Progress.advance
+    steps = []
+
+    def stop_after_three(self):
+        original(self)
+        steps.append(1)
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+
+    every_step = recipe(shards, **{"checkpoint.every_epochs": 0.01})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Progress, "advance", stop_after_three)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(every_step, workdir)
+    train.train(config, workdir)
+    assert [r["step"] for r in read_metrics(workdir)] == list(range(1, 7))
+    for ours, theirs in zip(read_metrics(workdir), read_metrics(whole), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-6)
+    assert "resumed" in _origin(config, workdir)
+
+
+def _origin(config, workdir):
+    from elm_jax.checkpoint import Checkpoints
+
+    return f"resumed at {Checkpoints(workdir).latest_step()}"
+
+
+def test_a_checkpoint_evaluates_to_the_same_scores(whole_run, shards):
+    workdir, summary = whole_run
+    again = evaluate(recipe(shards, mode="evaluate"), workdir)
+    assert again["zero_shot"]["auroc"] == summary["zero_shot"]["auroc"]
+    assert again["step"] == 6
+
+
+def test_another_config_in_the_same_workdir_is_refused(whole_run, shards):
+    workdir, _ = whole_run
+    with pytest.raises(ValueError, match=r"config.encoder.kernels.*Give another --workdir"):
+        wider = {"encoder.kernels": ((4, 4, 1), (8, 4, 1), (16, 4, 1))}
+        train.train(recipe(shards, **wider), workdir)
+
+
+def test_shards_of_another_signal_are_refused_before_any_work(shards, tmp_path):
+    config = recipe(shards, **{"signal.window_s": 10.0})
+    with pytest.raises(SpecError, match=r"window_s: expected 10.0, found 5.0(.|\n)*--window_s 10"):
+        train.train(config, epath.Path(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(shards, tmp_path):
+    config = recipe(shards, **{"objective.temperature": 1e-38, "log_every_steps": 100})
+    with pytest.raises(train.NonFiniteLoss, match="step 1 is not finite.*not applied"):
+        train.train(config, epath.Path(tmp_path))
+
+
+def test_parameters_start_from_another_run_when_asked(whole_run, shards, tmp_path):
+    workdir, _ = whole_run
+    config = recipe(shards, **{"init_from": str(workdir), "optimizer.rate": 0.0})
+    train.train(config, epath.Path(tmp_path))
+    from elm_jax.checkpoint import Checkpoints
+
+    about = Checkpoints(epath.Path(tmp_path)).describe()
+    assert about.step == 6 and about.spec.window_s == 5.0
+
+
+def test_settings_with_typos_name_the_known_ones(shards, tmp_path):
+    config = recipe(shards).unlock()
+    config.encoder.kernals = 3
+    with pytest.raises(
+        ValueError, match=r"config.encoder: unknown \['kernals'\]; known: .*kernels"
+    ):
+        train.train(config.lock(), epath.Path(tmp_path))
+
+
+def test_the_summary_says_why_a_score_is_missing(tmp_path):
+    shards = write_tiny_shards(tmp_path / "shards", labels=False)
+    workdir = epath.Path(tmp_path / "run")
+    workdir.mkdir()
+    summary = train.train(recipe(shards), workdir)
+    assert "auroc" not in summary["zero_shot"]
+    assert "needs both classes" in summary["zero_shot"]["notes"][0]
+    assert jax.process_index() == 0 and np.isfinite(summary["loss"])
+    assert run_dir.last_loss(workdir) == summary["loss"]
