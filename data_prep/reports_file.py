@@ -95,7 +95,8 @@ def attach(
     """Gives every source its reports, labels and person.
 
     A line belongs to the source that its ``file`` names (path under the input folder, else file
-    name), else its ``recording``, else to the source of its number in the list sorted by file.
+    name), else its ``recording`` (the recording's name, else the file's without its suffix), else
+    to the source of its number in the list sorted by file.
     Several lines of one source are pooled: their reports follow one another, of two values of a
     label both must agree.
 
@@ -127,12 +128,13 @@ class _Finders:
     def __init__(self, sources: Sequence[Source]):
         self.sources = sources
         self.by_place = sorted(range(len(sources)), key=lambda i: sources[i].file)
-        self.by_name: dict[str, dict[str, list[int]]] = {
-            "path": defaultdict(list), "file": defaultdict(list), "recording": defaultdict(list),
-        }  # fmt: skip
+        kinds = ("path", "file", "recording", "stem")
+        self.by_name: dict[str, dict[str, list[int]]] = {k: defaultdict(list) for k in kinds}
         for index, source in enumerate(sources):
             self.by_name["path"][source.file].append(index)
-            self.by_name["file"][pathlib.PurePosixPath(source.file).name].append(index)
+            path = pathlib.PurePosixPath(source.file)
+            self.by_name["file"][path.name].append(index)
+            self.by_name["stem"][path.stem].append(index)
             self.by_name["recording"][source.recording].append(index)
 
     def find(self, entry: ReportEntry) -> int | None:
@@ -142,7 +144,8 @@ class _Finders:
             # A path that leads elsewhere is no other file of the same name.
             return index if index is not None or "/" in file else self._one("file", file, entry)
         if entry.recording is not None:
-            return self._one("recording", entry.recording, entry)
+            index = self._one("recording", entry.recording, entry)
+            return index if index is not None else self._one("stem", entry.recording, entry)
         return self.by_place[entry.line] if entry.line < len(self.by_place) else None
 
     def _one(self, kind: str, name: str, entry: ReportEntry) -> int | None:
