@@ -14,6 +14,7 @@ FINDING_KINDS = {
     "person_excluded": "the person is on the exclusion list: skipped",
     "person_not_listed": "the person is not on the list given by --people: skipped",
     "person_unknown_in_table": "the table given by --people names a recording that is not there",
+    "report_unreadable": "the text of a report beside the recordings could not be read",
     "report_without_recording": "no recording fits a line of the reports file",
     "label_without_recording": "no recording fits a line of the labels file",
     "recording_without_label": "a labels file was given and has nothing for the recording",

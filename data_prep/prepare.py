@@ -97,6 +97,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     sources, more = _pair(sources, args)
     findings += more
     _require_unique(sources)
+    _warn_of_unnamed_people(sources)
     sources = sorted(sources, key=lambda s: s.recording)
     folder = pathlib.Path(args.out or ".") / WORK_DIR / "parts"
     written = {
@@ -189,6 +190,16 @@ def _require_unique(sources: Sequence[Source]) -> None:
         seen[source.recording] = source.file
 
 
+def _warn_of_unnamed_people(sources: Sequence[Source]) -> None:
+    """Leakage between splits is silent, so the case in which it is likely is said aloud."""
+    if len(sources) > 1 and all(s.person.partition(":")[2] == s.recording for s in sources):
+        print(
+            "No people are named: every recording counts as a person of its own. If people have "
+            "several, name them\n('person' in --reports, or a table by --people), or they leak "
+            "between train and test."
+        )
+
+
 def prepare(args: argparse.Namespace) -> int:
     """Runs a parsed command; returns its exit status."""
     plan = make_plan(args)
@@ -233,7 +244,7 @@ def _finished(out: pathlib.Path, plan: Plan) -> Manifest | None:
 
 
 def _require_same(out: pathlib.Path, manifest: Manifest, plan: Plan) -> None:
-    ours, theirs = plan.options, manifest.options
+    ours, theirs = _flat(plan.options), _flat(manifest.options)
     different = [
         f"{key}: there {theirs.get(key)!r}, now {ours.get(key)!r}"
         for key in sorted(set(ours) | set(theirs))
@@ -252,6 +263,12 @@ def _require_same(out: pathlib.Path, manifest: Manifest, plan: Plan) -> None:
             f"{out}: was prepared otherwise:\n  {listing}\nChoose a new --out, or delete {out} to "
             "prepare it again."
         )
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    """``{"spec": {"window_s": 5}}`` -> ``{"window_s": 5}``: the words of the command line."""
+    flat = {k: v for k, v in options.items() if k not in ("spec", "preparation")}
+    return flat | options.get("spec", {}) | options.get("preparation", {})
 
 
 def _changed_ns(source: Source) -> int:
@@ -290,8 +307,8 @@ def _run(out: pathlib.Path, plan: Plan, args: argparse.Namespace) -> Manifest:
     if not pairs:
         print(f"{len(parts)} recordings, none usable:", file=sys.stderr)
         print_kinds(dict(skipped.most_common()), file=sys.stderr)
-        # Nothing to go on with: the folder is left as it was found.
         durable.remove_tree(out / WORK_DIR)
+        out.rmdir()
         raise PrepareError(f"nothing in {args.input} is usable; --dry_run says why, file by file")
     skipped += Counter(f["kind"] for f in plan.findings if f["kind"] in SKIPPING_FINDINGS)
     split_of = split_people([source for source, _ in pairs], plan.fractions, args.split_seed)

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,7 @@ def write_shard(
     """Writes one shard; its file appears whole or not at all."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    feature = features(spec)
+    serialise = _serialiser(spec)
     temporary = directory / WORK_DIR / f"{shard.file}.tmp"
     temporary.parent.mkdir(parents=True, exist_ok=True)
     writer = ArrayRecordWriter(str(temporary), WRITER_OPTIONS)
@@ -196,9 +196,27 @@ def write_shard(
             "reports": list(row.reports),
             "labels": json.dumps(row.labels, sort_keys=True, ensure_ascii=False),
         }
-        writer.write(feature.serialize_example(example))
+        writer.write(serialise(example))
     writer.close()
     durable.replace(temporary, directory / shard.file)
+
+
+def _serialiser(spec: SignalSpec) -> Callable[[dict[str, Any]], bytes]:
+    """A record's bytes, equal in every process.
+
+    ``FeaturesDict.serialize_example`` leaves the order of the protobuf's map to a hash seed that
+    differs between processes.
+    """
+    from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+    feature = features(spec)
+    serializer = ExampleSerializer(feature.get_serialized_info())
+
+    def serialise(example: dict[str, Any]) -> bytes:
+        record = serializer.get_tf_example(feature.encode_example(example))
+        return record.SerializeToString(deterministic=True)
+
+    return serialise
 
 
 def write_tables(

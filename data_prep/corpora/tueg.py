@@ -18,11 +18,14 @@ since the link is not in the paths; ``--people`` with a table can give it.
 """
 
 import argparse
+import os
 import pathlib
 import re
+from typing import Any
 
 from data_prep.corpora.base import Corpus, CorpusError, Source, find_files
 from data_prep.findings import finding
+from data_prep.report_texts import TextError, read_report
 
 INSTITUTION = "tuh"
 INSTITUTION_V06 = "tuh_v06"
@@ -48,7 +51,7 @@ class Tueg(Corpus):
           CorpusError: no file is named as in any of the generations.
         """
         folder = pathlib.Path(args.input)
-        reports = _SessionReports()
+        reports = _SessionReports(folder, self.findings)
         found = []
         for path in find_files(folder, (".edf",)):
             file = path.relative_to(folder).as_posix()
@@ -115,7 +118,8 @@ def _folders(path: pathlib.Path, file: str) -> tuple[str, ...]:
 class _SessionReports:
     """The texts of a session, each file read once."""
 
-    def __init__(self):
+    def __init__(self, root: pathlib.Path, findings: list[dict[str, Any]]):
+        self._root, self._findings = root, findings
         self._texts: dict[pathlib.Path, str] = {}
         self._listed: dict[pathlib.Path, list[pathlib.Path]] = {}
 
@@ -136,10 +140,13 @@ class _SessionReports:
         return self._listed[folder]
 
     def _read(self, file: pathlib.Path) -> str:
-        from data_prep.report_texts import decode
-
         if file not in self._texts:
-            self._texts[file] = decode(file.read_bytes(), file)
+            try:
+                self._texts[file] = read_report(file)
+            except TextError:
+                self._texts[file] = ""
+                name = os.path.relpath(file, self._root)
+                self._findings.append(finding(name, "report_unreadable", "not a text"))
         return self._texts[file]
 
 
