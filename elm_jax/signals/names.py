@@ -18,6 +18,7 @@ ELECTRODES: tuple[str, ...] = tuple(
     for name in (*(f"{row}{col}" for row in _ROWS for col in ("z", *range(1, 11))), *_EXTRA)
     if name not in RENAMED
 )
+_TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T3 C3 Cz C4 T4 T5 P3 Pz P4 T6 O1 O2".split()
 _CANONICAL = {name.upper(): name for name in ELECTRODES} | RENAMED
 
 # What follows the hyphen and is a reference, not an electrode of a derivation. Ears and mastoids
@@ -89,7 +90,9 @@ def nearest_known(label: str) -> str | None:
     import rapidfuzz
 
     bare = re.sub(r"\s+", "", _PREFIX.sub("", label.strip())).partition("-")[0].upper()
+    # The first of equals wins: those of the 10-20 system.
+    choices = dict.fromkeys([name.upper() for name in _TEN_TWENTY] + list(_CANONICAL))
     best = rapidfuzz.process.extractOne(
-        bare, list(_CANONICAL), scorer=rapidfuzz.fuzz.ratio, score_cutoff=60
+        bare, list(choices), scorer=rapidfuzz.fuzz.ratio, score_cutoff=60
     )
     return _CANONICAL[best[0]] if best else None

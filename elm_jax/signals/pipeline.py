@@ -174,7 +174,7 @@ def prepare_file(
 
 def windows(
     piece_signal: Float32[np.ndarray, "c t"], spec: SignalSpec
-) -> Float32[np.ndarray, "b c t"]:
+) -> Float32[np.ndarray, "b c w"]:
     """Consecutive windows that do not overlap, in network values; the rest at the end goes.
 
     ``(signal * scale - mean) / std``, as :class:`SignalSpec` says.
@@ -242,7 +242,7 @@ class _Work:
         return Rows(self.x, picked, n_taps, keep_constant=self.band[1] == 0)
 
     def _by_fft(self) -> Float32[np.ndarray, "c m"]:
-        """Resamples as mne's FFT method: of every second sample where that is enough and nothing clips."""
+        """Like mne's FFT method; half the samples where they are enough and nothing clips."""
         plan = resample.FftPlan.make(self.keep[1] - self.keep[0], self.band[0], self.spec.sfreq_hz)
         out = np.empty((len(self.rows), plan.n_out), np.float32)
         todo = list(range(len(self.rows)))

@@ -82,7 +82,7 @@ def _mirror(padded, plan: FftPlan, step: int, ends) -> None:
 
 
 class Corners(NamedTuple):
-    """Stretches of the signal at the full rate, smoothed by the alias kernel, as many samples as it has taps.
+    """Stretches of the signal at the full rate, smoothed by the alias kernel and as long as it.
 
     Attributes:
       head: from the first sample on.
