@@ -267,8 +267,7 @@ def _marked_bad(
     raw: Any, sfreq_hz: float, n: int, file: str
 ) -> tuple[list[tuple[int, int]], list[Defect]]:
     """Stretches of annotations that begin with "bad" or "edge"; their text is not repeated."""
-    # Onsets count from the measurement's date where there is one, else from the first sample.
-    shift_s = raw.first_time if raw.annotations.orig_time is not None else 0.0
+    shift_s = raw.first_time  # onsets stay as they were when the beginning is cropped
     intervals, defects = [], []
     for onset_s, length_s, text in zip(
         raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True

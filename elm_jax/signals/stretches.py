@@ -107,4 +107,5 @@ def changes(x: Float32[np.ndarray, " t"], sfreq_hz: float) -> Float32[np.ndarray
 
 def amplitude(change: Float32[np.ndarray, " k"]) -> float:
     """A robust standard deviation of a signal out of its :func:`changes`; 0 if there are none."""
-    return 1.4826 * float(np.median(np.abs(change))) / math.sqrt(2.0) if change.size else 0.0
+    finite = np.abs(change[np.isfinite(change)])
+    return 1.4826 * float(np.median(finite)) / math.sqrt(2.0) if finite.size else 0.0

@@ -178,11 +178,9 @@ def test_a_flat_stretch_of_two_seconds_is_found_wherever_it_begins(edf, start):
 
 def test_an_electrode_that_often_stands_at_its_limit_is_listed(edf):
     x = _signal()
-    x[3] = np.clip(x[3] * 10, -100, 100)
+    x[2] = np.clip(x[2] * 10, -100, 100)
     _, judgement = prepare_file(edf(signals_uv=x, limit_uv=1000.0), ELM_SPEC, EVAL_OPTIONS)
-    assert [(d.kind, d.channel) for d in judgement.defects] == [
-        ("saturated_channel", "EEG F4-REF")
-    ] or [(d.kind, d.channel) for d in judgement.defects] == [("saturated_channel", "F4")]
+    assert [(d.kind, d.channel) for d in judgement.defects] == [("saturated_channel", "F3")]
 
 
 @pytest.mark.parametrize(

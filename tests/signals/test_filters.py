@@ -24,7 +24,7 @@ def test_no_highpass_is_a_lowpass():
     expected = mne.filter.create_filter(None, 256, None, 49.0, verbose="error")
     assert np.array_equal(design_bandpass(256.0, 0.0, 49.0), expected)
     x = eeg_like(2, 3000, 256) + 100
-    expected = mne.io.RawArray(x, mne.create_info(2, 256.0, "eeg"), verbose="error")
+    expected = mne.io.RawArray(x.copy(), mne.create_info(2, 256.0, "eeg"), verbose="error")
     expected.filter(None, 49.0, verbose="error")
     np.testing.assert_allclose(bandpass(x, 256, 0.0, 49.0), expected.get_data(), atol=1e-3)
 
@@ -37,7 +37,7 @@ def test_a_band_over_half_the_rate_is_an_error():
 @pytest.mark.parametrize("n", [2, 500, 3300, 3301, 3302, 6601, 30_000])
 def test_filtering_equals_raw_filter_down_to_signals_shorter_than_the_filter(n):
     x = eeg_like(3, n, 200) + 50
-    raw = mne.io.RawArray(x, mne.create_info(3, 200.0, "eeg"), verbose="error")
+    raw = mne.io.RawArray(x.copy(), mne.create_info(3, 200.0, "eeg"), verbose="error")
     with pytest.warns() if n < 6601 else _nothing():
         raw.filter(0.1, 49.0, verbose="error" if n >= 6601 else "warning")
     np.testing.assert_allclose(bandpass(x, 200, 0.1, 49.0), raw.get_data(), atol=2e-4)
@@ -53,6 +53,6 @@ def _nothing():
 @pytest.mark.parametrize("n", [3, 10, 999, 4096, 5001])
 def test_fft_resampling_equals_mne(rates, n):
     x = (eeg_like(2, n, rates[0])).astype(np.float32)
-    raw = mne.io.RawArray(x, mne.create_info(2, rates[0], "eeg"), verbose="error")
+    raw = mne.io.RawArray(x.copy(), mne.create_info(2, rates[0], "eeg"), verbose="error")
     expected = raw.resample(rates[1], verbose="error").get_data()
     np.testing.assert_allclose(resample.mne_fft(x, *rates), expected, atol=2e-4)
