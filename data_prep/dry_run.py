@@ -8,7 +8,7 @@ from typing import Any
 from data_prep.corpora.base import Source
 from data_prep.findings import kind_sentence
 from data_prep.parts import Recipe, skip_kind
-from data_prep.work import run_parallel, size_of
+from data_prep.work import run_parallel
 
 _HEAD = ("file", "electrodes", "rate", "unit", "length", "report", "verdict")
 
@@ -113,8 +113,8 @@ def _print_needs(
         began = time.perf_counter()
         recipe.corpus.pieces(sources[probe], spec, recipe.options)
         took_s = time.perf_counter() - began
-    per_byte = took_s / max(size_of(sources[probe]), 1)
-    time_s = per_byte * sum(size_of(sources[i]) for i in usable) / max(workers, 1)
+    per_second = took_s / max(length_s[probe], 1.0)
+    time_s = per_second * sum(length_s.values()) / max(workers, 1)
     print(
         f"Needs about {_bytes(disk)} of disk (twice that for a moment), and about "
         f"{_duration(time_s)} with {max(workers, 1)} workers "

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import math
-import os
 import pathlib
 import sys
 from collections import Counter
@@ -205,14 +204,18 @@ def prepare(args: argparse.Namespace) -> int:
     plan = make_plan(args)
     if args.dry_run:
         return 0 if dry_run(plan.recipe, plan.sources, plan.findings, args.workers) else 1
-    out = pathlib.Path(args.out)
+    out, hdf5 = pathlib.Path(args.out), args.hdf5 and pathlib.Path(args.hdf5)
     manifest = _finished(out, plan)
     if manifest is None:
+        if hdf5 and hdf5.exists():
+            raise PrepareError(f"--hdf5 {hdf5}: exists already; delete it or choose another name")
         with _alone(out):
             manifest = _run(out, plan, args)
         print_summary(out, manifest)
-    if args.hdf5:
-        _write_hdf5(out, args)
+    if hdf5 and hdf5.exists():
+        print(f"{hdf5} exists and is left as it is.")
+    elif hdf5:
+        _write_hdf5(out, hdf5)
     return 0
 
 
@@ -329,14 +332,15 @@ def _run(out: pathlib.Path, plan: Plan, args: argparse.Namespace) -> Manifest:
     )
 
 
-def _write_hdf5(out: pathlib.Path, args: argparse.Namespace) -> None:
-    target = pathlib.Path(args.hdf5)
-    if target.exists():
-        raise PrepareError(f"--hdf5 {target}: exists already; delete it or choose another name")
+def _write_hdf5(out: pathlib.Path, target: pathlib.Path) -> None:
     from data_prep.hdf5 import write_hdf5
+    from data_prep.hdf5_safe import Hdf5Error
 
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    write_hdf5(temporary, out)
+    temporary = target.with_name(f"{target.name}.tmp")
+    try:
+        write_hdf5(temporary, out)
+    except Hdf5Error as error:
+        raise PrepareError(str(error)) from error
     durable.replace(temporary, target)
     print(f"Wrote {target} in ELM's HDF5 layout.")
 

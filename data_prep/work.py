@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -150,7 +151,9 @@ def prepare_parts(recipe: Recipe, sources: Sequence[Source], workers: int) -> li
     recipe.folder.mkdir(parents=True, exist_ok=True)
     keys = [recipe.key(source) for source in sources]
     parts = [load_part(recipe.folder, key) for key in keys]
-    sizes = [size_of(source) for source in sources]
+    # Many recordings may lie in one file: each counts for its share.
+    sharing = Counter(source.path for source in sources)
+    sizes = [size_of(source) // sharing[source.path] for source in sources]
     # Large files first, so that no worker is left alone with one at the end.
     todo = sorted((i for i, part in enumerate(parts) if part is None), key=lambda i: -sizes[i])
     if len(todo) < len(sources):

@@ -294,3 +294,26 @@ def test_the_real_recordings_are_stored_within_golden_tolerance(run, tmp_path, s
     assert np.abs(stored * scale - golden).max() <= 2e-3
     assert row.reports and json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert pathlib.Path(tmp_path / "out" / "features.json").exists()
+
+
+def test_it_writes_elms_hdf5_beside_and_reads_it_back(run, folder, capsys):
+    assert prepare(run, folder, hdf5=folder / "elm.h5") == 0
+    assert prepare(run, folder, hdf5=folder / "elm.h5") == 0
+    assert "left as it is" in capsys.readouterr().out
+    assert run("hdf5 --hdf5_unit 1e5V", input=folder / "elm.h5", out=folder / "back") == 0
+    first, back = Manifest.load(folder / "out"), Manifest.load(folder / "back")
+    assert back.people == first.people
+    assert back.counts["total"]["windows"] == first.counts["total"]["windows"]
+    for split in ("train", "test"):
+        a, b = ShardReader(folder / "out", split), ShardReader(folder / "back", split)
+        for one, two in zip(a.recordings, b.recordings, strict=True):
+            assert one.recording == two.recording
+            whole = two.pieces[0].n_samples
+            np.testing.assert_array_equal(
+                a.read(one.pieces[0].index)[:, :whole], b.read(two.pieces[0].index)
+            )
+
+
+def test_people_without_names_are_warned_about(run, folder, capsys):
+    assert run("edf_folder", input=folder / "edf", out=folder / "out") == 0
+    assert "No people are named" in capsys.readouterr().out
