@@ -127,7 +127,9 @@ class _Finders:
 
     def __init__(self, sources: Sequence[Source]):
         self.sources = sources
-        self.by_place = sorted(range(len(sources)), key=lambda i: sources[i].file)
+        by_file = sorted(range(len(sources)), key=lambda i: sources[i].file)
+        # A corpus whose recordings are numbered in themselves (HDF5) says which line is whose.
+        self.by_line = {sources[i].extra.get("report_line", n): i for n, i in enumerate(by_file)}
         kinds = ("path", "file", "recording", "stem")
         self.by_name: dict[str, dict[str, list[int]]] = {k: defaultdict(list) for k in kinds}
         for index, source in enumerate(sources):
@@ -146,7 +148,7 @@ class _Finders:
         if entry.recording is not None:
             index = self._one("recording", entry.recording, entry)
             return index if index is not None else self._one("stem", entry.recording, entry)
-        return self.by_place[entry.line] if entry.line < len(self.by_place) else None
+        return self.by_line.get(entry.line)
 
     def _one(self, kind: str, name: str, entry: ReportEntry) -> int | None:
         indices = self.by_name[kind].get(name, [])
