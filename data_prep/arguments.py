@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from data_prep.corpora import CORPORA
 from data_prep.split import parse_fractions
-from data_prep.write_shards import MIN_SHARDS, SHARD_BYTES
+from data_prep.storage import MIN_SHARDS, SHARD_BYTES
 from elm_jax.data.spec import RESAMPLERS
 
 _EPILOG = """\

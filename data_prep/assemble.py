@@ -16,14 +16,8 @@ import numpy as np
 from data_prep import durable
 from data_prep.corpora.base import Source
 from data_prep.parts import Part
-from data_prep.write_shards import (
-    Shard,
-    Stored,
-    make_manifest,
-    plan_shards,
-    write_shard,
-    write_tables,
-)
+from data_prep.storage import Shard, Stored, plan_shards
+from data_prep.write_shards import make_manifest, write_shard, write_tables
 from elm_jax.data.manifest import WORK_DIR, Manifest
 from elm_jax.data.spec import SignalSpec
 

@@ -20,7 +20,7 @@ import numpy as np
 from data_prep import durable
 from data_prep.corpora.base import Corpus, Source
 from data_prep.findings import finding
-from data_prep.write_shards import MAX_PIECE_S, cut_long, exact_sums, quantise
+from data_prep.storage import MAX_PIECE_S, cut_long, exact_sums, quantise
 from elm_jax.data.manifest import STEPS_PER_UNIT, code_version
 from elm_jax.data.spec import SignalSpec
 

@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 from tiny_shards import tiny_spec
 
 from data_prep.parts import Recipe, load_part, make_part
-from data_prep.write_shards import (
-    InMemory,
-    Stored,
-    cut_long,
-    exact_sums,
-    plan_shards,
-    quantise,
-    write_dataset,
-)
+from data_prep.storage import Stored, cut_long, exact_sums, plan_shards, quantise
+from data_prep.write_shards import InMemory, write_dataset
 
 SPEC = tiny_spec()
 
