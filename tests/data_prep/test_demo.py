@@ -96,7 +96,11 @@ def test_the_pipeline_takes_every_file(folder, tmp_path):
 
 
 def test_without_an_input_folder_it_writes_beside_the_output(tmp_path):
-    args = argparse.Namespace(input=None, out=tmp_path / "out", demo_people=2)
+    args = argparse.Namespace(input=None, out=tmp_path / "out", demo_people=2, dry_run=True)
+    with pytest.raises(CorpusError, match="a dry run writes nothing"):
+        Demo().sources(args)
+    assert not list(tmp_path.iterdir())
+    args.dry_run = False
     (source, *_) = Demo().sources(args)
     assert source.path.is_file() and source.path.is_relative_to(tmp_path)
     assert not (tmp_path / "out").exists()

@@ -3,8 +3,8 @@
 import argparse
 import pathlib
 
-from data_prep.corpora.base import Corpus, Source
-from data_prep.corpora.demo.write import write_demo_corpus
+from data_prep.corpora.base import Corpus, CorpusError, Source
+from data_prep.corpora.demo.write import SETTINGS_NAME, write_demo_corpus
 from data_prep.reports_file import ReportEntry, read_reports_file
 
 INSTITUTION = "demo"
@@ -23,9 +23,18 @@ class Demo(Corpus):
     simulated = True
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
-        """Lists the recordings of the reports file, after writing them if need be."""
+        """Lists the recordings of the reports file, after writing them if need be.
+
+        Raises:
+          CorpusError: a dry run, which writes nothing, over files that are not there yet.
+        """
         settings = demo_settings(args)
         folder = demo_folder(args, **settings)
+        if getattr(args, "dry_run", False) and not (folder / SETTINGS_NAME).exists():
+            raise CorpusError(
+                f"{folder}: the demo corpus is not written yet, and a dry run writes nothing; run "
+                "without --dry_run first"
+            )
         reports = write_demo_corpus(folder, **settings)
         return [_source(entry, folder) for entry in read_reports_file(reports)]
 
