@@ -96,6 +96,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
     sources, more = _pair(sources, args)
     findings += more
     _require_unique(sources)
+    # Now, not after hours of work: a person in two published splits is an error.
+    split_people(sources, args.split, args.split_seed)
     _warn_of_unnamed_people(sources)
     sources = sorted(sources, key=lambda s: s.recording)
     folder = pathlib.Path(args.out or ".") / WORK_DIR / "parts"

@@ -3,12 +3,15 @@
 import concurrent.futures as futures
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import connection
 from typing import Any
 
 from tqdm import tqdm
@@ -88,6 +91,15 @@ def _one_thread_each() -> Iterator[None]:
 def _start_worker(state: Any) -> None:
     global _worker_state
     _worker_state = state
+    # Ctrl-C is the parent's to handle: it lets what is under way finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's workers wait for work forever if the parent was killed: end with it instead."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _call(function: Callable[[Any, Any], Any], item: Any) -> Any:
@@ -104,14 +116,14 @@ def run_parallel(
     Raises:
       PrepareError: a worker died.
     """
-    if workers == 0:
+    if workers == 0 or not items:
         for i, item in enumerate(items):
             yield i, function(state, item)
         return
     with (
         _one_thread_each(),
         futures.ProcessPoolExecutor(
-            min(workers, max(len(items), 1)),
+            min(workers, len(items)),
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
             initargs=(state,),

@@ -28,3 +28,25 @@ def test_kill_9_midway_loses_nothing_and_redoes_nothing(tmp_path, write_edf, con
     assert f"{len(finished)} of 12 recordings were finished before" in again.stdout
     subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, check=True)
     assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_workers_end_when_the_parent_is_killed_alone(tmp_path, write_edf):
+    for i in range(8):
+        write_edf(tmp_path / "edf" / f"r{i}.edf", seconds=300, sfreq_hz=250, seed=i)
+    command = [sys.executable, "-m", "data_prep.prepare", "edf_folder", "--workers", "1"]
+    command += ["--input", str(tmp_path / "edf"), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    parts = tmp_path / "out" / ".work" / "parts"
+    deadline = time.monotonic() + 60
+    while not list(parts.glob("*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    while True:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.05)

@@ -317,3 +317,30 @@ def test_it_writes_elms_hdf5_beside_and_reads_it_back(run, folder, capsys):
 def test_people_without_names_are_warned_about(run, folder, capsys):
     assert run("edf_folder", input=folder / "edf", out=folder / "out") == 0
     assert "No people are named" in capsys.readouterr().out
+
+
+def test_tuab_keeps_its_official_split_and_the_same_person_in_tueg_is_excluded(
+    run, tmp_path, write_edf
+):
+    names = "FP1 FP2 F7 F3 FZ F4 F8 T3 C3 CZ C4 T4 T5 P3 PZ P4 T6 O1 O2".split()
+    labels = [f"EEG {name}-REF" for name in names]
+    tuab, tueg = tmp_path / "tuab" / "edf", tmp_path / "tueg" / "edf"
+    for i, (part, kind) in enumerate([("train", "normal"), ("eval", "abnormal")]):
+        file = tuab / part / kind / "01_tcp_ar" / f"aaaaaaa{'ab'[i]}_s001_t000.edf"
+        write_edf(file, seed=i, labels=labels)
+    report = tuab / "train" / "normal" / "01_tcp_ar" / "aaaaaaaa_s001.txt"
+    report.write_text("IMPRESSION: é.", encoding="cp1252")
+    for person in ("aaaaaaab", "aaaaaaac"):
+        file = tueg / "000" / person / "s002_2012" / "02_tcp_le" / f"{person}_s002_t000.edf"
+        write_edf(file, seed=7, labels=[f"EEG {name}-LE" for name in names])
+    assert run("tueg", input=tuab.parent, out=tmp_path / "a") == 0
+    found = rows(tmp_path / "a")
+    assert found["aaaaaaaa_s001_t000"].split == "train"
+    assert found["aaaaaaaa_s001_t000"].reports == ("IMPRESSION: é.",)
+    assert found["aaaaaaab_s001_t000"].split == "test"
+    assert found["aaaaaaab_s001_t000"].labels["abnormal"] == 1
+    status = run(
+        "tueg --split train=1", input=tueg, out=tmp_path / "g", exclude_people=tmp_path / "a"
+    )
+    assert status == 0
+    assert Manifest.load(tmp_path / "g").people["train"] == ("tuh:aaaaaaac",)
