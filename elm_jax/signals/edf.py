@@ -1,4 +1,4 @@
-"""A streaming reader of EDF, EDF+C, EDF+D and BDF: needed channels only, a few MB at a time."""
+"""A streaming reader of EDF, EDF+C, EDF+D and BDF: needed channels only, a megabyte at a time."""
 
 import pathlib
 import re
@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from elm_jax.signals.defects import Defect, UnusableRecording
 from elm_jax.signals.header import ChannelHeader, EdfHeader, parse_header
 
-_CHUNK_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 20
 _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15\d+(?:\.\d*)?)?\x14")
 
 

@@ -88,9 +88,10 @@ def _response(
 
 
 def _block_length(n_taps: int, n: int) -> int:
-    """An FFT length that is a multiple of 4: one block if the signal is short, else ~8 filters."""
-    whole = scipy.fft.next_fast_len(-(-(n + 2 * n_taps) // 4), real=True) * 4
-    return min(whole, 2 ** math.ceil(math.log2(6 * n_taps)))
+    """An FFT length (a multiple of 4) that divides ``n`` samples into blocks without much waste."""
+    hop = 7 * n_taps  # long enough to overlap little, short enough for the processor's cache
+    n_blocks = max(round(n / hop), 1)
+    return 4 * scipy.fft.next_fast_len(-(-(n // n_blocks + n_taps + 4) // 4), real=True)
 
 
 class Rows:

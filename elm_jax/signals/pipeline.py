@@ -202,7 +202,7 @@ def _piece(
     out = work.run()
     if uv_per_unit != 1:
         out /= np.float32(uv_per_unit)
-    if not np.isfinite(out.sum(dtype=np.float64)):
+    if not np.isfinite(out.sum()):
         raise ValueError(f"{recording.file}: samples within Recording.segments are not finite")
     return out
 
@@ -245,11 +245,12 @@ class _Work:
         """Like mne's FFT method; half the samples where they are enough and nothing clips."""
         plan = resample.FftPlan.make(self.keep[1] - self.keep[0], self.band[0], self.spec.sfreq_hz)
         out = np.empty((len(self.rows), plan.n_out), np.float32)
+        scratch = resample.scratch_for(plan, _GROUP)
         todo = list(range(len(self.rows)))
         if self._half_rate_is_enough():
-            todo = self._at_half_rate(plan, out)
+            todo = self._at_half_rate(plan, scratch, out)
         for group in _groups(todo):
-            padded = resample.empty_padded(plan, len(group), 1)
+            padded = resample.padded_in(scratch, plan, len(group), 1)
             _, a, b = resample.core_of(plan, 1)
             core = padded[:, a:b]
             filter_rows(self._rows(group), self.band, self.keep[0], core)
@@ -265,7 +266,9 @@ class _Work:
             sfreq_hz, stop_hz(sfreq_hz, lowpass_hz), self.spec.sfreq_hz
         )
 
-    def _at_half_rate(self, plan: resample.FftPlan, out: np.ndarray) -> list[int]:
+    def _at_half_rate(
+        self, plan: resample.FftPlan, scratch: np.ndarray, out: np.ndarray
+    ) -> list[int]:
         """Fills the rows of ``out`` that do not come near the limit; returns the others."""
         sfreq_hz, _, lowpass_hz = self.band
         kernel = resample.alias_kernel(sfreq_hz, stop_hz(sfreq_hz, lowpass_hz), self.spec.sfreq_hz)
@@ -276,7 +279,7 @@ class _Work:
         first, a, b = resample.core_of(plan, 2)
         clipping = []
         for group in _groups(range(len(self.rows))):
-            padded = resample.empty_padded(plan, len(group), 2)
+            padded = resample.padded_in(scratch, plan, len(group), 2)
             core = padded[:, a:b]
             filter_rows(self._rows(group), self.band, start + first, core, step=2)
             peak_uv = np.maximum(core.max(axis=1), -core.min(axis=1))

@@ -46,9 +46,17 @@ class FftPlan:
         return cls(n, n_padded, pad_left, n_new, round(ratio * pad_left), n_out)
 
 
-def empty_padded(plan: FftPlan, n_rows: int, step: int) -> Float32[np.ndarray, "r p"]:
+def scratch_for(plan: FftPlan, n_rows: int) -> Float32[np.ndarray, " s"]:
+    """Room for :func:`padded_in`, to be used again and again."""
+    return np.empty(n_rows * plan.n_padded, np.float32)
+
+
+def padded_in(
+    scratch: Float32[np.ndarray, " s"], plan: FftPlan, n_rows: int, step: int
+) -> Float32[np.ndarray, "r p"]:
     """Room for the padded signal: every ``step``-th sample."""
-    return np.empty((n_rows, plan.n_padded // step), np.float32)
+    n_columns = plan.n_padded // step
+    return scratch[: n_rows * n_columns].reshape(n_rows, n_columns)
 
 
 def core_of(plan: FftPlan, step: int) -> tuple[int, int, int]:
@@ -164,7 +172,7 @@ def resample_padded(
     """Resamples what stands in the core of ``padded``; fills in the padding itself.
 
     Args:
-      padded: from :func:`empty_padded`; columns of :func:`core_of` hold the signal. Overwritten.
+      padded: from :func:`padded_in`; columns of :func:`core_of` hold the signal. Overwritten.
       plan: the sizes.
       ends: the first and the last sample of each row, about which mne reflects.
       corners: given if only every second sample is there: the full rate at the padding's kinks.
@@ -192,7 +200,7 @@ def mne_fft(
 ) -> Float32[np.ndarray, "c m"]:
     """``mne.io.Raw.resample(new_hz)`` with its default padding, in float32."""
     plan = FftPlan.make(x.shape[1], sfreq_hz, new_hz)
-    padded = empty_padded(plan, len(x), 1)
+    padded = padded_in(scratch_for(plan, len(x)), plan, len(x), 1)
     _, a, b = core_of(plan, 1)
     padded[:, a:b] = x
     return resample_padded(padded, plan, (x[:, 0], x[:, -1]))

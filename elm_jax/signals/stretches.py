@@ -96,11 +96,12 @@ def share_at_limits(x: Float32[np.ndarray, " t"], sfreq_hz: float) -> float:
 
 
 def changes(x: Float32[np.ndarray, " t"], sfreq_hz: float) -> Float32[np.ndarray, " k"]:
-    """Differences over 50 ms, about four a second: what amplitude is judged by.
+    """Some 2000 differences over 50 ms, spread over a signal: what amplitude is judged by.
 
     Drift has no say in them, and alpha counts double.
     """
-    lag, step = max(round(0.05 * sfreq_hz), 1), max(round(0.26 * sfreq_hz), 1)
+    lag = max(round(0.05 * sfreq_hz), 1)
+    step = max(round(0.26 * sfreq_hz), len(x) // 2000, 1)
     late = x[lag::step]
     return late - x[: len(x) - lag : step][: len(late)]
 
