@@ -70,18 +70,22 @@ class Tueg(Corpus):
         self, path: pathlib.Path, file: str, reports: "_SessionReports", institution: str | None
     ) -> Source | None:
         folders, stem = _folders(path, file), path.stem
-        people = [p for p in folders if _PERSON_FOLDER.match(p)]
-        sessions = [m["session"] for p in folders if (m := _SESSION.match(p))]
+        # A person's folder is known by holding a session's ("abnormal" has eight letters too).
+        held = [
+            (person, match["session"])
+            for person, session in zip(folders, folders[1:], strict=False)
+            if _PERSON_FOLDER.match(person) and (match := _SESSION.match(session))
+        ]
         named = _NAME.match(stem)
         if named:
             person, session, owner = named["person"], named["session"], INSTITUTION
             recording = stem
-            if people and person != people[-1]:
-                detail = f"folder {people[-1]}, file {person}"
+            if held and person != held[-1][0]:
+                detail = f"folder {held[-1][0]}, file {person}"
                 self.findings.append(finding(file, "person_conflict", detail))
                 return None
-        elif people and sessions and _TOKEN_V06.match(stem):
-            person, session, owner = people[-1], sessions[-1], INSTITUTION_V06
+        elif held and _TOKEN_V06.match(stem):
+            (person, session), owner = held[-1], INSTITUTION_V06
             recording = f"{person}_{session}_{stem}"
         else:
             self.findings.append(finding(file, "not_in_layout", "no TUH name and folder"))
