@@ -11,7 +11,15 @@ import jax.numpy as jnp
 
 from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.models.base import Encoded
-from elm_jax.models.layers import BatchNorm, Dtype, conv1d, reflect_pad, torch_uniform, zero_padding
+from elm_jax.models.layers import (
+    BatchNorm,
+    Dtype,
+    conv1d_branches,
+    elu,
+    max_pool,
+    torch_uniform,
+    zero_padding,
+)
 
 Branches = Sequence[Sequence[int]]  # (kernel size, width, stride) each
 
@@ -60,28 +68,18 @@ class ConvNorm(nn.Module):
         bias = jnp.concatenate([branch.bias for branch in self.branch])
         if not train:
             factor, shift = self.norm.running_affine()
-            kernels = self._scaled(kernels, factor)
-            bias = bias * factor + shift
-        x, bias, *kernels = nn.dtypes.promote_dtype(x, bias, *kernels, dtype=self.dtype)
-        outputs = []
-        for (size, _, stride), kernel in zip(self.branches, kernels, strict=True):
-            padded = reflect_pad(x, size // 2, (size - 1) // 2)
-            outputs.append(conv1d(padded, kernel, stride=stride))
-        y = jnp.concatenate(outputs, axis=-1) + bias
-        return self.norm(y, valid=valid, train=True) if train else y
+            kernels, bias = self._scaled(kernels, factor), bias * factor + shift
+        x, *kernels = nn.dtypes.promote_dtype(x, *kernels, dtype=self.dtype)
+        y = conv1d_branches(x, kernels, stride=self.branches[0][2])
+        if train:
+            return self.norm(y, offset=bias, valid=valid, train=True)
+        return y + bias.astype(y.dtype)
 
     def _scaled(self, kernels: list[Array], factor: Array) -> list[Array]:
         edges = [0]
         for _, width, _ in self.branches:
             edges.append(edges[-1] + width)
         return [k * factor[edges[i] : edges[i + 1]] for i, k in enumerate(kernels)]
-
-
-def max_pool(x: Float[Array, "b t c"], size: int) -> Float[Array, "b u c"]:
-    """Largest of every ``size`` consecutive samples; an incomplete tail is dropped."""
-    b, t, c = x.shape
-    n = t // size
-    return x[:, : n * size].reshape(b, n, size, c).max(axis=2)
 
 
 class ResidualBlock(nn.Module):
@@ -111,7 +109,7 @@ class ResidualBlock(nn.Module):
             module = ConvNorm(branches, inputs.shape[-1], self.dtype, name=name)
             return module(inputs, valid=valid, train=train)
 
-        y = nn.elu(conv_norm("conv1", self.branches, x))
+        y = elu(conv_norm("conv1", self.branches, x))
         y = conv_norm("conv2", second, y) + conv_norm("skip", skip, x)
         if self.pool_size > 0:
             y = max_pool(y, self.pool_size)
@@ -191,7 +189,7 @@ class ConvEeg(nn.Module):
         self._check(signal, blocks, keep)
         x = zero_padding(jnp.swapaxes(signal, 1, 2), valid)
         stem = ConvNorm(self.kernels, x.shape[-1], self.dtype, name="stem")
-        x = nn.elu(stem(x, valid=valid, train=train))
+        x = elu(stem(x, valid=valid, train=train))
         for i, pool_size in enumerate(self.pool_sizes):
             block = ResidualBlock(
                 blocks, pool_size, self.res_dropout, self.dtype, name=f"block_{i}"

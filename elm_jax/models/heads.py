@@ -3,7 +3,7 @@
 import flax.linen as nn
 
 from elm_jax.axes import Array, Bool, Float
-from elm_jax.models.layers import BatchNorm, Dense, Dtype, zero_padding
+from elm_jax.models.layers import BatchNorm, Dense, Dtype, elu, zero_padding
 
 
 class SignalProjector(nn.Module):
@@ -32,7 +32,7 @@ class SignalProjector(nn.Module):
         if len(self.sizes) == 2:
             x = Dense(self.sizes[0], dtype=self.dtype, name="hidden")(x)
             norm = BatchNorm(self.sizes[0], name="norm")
-            x = nn.elu(norm(x, valid=valid, train=train))
+            x = elu(norm(x, valid=valid, train=train))
         return Dense(self.sizes[-1], use_bias=False, dtype=self.dtype, name="out")(x)
 
 

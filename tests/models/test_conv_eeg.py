@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from elm_jax.models.conv_eeg import ELM_BRANCHES, ConvEeg, max_pool, minimum_window
+from elm_jax.models.conv_eeg import ELM_BRANCHES, ConvEeg, minimum_window
 
 SMALL = dict(in_channels=3, kernels=((3, 4, 1), (6, 4, 1)), n_blocks=2, pool_sizes=(2, 3))
 
@@ -140,8 +140,3 @@ def test_bfloat16_compute_keeps_parameters_and_statistics_in_float32(small):
     assert {a.dtype for a in jax.tree.leaves(new)} == {float32}
     reference, _ = train(None)
     np.testing.assert_allclose(encoded.pooled.astype(float32), reference.pooled, atol=0.1, rtol=0.1)
-
-
-def test_max_pool_drops_the_tail():
-    x = jnp.arange(7.0).reshape(1, 7, 1)
-    np.testing.assert_array_equal(max_pool(x, 3)[0, :, 0], [2.0, 5.0])

@@ -138,3 +138,41 @@ def test_attention_width_must_divide_into_heads():
     module = layers.MultiHeadAttention(3)
     with pytest.raises(ValueError, match="n_heads=3"):
         module.init(jax.random.key(0), jnp.ones((1, 2, 4)), train=False)
+
+
+def test_max_pool_drops_the_tail():
+    x = jnp.arange(7.0).reshape(1, 7, 1)
+    np.testing.assert_array_equal(layers.max_pool(x, 3)[0, :, 0], [2.0, 5.0])
+
+
+def test_elu_and_its_slope_equal_pytorchs():
+    import torch
+
+    x = np.concatenate([np.linspace(-30, 5, 71), [-1e-4, 0.0, 1e-4]]).astype(np.float32)
+    twin = torch.from_numpy(x).requires_grad_()
+    expected = torch.nn.functional.elu(twin)
+    expected.sum().backward()
+    found, slope = jax.jit(jax.vmap(jax.value_and_grad(layers.elu)))(x)
+    np.testing.assert_allclose(found, expected.detach(), atol=2e-7)
+    np.testing.assert_allclose(slope[x != 0], twin.grad[x != 0], atol=2e-7)
+    np.testing.assert_allclose(slope[x == 0], 1.0, atol=2e-7)
+
+
+def test_branches_equal_separate_padded_convolutions_in_pytorch():
+    import torch
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 30, 3)).astype(np.float32)
+    for sizes, stride in (((4, 7, 16), 1), ((5, 2), 3), ((1, 1), 2)):
+        kernels = [rng.normal(size=(k, 3, 4)).astype(np.float32) for k in sizes]
+        found = jax.jit(layers.conv1d_branches, static_argnames="stride")(
+            x, [jnp.asarray(k) for k in kernels], stride=stride
+        )
+        expected = []
+        for k in kernels:
+            pad = torch.nn.ReflectionPad1d((len(k) // 2, (len(k) - 1) // 2))
+            padded = pad(torch.from_numpy(x).transpose(1, 2))
+            weight = torch.from_numpy(k.transpose(2, 1, 0).copy())
+            expected.append(torch.nn.functional.conv1d(padded, weight, stride=stride))
+        expected = torch.cat(expected, 1).transpose(1, 2)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
