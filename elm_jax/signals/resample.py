@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Float32
+from jaxtyping import Complex64, Float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,8 +182,8 @@ def resample_padded(
     _mirror(padded, plan, step, ends)
     if corners is not None:
         _remove_folding(padded, plan, ends, corners, kernel)
-    spectrum = scipy.fft.rfft(padded, overwrite_x=True)
     n_bins = plan.n_new // 2 + 1
+    spectrum = _low_bins(padded, n_bins)
     shorter = min(plan.n_new, plan.n_padded)
     if n_bins > spectrum.shape[1]:
         spectrum = np.pad(spectrum, ((0, 0), (0, n_bins - spectrum.shape[1])))
@@ -193,6 +193,27 @@ def resample_padded(
     spectrum *= np.float32(step * plan.n_new / plan.n_padded)
     out = scipy.fft.irfft(spectrum, plan.n_new, overwrite_x=True)
     return out[:, plan.trim_left : plan.trim_left + plan.n_out]
+
+
+def _low_bins(x: Float32[np.ndarray, "r p"], n_bins: int) -> Complex64[np.ndarray, "r k"]:
+    """The real FFT's first bins, at least ``n_bins`` of them where there are so many.
+
+    Where less than half is wanted, two transforms of every second sample have it all, in half the
+    working memory.
+    """
+    n = x.shape[1]
+    if n_bins > n // 4 or n < 2**17:
+        return scipy.fft.rfft(x)
+    low = scipy.fft.rfft(x[:, ::2])[:, :n_bins].copy()
+    odd = scipy.fft.rfft(x[:, 1::2])[:, :n_bins]
+    odd *= _turns(n, n_bins)
+    low += odd
+    return low
+
+
+@functools.lru_cache(maxsize=2)
+def _turns(n: int, n_bins: int) -> Complex64[np.ndarray, " k"]:
+    return np.exp(-2j * np.pi / n * np.arange(n_bins)).astype(np.complex64)
 
 
 def mne_fft(

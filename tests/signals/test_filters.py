@@ -56,3 +56,10 @@ def test_fft_resampling_equals_mne(rates, n):
     raw = mne.io.RawArray(x.copy(), mne.create_info(2, rates[0], "eeg"), verbose="error")
     expected = raw.resample(rates[1], verbose="error").get_data()
     np.testing.assert_allclose(resample.mne_fft(x, *rates), expected, atol=2e-4)
+
+
+def test_fft_resampling_of_a_long_signal_equals_mne():
+    x = eeg_like(1, 70_001, 250.0).astype(np.float32)
+    raw = mne.io.RawArray(x.astype(np.float64), mne.create_info(1, 250.0, "eeg"), verbose="error")
+    expected = raw.resample(100, verbose="error").get_data()
+    np.testing.assert_allclose(resample.mne_fft(x, 250.0, 100.0), expected, atol=2e-4)
