@@ -1,9 +1,11 @@
 """Functions that recipes share; never shared mutable dicts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from data_prep.corpora.demo.wording import HELD_OUT_PROMPTS
 
 # The 20-channel TCP montage in ELM's published order.
 TCP20 = (
@@ -39,6 +41,21 @@ def elm_signal(window_s: float) -> dict[str, Any]:
     )
 
 
+def zero_shot(prompts: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Any]:
+    """The zero-shot eval of recordings of people never trained on, normal against abnormal."""
+    return dict(name="zero_shot", split="test", label="abnormal", prompts=prompts)
+
+
+def evals() -> dict[str, Any]:
+    """What ELM's recipes evaluate after training; each entry names its kind."""
+    return dict(
+        rows_per_batch=512,
+        zero_shot=zero_shot(abnormality_prompts()),
+        band_power=dict(name="band_power", train_split="train", split="test", label="abnormal"),
+        embedding_map=dict(name="embedding_map", split="test", label="abnormal"),
+    )
+
+
 def abnormality_prompts() -> dict[str, dict[str, tuple[str, ...]]]:
     """Prompts for normal against abnormal, the one question that ELM's paper asks zero-shot."""
     return dict(
@@ -55,6 +72,15 @@ def abnormality_prompts() -> dict[str, dict[str, tuple[str, ...]]]:
             ),
         )
     )
+
+
+def schedule(*, per: str, floor: float = 0.01, **durations: float) -> dict[str, Any]:
+    """A warm-up and cosine schedule; ``warmup_`` and ``total_`` in one of three units each."""
+    names = [f"{d}_{u}" for d in ("warmup", "total") for u in ("epochs", "steps", "samples")]
+    unknown = set(durations) - set(names)
+    if unknown:
+        raise ValueError(f"schedule: unknown {sorted(unknown)}; known: {names}")
+    return dict(per=per, floor=floor) | {name: durations.get(name) for name in names}
 
 
 def demo_overrides(*, pool_sizes: tuple[int, ...], crops_per_bag: int) -> dict[str, Any]:
@@ -95,10 +121,12 @@ def demo_overrides(*, pool_sizes: tuple[int, ...], crops_per_bag: int) -> dict[s
             name="adamw",
             rate=2e-3,
             weight_decay=1e-2,
-            schedule=dict(warmup_epochs=1.0, total_epochs=40.0, floor=0.01, per="step"),
+            schedule=schedule(warmup_epochs=1.0, total_epochs=40.0, per="step"),
             rules=((".*", "train"),),
         ),
         checkpoint=dict(every_epochs=10.0),
+        # Questions about every simulated finding, in wordings that no report of the corpus uses.
+        evals=dict(zero_shot=zero_shot(HELD_OUT_PROMPTS)),
     )
 
 

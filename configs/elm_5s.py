@@ -70,15 +70,7 @@ def get_config(arg: str = "") -> ConfigDict:
         weight_decay=1e-4,
         momentum=0.9,
         eta=0.001,
-        # durations in one unit of: _epochs, _steps, _samples
-        schedule=dict(
-            warmup_epochs=2.0,
-            warmup_steps=None,
-            total_epochs=25.0,
-            total_steps=None,
-            floor=0.01,
-            per="epoch",
-        ),
+        schedule=common.schedule(warmup_epochs=2.0, total_epochs=25.0, per="epoch"),
         rules=((".*", "train"),),
     )
 
@@ -89,12 +81,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.checkpoint = dict(every_epochs=1.0, keep_last=2, keep_best=1)
 
     # -- evals, after training
-    config.evals = dict(
-        rows_per_batch=512,
-        zero_shot=dict(split="test", label="abnormal", prompts=common.abnormality_prompts()),
-        band_power=dict(train_split="train", split="test", label="abnormal"),
-        embedding_map=dict(split="test", label="abnormal"),
-    )
+    config.evals = common.evals()
 
     # -- what changes when no data is named: a small model on the simulated corpus
     config.demo = common.demo_overrides(pool_sizes=(3, 2, 2, 2), crops_per_bag=6)

@@ -137,6 +137,8 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="hdf5: take subject_ids, which count recordings, for people",
     )
+    add("--demo_people", type=int, metavar="N", help="demo: people to simulate (default: 96)")
+    add("--demo_seed", type=int, metavar="N", help="demo: seed of the simulation (default: 0)")
     add = parser.add_argument_group("people and splits").add_argument
     add(
         "--institution",

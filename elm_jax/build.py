@@ -4,7 +4,7 @@
     TOWERS      config.text.tower.name  -> a TextSource
     SAMPLERS    config.sampler.name     -> batches by step
     OBJECTIVES  config.objective.name   -> an objectives/base.Objective
-    EVALS       key under config.evals  -> an evals/base.Eval
+    EVALS       config.evals.*.name     -> an evals/base.Eval
 
 A new system adds an entry here, a module in its room, and a recipe in configs/.
 """
@@ -264,6 +264,6 @@ def build_evals(config: Any) -> dict[str, Any]:
     for name, settings in config.evals.items():
         if name == "rows_per_batch" or settings is None:
             continue
-        make = lookup(EVALS, name, "config.evals")
+        make = lookup(EVALS, settings.name, f"config.evals.{name}.name")
         evals[name] = construct(make, settings.to_dict(), f"config.evals.{name}")
     return evals

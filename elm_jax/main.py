@@ -5,6 +5,10 @@ import os
 import subprocess
 import sys
 
+# Before TensorFlow is imported: without these it greets on stderr.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
 from absl import app, flags
 from etils import epath
 from ml_collections import config_flags
@@ -39,7 +43,6 @@ def main(argv) -> None:
     """Reads the flags, prepares JAX, and hands over to the config's mode."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     workdir = epath.Path(os.path.abspath(WORKDIR.value))
     workdir.mkdir(parents=True, exist_ok=True)
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 
+import absl.logging
 import jax
 from etils import epath
 from tqdm import tqdm
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 def setup_logging(workdir: epath.PathLike) -> None:
     """Log lines to the console and to ``train.log`` in the workdir (process 0; others aside)."""
     name = "train.log" if jax.process_index() == 0 else f"train.{jax.process_index()}.log"
+    # Libraries tell dozens of lines a checkpoint; their warnings and errors remain.
+    absl.logging.set_verbosity(absl.logging.WARNING)
     logger = logging.getLogger("elm_jax")
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -133,6 +133,6 @@ def test_the_summary_says_why_a_score_is_missing(tmp_path):
     workdir.mkdir()
     summary = train.train(recipe(shards), workdir)
     assert "auroc" not in summary["zero_shot"]
-    assert "needs both classes" in summary["zero_shot"]["notes"][0]
+    assert "an AUROC needs both classes" in summary["zero_shot"]["notes"][0]
     assert jax.process_index() == 0 and np.isfinite(summary["loss"])
     assert run_dir.last_loss(workdir) == summary["loss"]

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from elm_jax.evals.base import EvalData, EvalResult, Predict, binary_labels, mean_by
 from elm_jax.evals.scores import auroc
-from elm_jax.evals.zero_shot import no_classes
+from elm_jax.evals.zero_shot import one_class
 
 BANDS_HZ = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30)}
 
@@ -39,7 +39,7 @@ class BandPower:
             labels[split] = binary_labels(data.recordings(split), self.label)
             counted = labels[split][np.isfinite(labels[split])]
             if len(set(counted)) < 2:
-                note = no_classes(self.label, labels[split], split, data.recordings(split))
+                note = one_class({self.label: labels[split]}, split, data.recordings(split))
                 return EvalResult(notes=(note,))
         model = make_pipeline(
             StandardScaler(), LogisticRegression(C=self.c, class_weight="balanced", max_iter=2000)

@@ -41,15 +41,16 @@ class ZeroShot:
         recordings = data.recordings(self.split)
         people = [r.person for r in recordings]
         scores = self.scores(predict, data)
-        rows, kept, notes = [], {}, []
+        rows, kept, unscored = [], {}, {}
         for finding, score in scores.items():
             label = binary_labels(recordings, finding)
             result = auroc(label, score, people)
             if result is None:
-                notes.append(no_classes(finding, label, self.split, recordings))
+                unscored[finding] = label
                 continue
             kept[finding] = (label, score, result)
             rows.append({"finding": finding} | result._asdict())
+        notes = [one_class(unscored, self.split, recordings)] if unscored else []
         if self.label not in kept:
             return EvalResult(tables={"findings": rows}, notes=tuple(notes))
         label, score, result = kept[self.label]
@@ -81,13 +82,16 @@ class ZeroShot:
         return out
 
 
-def no_classes(
-    finding: str, label: np.ndarray, split: str, recordings: Sequence[RecordingRow]
+def one_class(
+    labels: Mapping[str, np.ndarray], split: str, recordings: Sequence[RecordingRow]
 ) -> str:
-    """Why a finding has no AUROC."""
-    positives, negatives = int((label == 1).sum()), int((label == 0).sum())
-    known: set[Any] = {k for r in recordings for k in r.labels}
+    """Why findings have no AUROC: how many recordings have and lack each."""
+    known = sorted({key for row in recordings for key in row.labels})
+    counts = [
+        f"{finding} ({int((label == 1).sum())} with, {int((label == 0).sum())} without)"
+        for finding, label in labels.items()
+    ]
     return (
-        f"{finding}: needs both classes among the {len(recordings)} recordings of split {split!r}, "
-        f"found {positives} with and {negatives} without it (labels there: {sorted(known)})"
+        f"an AUROC needs both classes; among the {len(recordings)} recordings of split {split!r}: "
+        f"{', '.join(counts)}. Labels there: {', '.join(known) or 'none'}"
     )
