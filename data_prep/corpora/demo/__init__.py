@@ -12,7 +12,7 @@ discharges; drowsiness, sleep, beta and artifact occur in normal and abnormal on
 """
 
 from data_prep.corpora.demo.corpus import Demo
-from data_prep.corpora.demo.wording import HELD_OUT_PROMPTS
+from data_prep.corpora.demo.prompts import HELD_OUT_PROMPTS
 from data_prep.corpora.demo.write import write_demo_corpus
 
 __all__ = ["HELD_OUT_PROMPTS", "Demo", "write_demo_corpus"]
