@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 def setup_logging(workdir: epath.PathLike) -> None:
     """Log lines to the console and to ``train.log`` in the workdir (process 0; others aside)."""
-    name = "train.log" if jax.process_index() == 0 else f"train.{jax.process_index()}.log"
     # Libraries tell dozens of lines a checkpoint; their warnings and errors remain.
     absl.logging.set_verbosity(absl.logging.WARNING)
+    name = "train.log" if jax.process_index() == 0 else f"train.{jax.process_index()}.log"
     logger = logging.getLogger("elm_jax")
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -24,7 +24,7 @@ from elm_jax.state import TrainState
 
 log = logging.getLogger(__name__)
 
-# A run that goes on must be the same experiment; the rest (logging, evals, ...) may change.
+# A run that goes on must be the same experiment; logging, evals, the schedule, ... may change.
 SAME_ON_RESUME = ("seed", "signal", "text", "sampler", "encoder", "objective", "optimizer")
 
 
@@ -41,8 +41,13 @@ def differences(old: Any, new: Any, path: str) -> list[str]:
     return [] if old == new else [f"{path}: the checkpoint has {old}, the config {new}"]
 
 
-def _require_same_run(config: Any, saved: Mapping[str, Any], where: str) -> None:
+def _require_same_run(config: Any, saved: dict[str, Any], where: str) -> None:
     new = plain_config(config)
+    # A run may be made longer, so the schedule is left out.
+    saved, new = (
+        c | {"optimizer": {k: v for k, v in c["optimizer"].items() if k != "schedule"}}
+        for c in (saved, new)
+    )
     lines = [
         d for k in SAME_ON_RESUME for d in differences(saved.get(k), new.get(k), f"config.{k}")
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from etils import epath
 
@@ -151,30 +152,30 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         checkpoints.save(state, config=run_dir.plain_config(config), spec=corpus.spec, loss=mean)
 
     # -- loop ---------------------------------------------------------------------------------
-    losses: list[Array] = []  # since the last checkpoint, on the device
-    previous = None
+    unlogged: list[dict[str, Array]] = []  # measures since the last log line, on the device
+    unsaved: list[Array] = []  # losses since the last checkpoint, on the device
     stream = batches.dataset(start, total, threads=config.data.reader_threads)
     with Progress(start, total, rows) as progress:
         for done, batch in enumerate(stream, start + 1):
-            state, measures = step_fn(state, to_global(batch, mesh))
             # Looked at one step late, so that the device is never waited for; the state itself
             # refuses a step that is not finite.
-            if previous is not None:
-                _require_finite(done - 1, previous, checkpoints)
-            losses.append(measures["loss"])
+            if unlogged:
+                _require_finite(done - 1, unlogged[-1], checkpoints)
+            state, measures = step_fn(state, to_global(batch, mesh))
+            unlogged.append(measures)
+            unsaved.append(measures["loss"])
             progress.advance()
             if done % config.log_every_steps == 0 or done == total:
                 _require_finite(done, measures, checkpoints)
-                values = {k: float(v) for k, v in measures.items() if k != "finite"}
-                values["examples_per_s"] = progress.rate(done)
-                values["epoch"] = done / per_epoch
+                values = _means(unlogged) | {"learning_rate": float(measures["learning_rate"])}
+                values |= {"examples_per_s": progress.rate(done), "epoch": done / per_epoch}
                 writer.write(done, values)
                 progress.show(done, values)
+                unlogged.clear()
             if done % save_every == 0 or done == total:
                 _require_finite(done, measures, checkpoints)
-                save(state, losses)
-                losses.clear()
-            previous = measures
+                save(state, unsaved)
+                unsaved.clear()
     checkpoints.wait()
 
     # -- evals --------------------------------------------------------------------------------
@@ -193,6 +194,12 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     )
     run_dir.write_results(workdir, content, results, simulated=corpus.manifest.simulated)
     return content
+
+
+def _means(measures: list[dict[str, Array]]) -> dict[str, float]:
+    """Means over steps: a single one says little where batches differ in size."""
+    host = jax.device_get(measures)
+    return {k: float(np.mean([m[k] for m in host])) for k in host[0] if k != "finite"}
 
 
 def _require_finite(step: int, measures: dict[str, Array], checkpoints: Checkpoints) -> None:

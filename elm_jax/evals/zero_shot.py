@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -85,13 +84,17 @@ class ZeroShot:
 def one_class(
     labels: Mapping[str, np.ndarray], split: str, recordings: Sequence[RecordingRow]
 ) -> str:
-    """Why findings have no AUROC: how many recordings have and lack each."""
+    """Why findings have no AUROC: how many recordings have and lack each, or no such label."""
     known = sorted({key for row in recordings for key in row.labels})
-    counts = [
-        f"{finding} ({int((label == 1).sum())} with, {int((label == 0).sum())} without)"
+    absent = [finding for finding in labels if finding not in known]
+    lines = [
+        f"{finding}: {int((label == 1).sum())} with, {int((label == 0).sum())} without"
         for finding, label in labels.items()
+        if finding not in absent
     ]
+    if absent:
+        lines.append(f"no such label: {', '.join(absent)} (labels: {', '.join(known) or 'none'})")
     return (
-        f"an AUROC needs both classes; among the {len(recordings)} recordings of split {split!r}: "
-        f"{', '.join(counts)}. Labels there: {', '.join(known) or 'none'}"
+        f"an AUROC needs recordings with and without a finding; among the {len(recordings)} of "
+        f"split {split!r}: {'; '.join(lines)}"
     )
