@@ -121,10 +121,10 @@ def demo_overrides(*, pool_sizes: tuple[int, ...], crops_per_bag: int) -> dict[s
             name="adamw",
             rate=2e-3,
             weight_decay=1e-2,
-            schedule=schedule(warmup_epochs=1.0, total_epochs=40.0, per="step"),
+            schedule=schedule(warmup_epochs=1.0, total_epochs=24.0, per="step"),
             rules=((".*", "train"),),
         ),
-        checkpoint=dict(every_epochs=10.0),
+        checkpoint=dict(every_epochs=6.0),
         # Questions about every simulated finding, in wordings that no report of the corpus uses.
         evals=dict(zero_shot=zero_shot(HELD_OUT_PROMPTS)),
     )
