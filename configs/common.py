@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from data_prep.corpora.demo.wording import HELD_OUT_PROMPTS
+from data_prep.corpora.demo.prompts import HELD_OUT_PROMPTS
 
 # The 20-channel TCP montage in ELM's published order.
 TCP20 = (

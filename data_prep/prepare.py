@@ -106,6 +106,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
         "spec": {k: v for k, v in spec.to_dict().items() if k not in ("mean", "std")},
         "preparation": {k: _jsonable(v) for k, v in dataclasses.asdict(options).items()},
         "rename": rename or {},
+        "hdf5_unit": args.hdf5_unit,
+        "subject_is_person": args.subject_is_person,
         "split": args.split,
         "split_seed": args.split_seed,
         "shard_mb": args.shard_mb,

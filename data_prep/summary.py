@@ -30,6 +30,9 @@ def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
     if total["recordings_without_report"]:
         print(f"  {total['recordings_without_report']} recordings have no report")
     _print_defects(out, manifest)
+    # The demo is prepared by the main program, which goes on by itself.
+    if manifest.simulated:
+        return
     print(
         "\nNext:  python -m elm_jax.main --config configs/elm_5s.py "
         f"--config.data.dir={out} --workdir runs/NAME"

@@ -8,9 +8,6 @@ the wordings of ``prompts``: those are for asking, not for learning.
 import random
 
 from data_prep.corpora.demo.exams import Exam, Slowing
-from data_prep.corpora.demo.prompts import HELD_OUT_PROMPTS
-
-__all__ = ["HELD_OUT_PROMPTS", "write_report"]
 
 COMPLAINTS = (
     "new onset seizures", "a single episode of loss of consciousness", "spells of staring",
