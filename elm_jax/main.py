@@ -13,6 +13,8 @@ from absl import app, flags
 from etils import epath
 from ml_collections import config_flags
 
+from elm_jax import command_line
+
 log = logging.getLogger("elm_jax.main")
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: configs/NAME.py[:demo|:smoke].")
@@ -22,7 +24,11 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def use_demo_corpus(config, workdir: epath.Path, *, already_small: bool) -> None:
-    """Points the config at the simulated demo corpus, made beside the workdir if need be."""
+    """Points the config at the simulated demo corpus, made beside the workdir if need be.
+
+    Raises:
+      OSError: the corpus could not be made.
+    """
     from configs import common
 
     out = workdir.parent / f"demo_corpus_{config.data.demo_people}p_{config.signal.window_s:g}s"
@@ -31,32 +37,23 @@ def use_demo_corpus(config, workdir: epath.Path, *, already_small: bool) -> None
     if not already_small:
         log.info("config.demo overrides: %s", config.demo.to_json_best_effort())
         common.apply_overrides(config, config.demo.to_dict())
-    command = ["prepare", "demo", "--out", str(out), "--demo_people", str(config.data.demo_people)]
+    command = ["data_prep.prepare", "demo", "--out", str(out)]
+    command += ["--demo_people", str(config.data.demo_people)]
     command += ["--window_s", f"{config.signal.window_s:g}"]
-    log.info("python -m data_prep.%s", " ".join(command))
-    subprocess.run([sys.executable, "-m", f"data_prep.{command[0]}", *command[1:]], check=True)
+    log.info("python -m %s", " ".join(command))
+    code = subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    if code:
+        raise OSError(f"the demo corpus could not be made (exit code {code}): see the lines above")
     with config.unlocked():
         config.data.dir = str(out)
 
 
-def main(argv) -> None:
-    """Reads the flags, prepares JAX, and hands over to the config's mode."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    workdir = epath.Path(os.path.abspath(WORKDIR.value))
-    workdir.mkdir(parents=True, exist_ok=True)
-
-    import jax
-
-    if DISTRIBUTED.value:
-        jax.distributed.initialize()
-    jax.config.update("jax_compilation_cache_dir", str(workdir.parent / ".jax_cache"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-    from elm_jax.progress import setup_logging
-
-    setup_logging(workdir)
+def run(workdir: epath.Path) -> None:
+    """Finds data if none is named, keeps TensorFlow off the devices, and dispatches on the mode."""
     config = CONFIG.value
+    modes = ("train", "evaluate")
+    if config.mode not in modes:
+        raise ValueError(f"config.mode is {config.mode!r}; known: {modes}")
     if not config.data.dir:
         argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]
         use_demo_corpus(config, workdir, already_small=bool(argument))
@@ -69,11 +66,31 @@ def main(argv) -> None:
     from elm_jax.evaluate import evaluate
     from elm_jax.train import train
 
-    modes = {"train": train, "evaluate": evaluate}
-    if config.mode not in modes:
-        raise app.UsageError(f"config.mode is {config.mode!r}; known: {sorted(modes)}")
-    modes[config.mode](config, workdir)
+    {"train": train, "evaluate": evaluate}[config.mode](config, workdir)
+
+
+def main(argv) -> int:
+    """Reads the flags, prepares JAX, and hands over; returns the exit code."""
+    if len(argv) > 1:
+        command_line.fail(f"unknown arguments: {argv[1:]}")
+    workdir = command_line.absolute(WORKDIR.value)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        command_line.fail(f"--workdir: {error}")
+
+    import jax
+
+    if DISTRIBUTED.value:
+        jax.distributed.initialize()
+    jax.config.update("jax_compilation_cache_dir", str(workdir.parent / ".jax_cache"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+    from elm_jax.progress import setup_logging
+
+    setup_logging(workdir)
+    return command_line.report_mistakes(lambda: run(workdir), workdir)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=command_line.parse_flags)

@@ -14,6 +14,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 log = logging.getLogger(__name__)
 
 
+class _MessageAlone(logging.Formatter):
+    """For the console; tracebacks are in the log file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
 def setup_logging(workdir: epath.PathLike) -> None:
     """Log lines to the console and to ``train.log`` in the workdir (process 0; others aside)."""
     # Libraries tell dozens of lines a checkpoint; their warnings and errors remain.
@@ -26,7 +33,7 @@ def setup_logging(workdir: epath.PathLike) -> None:
         logger.removeHandler(handler)
         handler.close()
     console = logging.StreamHandler(sys.stderr)
-    console.setFormatter(logging.Formatter("%(message)s"))
+    console.setFormatter(_MessageAlone())
     file = logging.StreamHandler((epath.Path(workdir) / name).open("a"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(file)

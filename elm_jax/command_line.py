@@ -1,0 +1,93 @@
+"""What the command line says of a user's mistake: one short message, no wall of traceback."""
+
+import difflib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+from etils import epath
+
+log = logging.getLogger("elm_jax.main")
+
+MISTAKE = 2  # exit code of a config, a path or data that do not fit
+INTERRUPTED = 130
+
+
+def absolute(path: str) -> epath.Path:
+    """An absolute path; remote ones (``gs://...``) stay as they are."""
+    return epath.Path(path if "://" in path else os.path.abspath(path))
+
+
+def fail(message: object) -> None:
+    """Ends the process with a message and exit code 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(MISTAKE)
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """What absl reads from the flags; an unknown config key or a wrong value is one line."""
+    try:
+        return flags.FLAGS(argv)
+    except AttributeError as error:  # config_flags: a key that the (locked) config does not have
+        fail(_unknown_keys(argv) or error)
+    except flags.Error as error:
+        cause: BaseException = error
+        while cause.__context__ is not None:
+            cause = cause.__context__
+        # config_flags puts the traceback into the message. What get_config itself refuses needs
+        # none; a recipe that does not run at all keeps it, for who wrote it.
+        refused = "Traceback" in str(error) and isinstance(cause, ValueError)
+        fail(cause if refused else error)
+
+
+def _unknown_keys(argv: Sequence[str]) -> str:
+    """A line for every ``--config.KEY`` that the recipe lacks, with the nearest ones it has."""
+    words = [word.removeprefix("-") for word in argv]
+    flag, recipe = next((w, w.partition("=")[2]) for w in words if re.match("-?config(=|$)", w))
+    recipe = recipe or words[words.index(flag) + 1]
+    known = _paths(flags.FLAGS["config"].parser.parse(recipe))
+    given = [w.partition("=")[0].lstrip("-").removeprefix("config.") for w in words]
+    given = [g for g, w in zip(given, words, strict=True) if re.match(r"-?config\.", w)]
+    lines = []
+    for key in given:
+        if key not in known:
+            near = [f"config.{k}" for k in difflib.get_close_matches(key, known, n=3)]
+            hint = (
+                f"did you mean {' or '.join(near)}?"
+                if near
+                else f"known: {[k for k in known if '.' not in k]}"
+            )
+            lines.append(f"{recipe} has no key config.{key}; {hint}")
+    return "\n".join(lines)
+
+
+def _paths(config: Any) -> list[str]:
+    """``encoder``, ``encoder.name``, ...: every key of a config, its branches too."""
+    found = []
+    for key, value in config.items():
+        found.append(key)
+        if hasattr(value, "items"):
+            found += [f"{key}.{below}" for below in _paths(value)]
+    return found
+
+
+def report_mistakes(run: Callable[[], None], workdir: epath.Path) -> int:
+    """Runs; a config, file or value that does not fit becomes a message and exit code 2.
+
+    Each check of this project raises ValueError or OSError with what was found and what to do. The
+    traceback goes to the log file. Other exceptions are faults of the program and pass.
+    """
+    try:
+        run()
+    except KeyboardInterrupt:
+        log.error("stopped; the same command goes on from the last checkpoint in %s", workdir)
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        log.error("error: %s", error, exc_info=True)
+        log.error("(where in the program: %s)", workdir / "train.log")
+        return MISTAKE
+    return 0
