@@ -25,7 +25,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.mode = "train"  # train | evaluate
     config.seed = 0
     config.dtype = "float32"  # of the computation: float32 | bfloat16; losses stay in float32
-    config.init_from = ""  # a workdir or checkpoint whose parameters to start from
+    config.init_from = ""  # the workdir of a run whose parameters to start from
     config.resume = ""  # a workdir to go on from when this one is empty
 
     # -- data: a directory that `python -m data_prep.prepare` wrote; empty: the demo corpus

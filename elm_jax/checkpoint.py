@@ -36,16 +36,38 @@ def _policy(keep_last: int, keep_best: int):
 
 
 class Checkpoints:
-    """The ``checkpoints/`` folder of a workdir: asynchronous, keeps the last n and the best."""
+    """The ``checkpoints/`` folder of a workdir: asynchronous, keeps the last n and the best.
 
-    def __init__(self, workdir: epath.PathLike, *, keep_last: int = 2, keep_best: int = 1):
-        self.path = epath.Path(workdir) / "checkpoints"
+    Args:
+      workdir: the run's folder.
+      keep_last: how many of the newest checkpoints stay.
+      keep_best: how many of those with the lowest loss stay as well.
+      read_only: only read: nothing is made, and nothing unfinished is cleared away.
+
+    Raises:
+      FileNotFoundError: ``read_only``, and there is no such folder.
+    """
+
+    def __init__(
+        self,
+        workdir: epath.PathLike,
+        *,
+        keep_last: int = 2,
+        keep_best: int = 1,
+        read_only: bool = False,
+    ):
+        # Orbax wants absolute paths; resolve() leaves remote ones alone.
+        self.path = epath.Path(workdir).resolve() / "checkpoints"
+        if read_only and not self.path.exists():
+            raise FileNotFoundError(f"{workdir} is no workdir of an earlier run: no {self.path}")
         self._manager = ocp.CheckpointManager(
             self.path,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=_policy(keep_last, keep_best),
-                cleanup_tmp_directories=True,
-                enable_async_checkpointing=True,
+                cleanup_tmp_directories=not read_only,
+                enable_async_checkpointing=not read_only,
+                read_only=read_only,
+                create=not read_only,
             ),
             item_names=("model", "optimizer", "about"),
         )
@@ -111,8 +133,10 @@ class Checkpoints:
 
     def _require(self, step: int | None) -> int:
         step = self.latest_step() if step is None else step
-        if step is None or step not in self._manager.all_steps():
-            have = sorted(self._manager.all_steps())
+        have = sorted(self._manager.all_steps())
+        if step is None:
+            raise FileNotFoundError(f"{self.path}: no finished checkpoint; train into it first")
+        if step not in have:
             raise FileNotFoundError(f"{self.path}: no checkpoint of step {step}; there are {have}")
         return step
 

@@ -30,10 +30,15 @@ class MetricsWriter:
             return
         rows = read_metrics(workdir)
         kept = (json.dumps(r) + "\n" for r in rows if r["step"] <= resumed_step)
-        self._path.write_text("".join(kept))
+        # Renamed into place: a kill in between must not cost the curve so far.
+        fresh = self._path.with_suffix(".tmp")
+        fresh.write_text("".join(kept))
+        fresh.replace(self._path)
         from tensorboardX import SummaryWriter
 
-        self._tensorboard = SummaryWriter(str(epath.Path(workdir) / "tensorboard"))
+        self._tensorboard = SummaryWriter(
+            str(epath.Path(workdir) / "tensorboard"), purge_step=resumed_step + 1
+        )
 
     def write(self, step: int, values: Mapping[str, Any], *, log_line: bool = True) -> None:
         """Writes the values of one step; ``log_line=False`` leaves metrics.jsonl alone."""

@@ -5,6 +5,7 @@ step, with the same as events under ``tensorboard/``. ``summary.json`` and ``fig
 results. ``train.log``: the log. ``tokenizer/``: a vocabulary learnt here, if any.
 """
 
+import copy
 import json
 import logging
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 # A run that goes on must be the same experiment; logging, evals, the schedule, ... may change.
 SAME_ON_RESUME = ("seed", "signal", "text", "sampler", "encoder", "objective", "optimizer")
+SAME_MODEL = ("encoder", "objective", "text")
 
 
 def plain_config(config: Any) -> dict[str, Any]:
@@ -41,7 +43,27 @@ def differences(old: Any, new: Any, path: str) -> list[str]:
     return [] if old == new else [f"{path}: the checkpoint has {old}, the config {new}"]
 
 
-def _require_same_run(config: Any, saved: dict[str, Any], where: str) -> None:
+def require_same_model(config: Any, saved: Mapping[str, Any], where: str) -> None:
+    """Raises unless ``config`` builds the model of a checkpoint's config, as evaluation needs.
+
+    Where the text tower lies (``text.tower.path``) may differ between machines.
+
+    Raises:
+      ValueError: lists every difference.
+    """
+    new, saved = copy.deepcopy(plain_config(config)), copy.deepcopy(dict(saved))
+    for c in (new, saved):
+        c["text"]["tower"].pop("path", None)
+    lines = [d for k in SAME_MODEL for d in differences(saved.get(k), new.get(k), f"config.{k}")]
+    if lines:
+        listing = "\n  ".join(lines)
+        raise ValueError(
+            f"{where} holds another model:\n  {listing}\nGive the config that it was trained with "
+            "(config.json in its workdir)."
+        )
+
+
+def _require_same_run(config: Any, saved: Mapping[str, Any], where: str) -> None:
     new = plain_config(config)
     # A run may be made longer, so the schedule is left out.
     saved, new = (
@@ -72,14 +94,14 @@ def restore(
     hint = "These checkpoints were trained on differently prepared shards; use those shards."
     sources = [(checkpoints, "resumed")] if checkpoints.latest_step() is not None else []
     if not sources and config.resume:
-        sources = [(Checkpoints(config.resume), "resumed")]
+        sources = [(Checkpoints(config.resume, read_only=True), "resumed")]
     for source, word in sources:
         about = source.describe()
         about.spec.require_same(spec, source=f"config.data.dir={config.data.dir}", hint=hint)
         _require_same_run(config, about.config, str(source.path))
         return source.restore(state), f"{word} from {source.path} at step {about.step}"
     if config.init_from:
-        source = Checkpoints(config.init_from)
+        source = Checkpoints(config.init_from, read_only=True)
         about = source.describe()
         about.spec.require_same(
             spec, source=f"config.data.dir={config.data.dir}", hint=hint, ignore=("mean", "std")
