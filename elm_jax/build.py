@@ -51,7 +51,8 @@ def construct(make: Callable[..., Any], settings: Mapping[str, Any], where: str,
     """Calls ``make`` with the settings but ``name``.
 
     Raises:
-      ValueError: a keyword that ``make`` lacks; the message says ``where`` and lists the known.
+      ValueError: a keyword that ``make`` lacks, or needs and is not given; the message says
+        ``where`` and lists the known.
     """
     kwargs = {k: v for k, v in settings.items() if k != "name"}
     known = [
@@ -60,10 +61,11 @@ def construct(make: Callable[..., Any], settings: Mapping[str, Any], where: str,
     unknown = sorted(set(kwargs) - set(known))
     if unknown:
         raise ValueError(f"{where}: unknown {unknown}; known: {sorted(known)}")
-    try:
-        return make(**kwargs, **extra)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from error
+    parameters = inspect.signature(make).parameters
+    missing = [p for p in known if parameters[p].default is parameters[p].empty and p not in kwargs]
+    if missing:
+        raise ValueError(f"{where}: lacks {missing}; known: {sorted(known)}")
+    return make(**kwargs, **extra)
 
 
 def lookup(kinds: Mapping[str, Any], name: str, where: str) -> Any:
@@ -153,17 +155,30 @@ class Corpus:
 TOWERS = {"pretrained_bert": pretrained_bert, "scratch_bert": scratch_bert}
 
 
-def build_text_source(config: Any, corpus: Corpus, workdir: epath.Path) -> TextSource:
-    """The text tower of ``config.text.tower``."""
+def compute_dtype(config: Any) -> Any:
+    """What ``config.dtype`` names: the type that models compute in."""
+    return lookup(DTYPES, config.dtype, "config.dtype")
+
+
+def build_text_source(
+    config: Any, corpus: Corpus, workdir: epath.Path, *, learn: bool = True
+) -> TextSource:
+    """The text tower of ``config.text.tower``.
+
+    A run that starts from another's parameters (``config.resume``, ``config.init_from``) takes its
+    vocabulary too, since token numbers mean nothing without it. ``learn=False`` (evaluation) never
+    learns one.
+    """
     make = lookup(TOWERS, config.text.tower.name, "config.text.tower.name")
+    origins = [epath.Path(path) for path in (config.resume, config.init_from) if path]
     return construct(
         make,
         config.text.tower.to_dict(),
         "config.text.tower",
         mode=config.text.mode,
-        corpus=distinct(corpus.segments("train")),
-        workdir=workdir,
-        dtype=DTYPES[config.dtype],
+        corpus=(lambda: distinct(corpus.segments("train"))) if learn else None,
+        workdirs=(workdir, *origins),
+        dtype=compute_dtype(config),
     )
 
 
@@ -192,6 +207,14 @@ def build_batches(config: Any, corpus: Corpus, texts: TextSource) -> tuple[Sampl
     without = sum(1 for s in segments if not s)
     if without:
         log.warning("%d of %d training recordings have no text", without, len(segments))
+    bags = config.sampler.get("bags_per_batch", 0)
+    if bags > (usable := len(segments) - without):
+        log.warning(
+            "a batch has %d bags, but only %d recordings have text, each once a batch: the rest is "
+            "padding; lower config.sampler.bags_per_batch",
+            bags,
+            usable,
+        )
     sampler = construct(
         make,
         config.sampler.to_dict(),
@@ -214,7 +237,7 @@ ENCODERS = {"conv_eeg": ConvEeg}
 def build_encoder(config: Any, spec: SignalSpec) -> Any:
     """The encoder of ``config.encoder`` for signals of ``spec``."""
     make = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
-    kwargs = dict(in_channels=len(spec.channels), dtype=DTYPES[config.dtype])
+    kwargs = dict(in_channels=len(spec.channels), dtype=compute_dtype(config))
     return construct(make, config.encoder.to_dict(), "config.encoder", **kwargs)
 
 
@@ -223,11 +246,20 @@ def _two_tower(kind: type) -> Callable[[Any, SignalSpec, TextSource], Objective]
 
     def build(config: Any, spec: SignalSpec, texts: TextSource) -> Objective:
         settings = config.objective.to_dict()
-        dtype = DTYPES[config.dtype]
+        dtype = compute_dtype(config)
+        missing = {"signal_projection", "text_projection"} - set(settings)
+        if missing:
+            raise ValueError(f"config.objective: lacks {sorted(missing)}")
         signal_sizes = tuple(settings.pop("signal_projection"))
         text_sizes = tuple(settings.pop("text_projection"))
+        sampler = "bags" if kind is MultiInstance else "pairs"
+        if config.sampler.name != sampler:
+            raise ValueError(
+                f"config.objective {config.objective.name!r} needs config.sampler.name={sampler!r},"
+                f" found {config.sampler.name!r}"
+            )
         if kind is MultiInstance:
-            settings["style"] = config.sampler.style
+            settings["style"] = config.sampler.get("style", "x,y")
         parts = dict(
             encoder=build_encoder(config, spec),
             signal_projector=SignalProjector(signal_sizes, dtype=dtype),

@@ -1,5 +1,6 @@
 """Evals: after training, or from a checkpoint without an optimiser."""
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +15,12 @@ from elm_jax import build, run_dir
 from elm_jax.axes import Batch
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.data.pipeline import to_network
+from elm_jax.data.spec import SignalSpec
 from elm_jax.evals.base import EvalData, EvalResult, Predict
 from elm_jax.objectives.base import Objective
 from elm_jax.sharding import make_mesh, replicated
 from elm_jax.state import TrainState
+from elm_jax.text_source import TextSource
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +28,10 @@ log = logging.getLogger(__name__)
 def make_predict(
     objective: Objective, state: TrainState, prepare: Callable[[Batch], Batch]
 ) -> Predict:
-    """``objective.predict`` jitted, with host arrays in and out."""
+    """``objective.predict`` jitted, with host arrays in and out; the same on every process."""
+    everywhere = jax.tree.leaves(state.params)[0].sharding.mesh
 
-    @jax.jit
+    @functools.partial(jax.jit, out_shardings=replicated(everywhere))
     def apply(params, model_state, batch):
         return objective.predict(params, model_state, prepare(batch))
 
@@ -38,25 +42,52 @@ def make_predict(
     return predict
 
 
-def run(
-    config: Any, corpus: build.Corpus, texts: Any, objective: Objective, state: TrainState
-) -> dict[str, EvalResult]:
-    """Every eval of ``config.evals``, by name."""
-    prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
-    predict = make_predict(objective, state, prepare)
-    data = EvalData(
+def eval_data(config: Any, corpus: build.Corpus, texts: TextSource) -> EvalData:
+    """What the evals read."""
+    return EvalData(
         corpus.manifest,
         corpus.reader,
         corpus.windows,
         texts.table,
         rows_per_batch=config.evals.rows_per_batch,
     )
+
+
+def check(config: Any, corpus: build.Corpus, texts: TextSource) -> None:
+    """Raises now what would stop :func:`run`, which comes after hours of training.
+
+    Raises:
+      ManifestError, ValueError: settings, splits or labels that no eval can use.
+    """
+    data = eval_data(config, corpus, texts)
+    for name, evaluation in build.build_evals(config).items():
+        try:
+            evaluation.check(data)
+        except ValueError as error:
+            raise ValueError(
+                f"config.evals.{name}: {error}\nTo train without it: --config.evals.{name}=None"
+            ) from error
+
+
+def run(
+    config: Any, corpus: build.Corpus, texts: TextSource, objective: Objective, state: TrainState
+) -> dict[str, EvalResult]:
+    """Every eval of ``config.evals``, by name."""
+    prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
+    predict = make_predict(objective, state, prepare)
+    data = eval_data(config, corpus, texts)
     results = {}
     for name, evaluate in build.build_evals(config).items():
         began = time.monotonic()
         results[name] = evaluate(predict, data)
         log.info("eval     %s took %.1f s", name, time.monotonic() - began)
     return results
+
+
+def _example(spec: SignalSpec, texts: TextSource) -> Batch:
+    """One row of either side, for shapes alone: data to evaluate on may have no reports."""
+    signal = np.zeros((1, len(spec.channels), spec.window_samples), np.float32)
+    return {"signal": signal} | texts.table(("normal",)).take(np.zeros(1, np.int64))
 
 
 def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
@@ -67,24 +98,24 @@ def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: there is no checkpoint.
-      SpecError, ValueError: the checkpoint is of another signal or model.
+      SpecError, ValueError: the checkpoint is of another signal or model, or an eval cannot use
+        the data.
     """
     started = time.monotonic()
     mesh = make_mesh(config.mesh.to_dict())
     jax.set_mesh(mesh)
     corpus = build.Corpus.open(config)
-    checkpoints = Checkpoints(workdir)
+    checkpoints = Checkpoints(workdir, read_only=True)
     about = checkpoints.describe()
+    run_dir.require_same_model(config, about.config, str(checkpoints.path))
     hint = "Evaluate on shards prepared as the training shards were."
     about.spec.require_same(corpus.spec, source=config.data.dir, hint=hint, ignore=("mean", "std"))
     # The network values that the model was trained on: its own corpus's mean and std.
     corpus = corpus.with_normalisation(about.spec)
-    texts = build.build_text_source(config, corpus, workdir)
+    texts = build.build_text_source(config, corpus, workdir, learn=False)
+    check(config, corpus, texts)
     objective = build.build_objective(config, corpus.spec, texts)
-    _, batches = build.build_batches(config, corpus, texts)
-    prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
-    example = jax.eval_shape(prepare, batches.batch(0))
-    shapes = jax.eval_shape(objective.init, jax.random.key(0), example)
+    shapes = jax.eval_shape(objective.init, jax.random.key(0), _example(corpus.spec, texts))
     place = replicated(mesh)
     params, model_state = jax.tree.map(
         lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), shapes
@@ -97,7 +128,7 @@ def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
         corpus,
         results,
         step=about.step,
-        loss=None,
+        loss=run_dir.last_loss(workdir),
         seconds=time.monotonic() - started,
     )
     run_dir.write_results(workdir, content, results, simulated=corpus.manifest.simulated)

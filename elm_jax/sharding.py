@@ -22,7 +22,8 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     names, counts = tuple(sizes), [int(sizes[n]) for n in sizes]
     devices = jax.device_count()
     known = int(np.prod([c for c in counts if c != -1]))
-    if counts.count(-1) > 1 or devices % known or (-1 not in counts and known != devices):
+    open_axes = counts.count(-1)
+    if known < 1 or open_axes > 1 or devices % known or (not open_axes and known != devices):
         raise ValueError(
             f"config.mesh {dict(sizes)} does not fit {devices} devices: the sizes must multiply to "
             f"{devices}; at most one may be -1"
@@ -32,9 +33,11 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
 
 
 def shardings(tree: Any, rules: Sequence[tuple[str, Sequence]], mesh: Mesh) -> Any:
-    """A NamedSharding for every leaf, by ordered regexes over its path; first full match wins."""
-    # Optimiser states wrap parameters' paths in names of their own; rules match by parameter path,
-    # so they are written with a leading ".*" where that matters.
+    """A NamedSharding for every leaf, by ordered regexes over its path; first full match wins.
+
+    Raises:
+      ValueError: a leaf without a rule, a rule without a leaf, an axis that the mesh lacks.
+    """
     specs = tuple((pattern, NamedSharding(mesh, P(*axes))) for pattern, axes in rules)
     return match_rules(tree, specs, what="config.sharding")
 
@@ -56,15 +59,16 @@ def to_global(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
 
 
 def require_divisible(rows: Mapping[str, int], mesh: Mesh) -> None:
-    """Raises unless every kind of row can be shared out evenly.
+    """Raises unless every kind of row of the *global* batch can be shared out evenly.
 
     Raises:
-      ValueError: names the config keys and the numbers that would do.
+      ValueError: names the kind of row, and the next number that would do.
     """
     ways = int(np.prod([mesh.shape[a] for a in BATCH_AXES if a in mesh.axis_names]))
     for key, count in rows.items():
         if count % ways:
             raise ValueError(
-                f"{key} gives {count} rows a batch, not a multiple of the {ways} ways in which the "
-                f"mesh shares it; the next that fits is {(count // ways + 1) * ways}"
+                f"{key}: {count} rows a batch, not a multiple of the {ways} ways in which the mesh "
+                f"shares them; the next that fits is {(count // ways + 1) * ways}: change "
+                "config.sampler (bags, or pairs, per batch) or config.mesh"
             )

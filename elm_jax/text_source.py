@@ -4,10 +4,12 @@ Frozen towers run once: every distinct text is embedded before training and cach
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
 import pathlib
+import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +25,10 @@ from elm_jax.data.text import TextTable
 from elm_jax.models.bert import Bert, BertConfig, pool_text
 
 log = logging.getLogger(__name__)
+
+
+# Gives the texts to learn a vocabulary from; None where none may be learnt.
+Corpus = Callable[[], Sequence[str]] | None
 
 
 def _keep_params(params: Params) -> Params:
@@ -69,18 +75,19 @@ def scratch_bert(
     dropout: float,
     pooling: str,
     mode: str,
-    corpus: Sequence[str],
-    workdir: epath.Path,
+    corpus: Corpus,
+    workdirs: Sequence[epath.Path],
     dtype: Any,
 ) -> TextSource:
-    """A small BERT, trained jointly; its WordPiece vocabulary is learnt from ``corpus``.
+    """A small BERT, trained jointly; its WordPiece vocabulary is learnt from the corpus.
 
-    The tokenizer is written to ``workdir/tokenizer`` once and read from there after.
+    The vocabulary is written to ``tokenizer/`` in the first of ``workdirs`` once, and read from
+    there after; if another of them has one already, that is copied.
+
+    Raises:
+      FileNotFoundError: there is none, and ``corpus`` is None.
     """
-    folder = epath.Path(workdir) / "tokenizer"
-    if not (folder / "vocab.txt").exists():
-        tokens.learn_wordpiece(list(corpus), vocab_size=vocab_size, out_dir=pathlib.Path(folder))
-    tokenizer = tokens.load_tokenizer(pathlib.Path(folder))
+    tokenizer = tokens.load_tokenizer(_own_tokenizer(workdirs, corpus, vocab_size))
     config = BertConfig(
         vocab_size=len(tokenizer),
         width=width,
@@ -94,14 +101,38 @@ def scratch_bert(
     return TextSource(_token_table(tokenizer, mode), Bert(config, dtype=dtype), pooling)
 
 
+def _own_tokenizer(workdirs: Sequence[epath.Path], corpus: Corpus, vocab_size: int) -> pathlib.Path:
+    """The folder of the run's vocabulary: as it is, copied from another run, or learnt."""
+    folder = pathlib.Path(workdirs[0]) / "tokenizer"
+    if folder.exists():
+        return folder
+    others = (pathlib.Path(other) / "tokenizer" for other in workdirs[1:])
+    origin = next((other for other in others if other.exists()), None)
+    if origin is None and corpus is None:
+        raise FileNotFoundError(f"{folder}: the vocabulary that the model was trained with is gone")
+    # Renamed into place when whole, so that neither a kill nor a second process can leave a part.
+    unique = folder.with_name(f".tokenizer.{uuid.uuid4().hex}.tmp")
+    if origin is not None:
+        shutil.copytree(origin, unique)
+    else:
+        tokens.learn_wordpiece(corpus(), vocab_size=vocab_size, out_dir=unique)
+    try:
+        unique.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(unique)  # another process was faster; the same texts gave it the same files
+    return folder
+
+
 def pretrained_bert(
     *,
     path: str,
     pooling: str,
     freeze_layers: int,
     mode: str,
-    corpus: Sequence[str],
-    workdir: epath.Path,
+    corpus: Corpus,
+    workdirs: Sequence[epath.Path],
     dtype: Any,
 ) -> TextSource:
     """A BERT from a Hugging Face directory or id, frozen (``freeze_layers=-1``) or in the step.
@@ -114,6 +145,8 @@ def pretrained_bert(
         downloaded; says how to get it.
     """
     del corpus
+    if freeze_layers < -1:
+        raise ValueError(f"config.text.tower.freeze_layers={freeze_layers}; known: -1, 0, 1, ...")
     from elm_jax.convert.bert import load_bert
 
     folder = find_model(path)
@@ -138,16 +171,19 @@ def pretrained_bert(
             frozen=tuple(f"text_tower/{p}" for p in frozen),
         )
 
-    key = dict(weights=weights_hash(folder), mode=mode, pooling=pooling)
-    cache = epath.Path(workdir).parent / "text_cache"
+    computed_in = np.dtype(dtype).name
+    key = dict(weights=weights_hash(folder), mode=mode, pooling=pooling, dtype=computed_in)
+    cache = workdirs[0].parent / "text_cache"
 
     @jax.jit
-    def apply(token, valid):
+    def apply(params, token, valid):
         hidden = module.apply({"params": params}, token, valid, train=False)
         return pool_text(hidden, valid, pooling)
 
     def table(texts: Sequence[str]) -> TextTable:
-        vectors = cached_embeddings(texts, token_table, apply, key=key, cache=cache)
+        # An argument, not a constant of the compiled program: a tower has half a gigabyte.
+        run = functools.partial(apply, params)
+        vectors = cached_embeddings(texts, token_table, run, key=key, cache=cache)
         return TextTable(tuple(texts), {"text_emb": vectors})
 
     return TextSource(table)

@@ -86,8 +86,17 @@ def init_state(
     params, model_state = jax.jit(objective.init, out_shardings=place)(key, zeros)
     params = jax.tree.map(jax.device_put, overlay(params), place[0])
     optimizer = make_tx(params)
-    opt_state = jax.jit(optimizer.tx.init)(params)
-    step = jax.device_put(jnp.zeros((), jnp.int32), replicated(mesh))
+    # Momenta lie where their parameters lie; counters are everywhere.
+    everywhere = replicated(mesh)
+    opt_place = optax.tree_map_params(
+        optimizer.tx,
+        lambda _, sharding: sharding,
+        jax.eval_shape(optimizer.tx.init, params),
+        place[0],
+        transform_non_params=lambda _: everywhere,
+    )
+    opt_state = jax.jit(optimizer.tx.init, out_shardings=opt_place)(params)
+    step = jax.device_put(jnp.zeros((), jnp.int32), everywhere)
     return TrainState(step, params, model_state, opt_state), optimizer
 
 
@@ -112,7 +121,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     texts = build.build_text_source(config, corpus, workdir)
     sampler, batches = build.build_batches(config, corpus, texts)
     example = batches.batch(0)
-    require_divisible({f"batch key {k!r}": len(v) for k, v in example.items()}, mesh)
+    processes = jax.process_count()
+    require_divisible({f"batch[{k!r}]": len(v) * processes for k, v in example.items()}, mesh)
     per_epoch, rows = sampler.steps_per_epoch(0), sampler.rows_per_batch
     schedule = config.optimizer.schedule.to_dict()
     length = run_length(schedule, steps_per_epoch=per_epoch, rows_per_step=rows)
@@ -120,7 +130,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     # -- objective ----------------------------------------------------------------------------
     prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
     objective = build.build_objective(config, corpus.spec, texts)
-    build.build_evals(config)  # a mistake in the evals' settings must not wait for the end
+    evaluate.check(config, corpus, texts)  # a mistake there must not wait for the end
 
     # -- state --------------------------------------------------------------------------------
     settings = config.optimizer.to_dict()
@@ -157,11 +167,11 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     stream = batches.dataset(start, total, threads=config.data.reader_threads)
     with Progress(start, total, rows) as progress:
         for done, batch in enumerate(stream, start + 1):
-            # Looked at one step late, so that the device is never waited for; the state itself
+            state, measures = step_fn(state, to_global(batch, mesh))
+            # Looked at one step late, so that the device never waits for the host; the state itself
             # refuses a step that is not finite.
             if unlogged:
                 _require_finite(done - 1, unlogged[-1], checkpoints)
-            state, measures = step_fn(state, to_global(batch, mesh))
             unlogged.append(measures)
             unsaved.append(measures["loss"])
             progress.advance()
@@ -181,7 +191,9 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     # -- evals --------------------------------------------------------------------------------
     results = evaluate.run(config, corpus, texts, objective, state)
     for name, result in results.items():
-        writer.write(total, {f"{name}/{k}": v for k, v in result.scalars.items()}, log_line=False)
+        writer.write(
+            int(state.step), {f"{name}/{k}": v for k, v in result.scalars.items()}, log_line=False
+        )
     writer.close()
     checkpoints.close()
     content = run_dir.summary(

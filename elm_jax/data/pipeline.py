@@ -44,14 +44,15 @@ class Windows:
     @classmethod
     def of(cls, recordings: Sequence[RecordingRow], window_samples: int) -> "Windows":
         """Every whole window of every piece, in order."""
-        rows = [
-            (r, piece.index, i * window_samples)
+        pieces = [
+            (r, piece.index, piece.n_samples // window_samples)
             for r, recording in enumerate(recordings)
             for piece in recording.pieces
-            for i in range(piece.n_samples // window_samples)
         ]
-        table = np.asarray(rows, np.int64).reshape(-1, 3)
-        return cls(*table.T)
+        recording, piece, count = np.asarray(pieces, np.int64).reshape(-1, 3).T
+        before = np.repeat(np.cumsum(count) - count, count)
+        start = (np.arange(count.sum()) - before) * window_samples
+        return cls(np.repeat(recording, count), np.repeat(piece, count), start)
 
     def __len__(self) -> int:
         return len(self.recording)

@@ -31,6 +31,11 @@ class BandPower:
     label: str
     c: float = 0.01
 
+    def check(self, data: EvalData) -> None:
+        """Raises where labels cannot be used."""
+        for split in (self.train_split, self.split):
+            binary_labels(data.recordings(split), self.label)
+
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Scalar ``auroc`` with its interval; the model under test plays no part."""
         del predict

@@ -100,6 +100,14 @@ class EvalData:
 class Eval(Protocol):
     """Gets predict() and data; returns numbers and figures."""
 
+    def check(self, data: EvalData) -> None:
+        """Raises, before any training, what would otherwise stop the run after it.
+
+        Raises:
+          ManifestError, ValueError: no such split, a label that is no label, broken settings.
+        """
+        ...
+
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Runs the eval."""
         ...

@@ -21,6 +21,10 @@ class EmbeddingMap:
     split: str
     label: str
 
+    def check(self, data: EvalData) -> None:
+        """Raises where labels cannot be used."""
+        binary_labels(data.recordings(self.split), self.label)
+
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Figure ``embedding_pca``; scalars: shares of variance of the two components."""
         encoded = data.encoded(predict, self.split)

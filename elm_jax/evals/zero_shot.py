@@ -35,6 +35,16 @@ class ZeroShot:
     label: str
     prompts: Mapping[str, Mapping[str, Sequence[str]]]
 
+    def check(self, data: EvalData) -> None:
+        """Raises where prompts or labels cannot be used."""
+        for finding, pair in self.prompts.items():
+            if set(pair) != {"positive", "negative"} or not all(pair.values()):
+                raise ValueError(
+                    f"config.evals prompts of {finding!r}: expected texts under 'positive' and "
+                    f"'negative', found { {k: len(v) for k, v in pair.items()} }"
+                )
+            binary_labels(data.recordings(self.split), finding)
+
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Scalars ``auroc`` (with its interval), table ``findings``, figure ``zero_shot_roc``."""
         recordings = data.recordings(self.split)
@@ -54,7 +64,7 @@ class ZeroShot:
             return EvalResult(tables={"findings": rows}, notes=tuple(notes))
         label, score, result = kept[self.label]
         scalars = {"auroc": result.value, "auroc_low": result.low, "auroc_high": result.high}
-        use = np.isfinite(label)
+        use = np.isfinite(label) & np.isfinite(score)
         figure = figures.roc(
             label[use], score[use], result, what=self.label, simulated=data.manifest.simulated
         )
