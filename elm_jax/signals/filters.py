@@ -14,6 +14,7 @@ import scipy.fft
 from jaxtyping import Float, Float32, Float64
 
 _HAMMING_LENGTH = 3.3  # taps x transition width / rate, mne's figure for a Hamming window
+_BLOCK_TAPS = 6  # blocks are this many times as long as the filter, up to a power of two
 
 
 def _transitions_hz(sfreq_hz: float, highpass_hz: float, lowpass_hz: float) -> tuple[float, float]:
@@ -78,20 +79,23 @@ def _response(
     """The filter's (real) spectrum over a block, cut to what a rate of ``sfreq_hz / step`` holds.
 
     ``n_fft`` complex bins' worth of a centred kernel; includes ``1 / step`` for a shorter inverse.
+    Each number stands there twice, for the real and the imaginary part of what it multiplies.
     """
     h = design_bandpass(sfreq_hz, highpass_hz, lowpass_hz)
     half = len(h) // 2
     centred = np.zeros(n_fft)
     centred[: half + 1], centred[-half:] = h[half:], h[:half]
     spectrum = np.fft.rfft(centred).real[: n_fft // (2 * step) + 1]
-    return (spectrum / step).astype(np.float32)
+    return np.repeat((spectrum / step).astype(np.float32), 2)
 
 
-def _block_length(n_taps: int, n: int) -> int:
-    """An FFT length (a multiple of 4) that divides ``n`` samples into blocks without much waste."""
-    hop = 7 * n_taps  # long enough to overlap little, short enough for the processor's cache
-    n_blocks = max(round(n / hop), 1)
-    return 4 * scipy.fft.next_fast_len(-(-(n // n_blocks + n_taps + 4) // 4), real=True)
+def _fft_length(n: int) -> int:
+    """The least fast FFT length that holds ``n``: 4, 5, 6 or 7 times a power of two.
+
+    Few different ones, so that the filter's spectra are found ready for the next recording.
+    """
+    unit = 2 ** max(math.ceil(math.log2(n)) - 3, 2)
+    return unit * max(-(-n // unit), 4)
 
 
 class Rows:
@@ -205,17 +209,22 @@ def filter_rows(
     n_taps = len(design_bandpass(*band))
     reach = n_taps // 2 + (n_taps // 2) % 2  # even, so that blocks keep the grid
     count = out.shape[1]
-    n_fft = _block_length(n_taps, count * step)
-    hop = (n_fft - 2 * reach) // step
-    response = _response(*band, n_fft, step)
-    block = np.empty((out.shape[0], n_fft), np.float32)
-    for done in range(0, count, hop):
-        rows.fill(block, start + done * step - reach)
-        spectrum = scipy.fft.rfft(block)[:, : len(response)]
-        spectrum *= response
+    # Long enough to overlap little, short enough for the processor's cache.
+    longest = 2 ** math.ceil(math.log2(_BLOCK_TAPS * n_taps))
+    block = np.empty(
+        (out.shape[0], min(longest, _fft_length(count * step + 2 * reach))), np.float32
+    )
+    done = 0
+    while done < count:
+        n_fft = min(longest, _fft_length((count - done) * step + 2 * reach))
+        part, response = block[:, :n_fft], _response(*band, n_fft, step)
+        rows.fill(part, start + done * step - reach)
+        spectrum = scipy.fft.rfft(part)[:, : len(response) // 2]
+        spectrum.view(np.float32)[...] *= response
         kept = scipy.fft.irfft(spectrum, n_fft // step, overwrite_x=True)
-        width = min(hop, count - done)
+        width = min((n_fft - 2 * reach) // step, count - done)
         out[:, done : done + width] = kept[:, reach // step : reach // step + width]
+        done += width
 
 
 def bandpass(

@@ -77,3 +77,35 @@ def _missing_names(rows: list[str], index: dict[str, int]) -> list[str]:
         return rows
     electrodes = (e for row in rows for e in row.split("-") if e not in index)
     return list(dict.fromkeys(electrodes))
+
+
+def sums_of_others(rows: Sequence[MontageRow]) -> dict[int, list[tuple[int, int]]]:
+    """The rows that are sums of earlier ones: {row: [(earlier row, its sign)]}.
+
+    A derivation closes a ring if earlier rows lead from one of its electrodes to the other; what
+    lies on the shortest such way adds up to it. The rows that are left depend on none.
+    """
+    ways: dict[int, list[tuple[int, int, int]]] = {}  # electrode -> (next one, row, sign)
+    sums = {}
+    for i, row in enumerate(rows):
+        if row.minus is None:
+            continue
+        way = _way(ways, row.plus, row.minus)
+        if way is not None:
+            sums[i] = [(other, sign * row.sign) for other, sign in way]
+            continue
+        ways.setdefault(row.plus, []).append((row.minus, i, row.sign))
+        ways.setdefault(row.minus, []).append((row.plus, i, -row.sign))
+    return sums
+
+
+def _way(ways, start: int, goal: int) -> list[tuple[int, int]] | None:
+    """Rows and signs that add up to ``start - goal``, by breadth-first search; None without."""
+    found: dict[int, list[tuple[int, int]]] = {start: []}
+    queue = [start]
+    for at in queue:
+        for after, row, sign in ways.get(at, ()):
+            if after not in found:
+                found[after] = [*found[at], (row, sign)]
+                queue.append(after)
+    return found.get(goal)

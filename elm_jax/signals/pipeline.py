@@ -3,15 +3,14 @@
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float32
 
 from elm_jax.data.spec import UNITS_PER_V, SignalSpec
-from elm_jax.signals import resample
+from elm_jax.signals.conditioning import Conditioning
 from elm_jax.signals.defects import Defect, UnusableRecording
-from elm_jax.signals.filters import Rows, design_bandpass, filter_rows, stop_hz
 from elm_jax.signals.montage import TCP20, MontageRow, needed_channels
 from elm_jax.signals.plan import Plan, PrepOptions, Span, make_plan
 from elm_jax.signals.recording import Recording, read_edf
@@ -26,11 +25,6 @@ ELM_SPEC = SignalSpec(
 
 #: Everything of a recording, however short or long.
 EVAL_OPTIONS = PrepOptions(0.0, None, 0.0, math.inf)
-
-_GROUP = 4  # rows at a time: what the FFT computes side by side, and little memory
-# Between every second sample a 50 Hz oscillation can rise above both of its neighbours; twice the
-# larger is never reached by a signal that the band-pass has been over.
-_PEAK_MARGIN = 0.5
 
 
 @dataclasses.dataclass
@@ -183,7 +177,12 @@ def windows(
     n = piece_signal.shape[1] // length
     cut = piece_signal[:, : n * length].reshape(c, n, length).swapaxes(0, 1)
     mean, std = (np.asarray(v, np.float32).reshape(-1, 1) for v in (spec.mean, spec.std))
-    return ((cut * np.float32(spec.scale) - mean) / std).astype(np.float32, copy=False)
+    out = cut * np.float32(spec.scale)
+    if mean.any():
+        out -= mean
+    if (std != 1).any():
+        out /= std
+    return out
 
 
 def _pieces(recording: Recording, spec: SignalSpec, plan: Plan) -> list[Piece]:
@@ -198,101 +197,9 @@ def _piece(
     x = recording.signal_uv[:, span.start : span.stop]
     band = (recording.sfreq_hz, float(spec.highpass_hz), float(spec.lowpass_hz))
     uv_per_unit = 1e6 / UNITS_PER_V[spec.unit]
-    work = _Work(x, rows, band, span.keep, spec.clip * uv_per_unit, spec)
-    out = work.run()
+    out = Conditioning(x, rows, band, span.keep, spec.clip * uv_per_unit, spec).run()
     if uv_per_unit != 1:
         out /= np.float32(uv_per_unit)
     if not np.isfinite(out.sum()):
         raise ValueError(f"{recording.file}: samples within Recording.segments are not finite")
     return out
-
-
-@dataclasses.dataclass
-class _Work:
-    """One stretch on its way; rows go through it in small groups."""
-
-    x: Float32[np.ndarray, "c t"]
-    rows: list[MontageRow]
-    band: tuple[float, float, float]
-    keep: tuple[int, int]
-    clip_uv: float
-    spec: SignalSpec
-
-    def run(self) -> Float32[np.ndarray, "c m"]:
-        """Filters, clips and resamples all rows."""
-        if self._resampled_by_fft():
-            return self._by_fft()
-        out = []
-        for group in _groups(range(len(self.rows))):
-            y = np.empty((len(group), self.keep[1] - self.keep[0]), np.float32)
-            filter_rows(self._rows(group), self.band, self.keep[0], y)
-            np.clip(y, -self.clip_uv, self.clip_uv, out=y)
-            if not resample.same_rate(self.band[0], self.spec.sfreq_hz):
-                y = resample.polyphase(y, self.band[0], self.spec.sfreq_hz)
-            out.append(y)
-        return np.concatenate(out)
-
-    def _resampled_by_fft(self) -> bool:
-        same = resample.same_rate(self.band[0], self.spec.sfreq_hz)
-        return self.spec.resample == "mne_fft" and not same
-
-    def _rows(self, group: Sequence[int]) -> Rows:
-        picked = [(r.plus, r.minus, r.sign) for r in (self.rows[i] for i in group)]
-        n_taps = len(design_bandpass(*self.band))
-        return Rows(self.x, picked, n_taps, keep_constant=self.band[1] == 0)
-
-    def _by_fft(self) -> Float32[np.ndarray, "c m"]:
-        """Like mne's FFT method; half the samples where they are enough and nothing clips."""
-        plan = resample.FftPlan.make(self.keep[1] - self.keep[0], self.band[0], self.spec.sfreq_hz)
-        out = np.empty((len(self.rows), plan.n_out), np.float32)
-        scratch = resample.scratch_for(plan, _GROUP)
-        todo = list(range(len(self.rows)))
-        if self._half_rate_is_enough():
-            todo = self._at_half_rate(plan, scratch, out)
-        for group in _groups(todo):
-            padded = resample.padded_in(scratch, plan, len(group), 1)
-            _, a, b = resample.core_of(plan, 1)
-            core = padded[:, a:b]
-            filter_rows(self._rows(group), self.band, self.keep[0], core)
-            np.clip(core, -self.clip_uv, self.clip_uv, out=core)
-            ends = (core[:, 0].copy(), core[:, -1].copy())
-            out[group] = resample.resample_padded(padded, plan, ends)
-        return out
-
-    def _half_rate_is_enough(self) -> bool:
-        sfreq_hz, _, lowpass_hz = self.band
-        # Short pieces gain nothing, and their padding may run out of signal.
-        return self.keep[1] - self.keep[0] > 4096 and resample.half_rate_is_enough(
-            sfreq_hz, stop_hz(sfreq_hz, lowpass_hz), self.spec.sfreq_hz
-        )
-
-    def _at_half_rate(
-        self, plan: resample.FftPlan, scratch: np.ndarray, out: np.ndarray
-    ) -> list[int]:
-        """Fills the rows of ``out`` that do not come near the limit; returns the others."""
-        sfreq_hz, _, lowpass_hz = self.band
-        kernel = resample.alias_kernel(sfreq_hz, stop_hz(sfreq_hz, lowpass_hz), self.spec.sfreq_hz)
-        everything, start = self._rows(range(len(self.rows))), self.keep[0]
-        at = [start + s for s in resample.corner_starts(plan)]
-        corners = everything.stretches(self.band, at, len(kernel), smooth=kernel)
-        ends = everything.stretches(self.band, [start, self.keep[1] - 1], 1)[:, :, 0]
-        first, a, b = resample.core_of(plan, 2)
-        clipping = []
-        for group in _groups(range(len(self.rows))):
-            padded = resample.padded_in(scratch, plan, len(group), 2)
-            core = padded[:, a:b]
-            filter_rows(self._rows(group), self.band, start + first, core, step=2)
-            peak_uv = np.maximum(core.max(axis=1), -core.min(axis=1))
-            near = peak_uv >= _PEAK_MARGIN * self.clip_uv
-            clipping += [row for row, is_near in zip(group, near, strict=True) if is_near]
-            if not near.all():
-                out[group] = resample.resample_padded(
-                    padded, plan, (ends[0, group], ends[1, group]),
-                    corners=resample.Corners(*corners[:, group]), kernel=kernel,
-                )  # fmt: skip
-        return clipping
-
-
-def _groups(indices: Sequence[int]) -> list[list[int]]:
-    indices = list(indices)
-    return [indices[i : i + _GROUP] for i in range(0, len(indices), _GROUP)]

@@ -82,8 +82,9 @@ def make_plan(recording: Recording, spec: SignalSpec, options: PrepOptions) -> P
     plan.verdict = _whole_file_verdict(recording, spec, options, missing)
     if plan.verdict is None:
         used = sorted({i for r in rows for i in (r.plus, r.minus) if i is not None})
-        cuts, flat = _check_channels(recording, used, plan.defects)
-        _check_amplitude(recording, rows, plan.defects)
+        changes = stretches.changes(recording.signal_uv, recording.sfreq_hz)
+        cuts, flat = _check_channels(recording, used, changes, plan.defects)
+        _check_amplitude(recording, rows, changes, plan.defects)
         plan.verdict = flat or _spans(recording, spec, options, cuts, plan)
     if plan.verdict:
         plan.defects.append(plan.verdict)
@@ -130,7 +131,7 @@ def _whole_file_verdict(
 
 
 def _check_channels(
-    recording: Recording, used: list[int], defects: list[Defect]
+    recording: Recording, used: list[int], changes: np.ndarray, defects: list[Defect]
 ) -> tuple[list[stretches.Interval], Defect | None]:
     """Flat and saturated electrodes.
 
@@ -138,9 +139,7 @@ def _check_channels(
       the stretches to cut, and the defect if an electrode is flat in all of the recording.
     """
     sfreq_hz, total = recording.sfreq_hz, recording.signal_uv.shape[1]
-    amplitude_uv = [
-        stretches.amplitude(stretches.changes(recording.signal_uv[i], sfreq_hz)) for i in used
-    ]
+    amplitude_uv = [stretches.amplitude(changes[i]) for i in used]
     silent_uv = min(_FLAT_SHARE * float(np.median(amplitude_uv)), _FLAT_UV)
     cuts, flat = [], None
     for i, amplitude in zip(used, amplitude_uv, strict=True):
@@ -174,10 +173,9 @@ def _time(recording: Recording, sample: int) -> float:
 
 
 def _check_amplitude(
-    recording: Recording, rows: Sequence[MontageRow], defects: list[Defect]
+    recording: Recording, rows: Sequence[MontageRow], changes: np.ndarray, defects: list[Defect]
 ) -> None:
     """Whether the derivations are as large as EEG is; looked at sparsely, no whole row is made."""
-    changes = [stretches.changes(x, recording.sfreq_hz) for x in recording.signal_uv]
     per_row = [
         stretches.amplitude(changes[r.plus] - (0 if r.minus is None else changes[r.minus]))
         for r in rows

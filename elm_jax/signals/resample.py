@@ -111,6 +111,12 @@ def corner_starts(plan: FftPlan) -> tuple[int, int, int, int]:
     return 0, last - KERNEL_TAPS + 1, plan.pad_left - KERNEL_TAPS + 1, last - pad_right
 
 
+def kinks(plan: FftPlan) -> tuple[int, int, int, int]:
+    """The samples of the signal at, or next to, which the padding has a kink or a jump."""
+    pad_right, last = plan.n_padded - plan.n - plan.pad_left, plan.n - 1
+    return 0, last, plan.pad_left, last - pad_right
+
+
 KERNEL_TAPS = 99  # mne pads by 100 samples at least: each place is on its own
 _KERNEL_DB = 75.0
 
@@ -135,7 +141,7 @@ def alias_kernel(sfreq_hz: float, pass_hz: float, new_hz: float) -> tuple[float,
     """A low-pass that keeps ``pass_hz`` and stops what halving the rate folds into the result."""
     from scipy import signal
 
-    beta = signal.kaiser_beta(min(_kernel_db(sfreq_hz, pass_hz, new_hz), 120.0))
+    beta = signal.kaiser_beta(min(_kernel_db(sfreq_hz, pass_hz, new_hz), 140.0))
     middle_hz = ((sfreq_hz - new_hz) / 2 + pass_hz) / 2
     taps = signal.firwin(KERNEL_TAPS, middle_hz, window=("kaiser", beta), fs=sfreq_hz)
     return tuple(taps.tolist())
@@ -168,6 +174,7 @@ def resample_padded(
     *,
     corners: Corners | None = None,
     kernel: Sequence[float] = (),
+    out: Float32[np.ndarray, "r m"] | None = None,
 ) -> Float32[np.ndarray, "r m"]:
     """Resamples what stands in the core of ``padded``; fills in the padding itself.
 
@@ -177,6 +184,7 @@ def resample_padded(
       ends: the first and the last sample of each row, about which mne reflects.
       corners: given if only every second sample is there: the full rate at the padding's kinks.
       kernel: with ``corners``: from :func:`alias_kernel`.
+      out: receives the result, if given.
     """
     step = plan.n_padded // padded.shape[1]
     _mirror(padded, plan, step, ends)
@@ -190,9 +198,9 @@ def resample_padded(
     spectrum = spectrum[:, :n_bins]
     if shorter % 2 == 0:
         spectrum[:, shorter // 2] *= 2 if plan.n_new < plan.n_padded else 0.5
-    spectrum *= np.float32(step * plan.n_new / plan.n_padded)
-    out = scipy.fft.irfft(spectrum, plan.n_new, overwrite_x=True)
-    return out[:, plan.trim_left : plan.trim_left + plan.n_out]
+    resampled = scipy.fft.irfft(spectrum, plan.n_new, overwrite_x=True)
+    kept = resampled[:, plan.trim_left : plan.trim_left + plan.n_out]
+    return np.multiply(kept, np.float32(step * plan.n_new / plan.n_padded), out=out)
 
 
 def _low_bins(x: Float32[np.ndarray, "r p"], n_bins: int) -> Complex64[np.ndarray, "r k"]:
