@@ -7,6 +7,7 @@ Gijsen & Ritter, ICML 2025. Its parameters convert from the released state dicts
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from elm_jax.axes import Array, Bool, Float, Int
@@ -24,6 +25,10 @@ from elm_jax.models.layers import (
 Branches = Sequence[Sequence[int]]  # (kernel size, width, stride) each
 
 ELM_BRANCHES = ((4, 32, 1), (8, 32, 1), (16, 32, 1))
+METHODS = ("auto", "direct", "cpu")
+# Rows x time that evaluation takes at once on a CPU: 16 windows of 5 s at 100 Hz. Twice that is
+# a third slower on two cores, since what a layer writes leaves the caches before the next reads.
+CPU_SAMPLES_AT_ONCE = 8000
 
 
 class _Branch(nn.Module):
@@ -48,11 +53,13 @@ class ConvNorm(nn.Module):
     Attributes:
       branches: (kernel size, width, stride) of each convolution.
       in_features: channels of the input.
+      tiled: see conv1d_branches.
       dtype: computed in.
     """
 
     branches: Branches
     in_features: int
+    tiled: bool = False
     dtype: Dtype | None = None
 
     def setup(self):
@@ -70,7 +77,7 @@ class ConvNorm(nn.Module):
             factor, shift = self.norm.running_affine()
             kernels, bias = self._scaled(kernels, factor), bias * factor + shift
         x, *kernels = nn.dtypes.promote_dtype(x, *kernels, dtype=self.dtype)
-        y = conv1d_branches(x, kernels, stride=self.branches[0][2])
+        y = conv1d_branches(x, kernels, stride=self.branches[0][2], tiled=self.tiled)
         if train:
             return self.norm(y, offset=bias, valid=valid, train=True)
         return y + bias.astype(y.dtype)
@@ -89,12 +96,14 @@ class ResidualBlock(nn.Module):
       branches: (kernel size, width, stride) of each convolution; the second ones do not stride.
       pool_size: max-pooling; 0 for none.
       dropout: rate on the output while training.
+      tiled: see conv1d_branches.
       dtype: computed in.
     """
 
     branches: Branches
     pool_size: int
     dropout: float = 0.0
+    tiled: bool = False
     dtype: Dtype | None = None
 
     @nn.compact
@@ -106,7 +115,7 @@ class ResidualBlock(nn.Module):
         skip = [(1, w, stride) for _, w, stride in self.branches]
 
         def conv_norm(name, branches, inputs):
-            module = ConvNorm(branches, inputs.shape[-1], self.dtype, name=name)
+            module = ConvNorm(branches, inputs.shape[-1], self.tiled, self.dtype, name=name)
             return module(inputs, valid=valid, train=train)
 
         y = elu(conv_norm("conv1", self.branches, x))
@@ -150,6 +159,10 @@ class ConvEeg(nn.Module):
       pool_sizes: max-pooling of each block (5 s model: 3, 2, 2, 2; 60 s model: 4, 4, 4, 4).
       dropout: rate on the pooled vector while training.
       res_dropout: rate on each block's output while training.
+      method: "direct": XLA's convolutions over the whole batch; "cpu": by tiles, and evaluation
+        takes a few rows at a time, which stay in the processor's caches; "auto": "cpu" where the
+        program is traced for one CPU device and computes in float32 or wider. All give the same
+        to rounding.
       dtype: computed in; the output has this type too.
     """
 
@@ -160,6 +173,7 @@ class ConvEeg(nn.Module):
     pool_sizes: Sequence[int] = (3, 2, 2, 2)
     dropout: float = 0.0
     res_dropout: float = 0.0
+    method: str = "auto"
     dtype: Dtype | None = None
 
     @nn.compact
@@ -185,20 +199,55 @@ class ConvEeg(nn.Module):
           ValueError: wrong channels, a window too short, branches or pool sizes that do not fit.
         """
         del channel_id
-        blocks = self.kernels if self.block_kernels is None else self.block_kernels
-        self._check(signal, blocks, keep)
+        self._check(signal, keep)
         x = zero_padding(jnp.swapaxes(signal, 1, 2), valid)
-        stem = ConvNorm(self.kernels, x.shape[-1], self.dtype, name="stem")
-        x = elu(stem(x, valid=valid, train=train))
-        for i, pool_size in enumerate(self.pool_sizes):
-            block = ResidualBlock(
-                blocks, pool_size, self.res_dropout, self.dtype, name=f"block_{i}"
-            )
-            x = block(x, valid=valid, train=train)
+        for_cpu = self._is_for_cpu(x)
+        rows = max(1, CPU_SAMPLES_AT_ONCE // x.shape[1])
+        if for_cpu and not train and x.shape[0] > rows and not self.is_initializing():
+            x = self._in_chunks(x, rows)
+        else:
+            x = self._trunk(x, valid, tiled=for_cpu, train=train)
         pooled = nn.Dropout(self.dropout, deterministic=not train)(x.mean(axis=1))
         return Encoded(tokens=x, pooled=pooled)
 
-    def _check(self, signal: Array, blocks: Branches, keep: Array | None) -> None:
+    @property
+    def _block_kernels(self) -> Branches:
+        return self.kernels if self.block_kernels is None else self.block_kernels
+
+    def _trunk(self, x: Array, valid: Array | None, *, tiled: bool, train: bool) -> Array:
+        """Stem and blocks, channels last."""
+        stem = ConvNorm(self.kernels, x.shape[-1], tiled, self.dtype, name="stem")
+        x = elu(stem(x, valid=valid, train=train))
+        for i, pool_size in enumerate(self.pool_sizes):
+            options = (self._block_kernels, pool_size, self.res_dropout, tiled, self.dtype)
+            x = ResidualBlock(*options, name=f"block_{i}")(x, valid=valid, train=train)
+        return x
+
+    def _in_chunks(self, x: Array, rows: int) -> Array:
+        """The trunk in evaluation, over chunks of at most ``rows`` rows one after another."""
+        b, t, c = x.shape
+        n_chunks = -(-b // rows)
+        rows = -(-b // n_chunks)
+        x = jnp.pad(x, ((0, n_chunks * rows - b), (0, 0), (0, 0))).reshape(n_chunks, rows, t, c)
+
+        def one(encoder, carry, chunk):
+            return carry, encoder._trunk(chunk, None, tiled=True, train=False)
+
+        shared = ["params", "batch_stats"]
+        _, y = nn.scan(one, variable_broadcast=shared, split_rngs={"params": False})(self, None, x)
+        return y.reshape(n_chunks * rows, *y.shape[2:])[:b]
+
+    def _is_for_cpu(self, x: Array) -> bool:
+        if self.method not in METHODS:
+            raise ValueError(f"encoder.method {self.method!r}; known: {METHODS}")
+        if self.method != "auto":
+            return self.method == "cpu"
+        one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
+        dtype = jnp.dtype(self.dtype or jnp.promote_types(x.dtype, jnp.float32))
+        return one_cpu and dtype in (jnp.float32, jnp.float64)
+
+    def _check(self, signal: Array, keep: Array | None) -> None:
+        blocks = self._block_kernels
         if keep is not None:
             raise ValueError("ConvEeg cannot leave tokens out: keep must be None")
         if len(self.pool_sizes) != self.n_blocks:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from elm_jax.models import conv_eeg
 from elm_jax.models.conv_eeg import ELM_BRANCHES, ConvEeg, minimum_window
 
 SMALL = dict(in_channels=3, kernels=((3, 4, 1), (6, 4, 1)), n_blocks=2, pool_sizes=(2, 3))
@@ -68,6 +69,20 @@ def test_folded_evaluation_equals_unfolded_batchnorm(small):
     np.testing.assert_allclose(found, reference, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [2, 5])
+def test_evaluation_in_chunks_equals_evaluation_at_once(small, monkeypatch, batch):
+    _, variables, x = small
+    monkeypatch.setattr(conv_eeg, "CPU_SAMPLES_AT_ONCE", 2 * x.shape[2])
+    expected, found = (
+        jax.jit(lambda v, x, m=m: ConvEeg(**SMALL, method=m).apply(v, x, train=False))(
+            variables, x[:batch]
+        )
+        for m in ("direct", "cpu")
+    )
+    np.testing.assert_allclose(found.tokens, expected.tokens, atol=1e-5)
+    np.testing.assert_allclose(found.pooled, expected.pooled, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("pool_sizes", "shortest"), [((3, 2, 2, 2), 108), ((4, 4, 4, 4), 576), ((0, 0), 9)]
 )
@@ -89,6 +104,7 @@ def test_a_window_too_short_for_the_last_padding_is_an_error(pool_sizes, shortes
         ({"pool_sizes": (2,)}, 3, "pool_sizes"),
         ({"kernels": ((3, 4, 1), (6, 4, 2))}, 3, "strides"),
         ({"block_kernels": ((3, 5, 1),)}, 3, "width"),
+        ({"method": "fast"}, 3, "method.*fast"),
     ],
 )
 def test_what_does_not_fit_is_named(changes, channels, message):

@@ -21,10 +21,10 @@ def released(request, shared):
         return path, elm.load_elm_checkpoint(path), dict(file)
 
 
-def apply(checkpoint, encoder, projector, x, *, train):
+def apply(checkpoint, encoder, projector, x, *, train, method="cpu"):
     """(emb, proj) and the new batch statistics."""
     mutable = ["batch_stats"] if train else []
-    encoded, new_encoder = ConvEeg(**checkpoint.encoder_kwargs).apply(
+    encoded, new_encoder = ConvEeg(**checkpoint.encoder_kwargs, method=method).apply(
         encoder, x, train=train, mutable=mutable
     )
     proj, new_projector = SignalProjector(**checkpoint.projector_kwargs).apply(
@@ -33,7 +33,7 @@ def apply(checkpoint, encoder, projector, x, *, train):
     return encoded.pooled, proj, new_encoder, new_projector
 
 
-def training_call(checkpoint, encoder, projector, x):
+def training_call(checkpoint, encoder, projector, x, method="cpu"):
     """Everything that the golden file holds of one training-mode call, by its names."""
 
     def loss_fn(params):
@@ -43,6 +43,7 @@ def training_call(checkpoint, encoder, projector, x):
             {**projector, "params": params[1]},
             x,
             train=True,
+            method=method,
         )
         return jnp.mean(jnp.square(proj)), (emb, proj, new_encoder, new_projector)
 
@@ -70,20 +71,22 @@ def assert_near(found, golden, atol):
         np.testing.assert_allclose(value, expected, rtol=0, atol=atol, err_msg=name)
 
 
-def test_released_weights_give_the_published_outputs_in_evaluation(released):
+@pytest.mark.parametrize("method", ["cpu", "direct"])
+def test_released_weights_give_the_published_outputs_in_evaluation(released, method):
     _, checkpoint, golden = released
-    emb, proj, _, _ = jax.jit(
-        lambda x: apply(checkpoint, checkpoint.encoder, checkpoint.projector, x, train=False)
-    )(golden["x"])
+    variables = checkpoint.encoder, checkpoint.projector
+    run = jax.jit(lambda x: apply(checkpoint, *variables, x, train=False, method=method))
+    emb, proj, _, _ = run(golden["x"])
     np.testing.assert_allclose(emb, golden["emb_f64"], rtol=0, atol=1e-5)
     np.testing.assert_allclose(proj, golden["proj_f64"], rtol=0, atol=1e-5)
 
 
-def test_released_weights_give_the_published_training_call(released):
+@pytest.mark.parametrize("method", ["cpu", "direct"])
+def test_released_weights_give_the_published_training_call(released, method):
     _, checkpoint, golden = released
     x = jnp.asarray(golden["x"])
     outputs, statistics, gradients = training_call(
-        checkpoint, checkpoint.encoder, checkpoint.projector, x
+        checkpoint, checkpoint.encoder, checkpoint.projector, x, method
     )
     assert_near(outputs, golden, 1e-5)
     assert_near(statistics, golden, 1e-5)
