@@ -73,7 +73,6 @@ class _ByFft:
         self.start, self.n = work.keep[0], work.keep[1] - work.keep[0]
         self.new_hz = work.spec.sfreq_hz
         self.plan = resample.FftPlan.make(self.n, self.band[0], self.new_hz)
-        self.scratch = resample.scratch_for(self.plan, min(_GROUP, len(work.rows)))
         self.out = np.empty((len(work.rows), self.plan.n_out), np.float32)
         self.bent: set[int] = set()  # rows of which something was cut off
 
@@ -86,23 +85,24 @@ class _ByFft:
         for row, parts in sums.items():
             for other, sign in parts:
                 terms[other].append((totals[row], np.add if sign > 0 else np.subtract))
-        difficult = self._work_out(
-            [i for i in range(len(self.work.rows)) if i not in sums], step, terms
-        )
+        independent = [i for i in range(len(self.work.rows)) if i not in sums]
+        difficult = self._work_out(independent, step, terms=terms)
         clipping = []
         for row, parts in sums.items():
             if _peak(totals[row]) >= self._limit_uv(step) or self.bent & {i for i, _ in parts}:
                 clipping.append(row)
             else:
-                self.out[row] = 0
-                for other, sign in parts:
-                    (np.add if sign > 0 else np.subtract)(
-                        self.out[row], self.out[other], out=self.out[row]
-                    )
+                self._add_up(row, parts)
+        difficult += self._work_out(clipping, step, filtered=totals)
         del totals, terms
-        difficult += self._work_out(clipping, step, {})
-        self._work_out(difficult, 1, {})
+        self._work_out(difficult, 1)
         return self.out
+
+    def _add_up(self, row: int, parts: Sequence[tuple[int, int]]) -> None:
+        target = self.out[row]
+        target[:] = 0
+        for other, sign in parts:
+            (np.add if sign > 0 else np.subtract)(target, self.out[other], out=target)
 
     def _half_rate_is_enough(self) -> bool:
         sfreq_hz, _, lowpass_hz = self.band
@@ -115,8 +115,17 @@ class _ByFft:
         """What rows must stay under to be sure that they do not clip."""
         return self.clip_uv * (1.0 if step == 1 else _PEAK_MARGIN)
 
-    def _work_out(self, indices: Sequence[int], step: int, terms) -> list[int]:
-        """Fills rows of ``out``; adds them to the sums of ``terms`` before anything is cut off.
+    def _work_out(
+        self, indices: Sequence[int], step: int, *, terms=None, filtered=None
+    ) -> list[int]:
+        """Fills rows of ``out``.
+
+        Args:
+          indices: which rows.
+          step: 2 for half the rate.
+          terms: {row: [(sum, np.add or np.subtract)]}: sums that a row goes into, filtered and
+            before anything is cut off.
+          filtered: {row: signal}: what is filtered already.
 
         Returns:
           the rows that clip where half the rate does not do; they are in ``bent`` and not filled.
@@ -124,12 +133,18 @@ class _ByFft:
         first, a, b = resample.core_of(self.plan, step)
         corners_of = self._corners(indices) if step == 2 and indices else None
         difficult = []
+        scratch = resample.scratch_for(self.plan, min(_GROUP, len(indices)), step)
         for at, group in enumerate(_groups(indices)):
-            padded = resample.padded_in(self.scratch, self.plan, len(group), step)
+            padded = resample.padded_in(scratch, self.plan, len(group), step)
             core = padded[:, a:b]
-            filter_rows(self.work.rows_of(group), self.band, self.start + first, core, step=step)
+            if filtered:
+                for row, y in zip(group, core, strict=True):
+                    y[:] = filtered[row]
+            else:
+                rows = self.work.rows_of(group)
+                filter_rows(rows, self.band, self.start + first, core, step=step)
             for row, y in zip(group, core, strict=True):
-                for total, add in terms.get(row, ()):
+                for total, add in (terms or {}).get(row, ()):
                     add(total, y, out=total)
                 if _peak(y) >= self._limit_uv(step) and not self._clip(y, row, step):
                     difficult.append(row)
@@ -161,7 +176,7 @@ class _ByFft:
         return of
 
     def _clip(self, y: Float32[np.ndarray, " p"], row: int, step: int) -> bool:
-        """Clips a row in place, at half the rate by :func:`resample.decimate` of what is cut off.
+        """Clips a row in place, at half the rate by what is cut off, smoothed.
 
         Returns:
           False if the row is to be done again at the full rate, because it clips in many places or

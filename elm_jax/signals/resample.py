@@ -46,9 +46,9 @@ class FftPlan:
         return cls(n, n_padded, pad_left, n_new, round(ratio * pad_left), n_out)
 
 
-def scratch_for(plan: FftPlan, n_rows: int) -> Float32[np.ndarray, " s"]:
+def scratch_for(plan: FftPlan, n_rows: int, step: int) -> Float32[np.ndarray, " s"]:
     """Room for :func:`padded_in`, to be used again and again."""
-    return np.empty(n_rows * plan.n_padded, np.float32)
+    return np.empty(n_rows * (plan.n_padded // step), np.float32)
 
 
 def padded_in(
@@ -229,7 +229,7 @@ def mne_fft(
 ) -> Float32[np.ndarray, "c m"]:
     """``mne.io.Raw.resample(new_hz)`` with its default padding, in float32."""
     plan = FftPlan.make(x.shape[1], sfreq_hz, new_hz)
-    padded = padded_in(scratch_for(plan, len(x)), plan, len(x), 1)
+    padded = padded_in(scratch_for(plan, len(x), 1), plan, len(x), 1)
     _, a, b = core_of(plan, 1)
     padded[:, a:b] = x
     return resample_padded(padded, plan, (x[:, 0], x[:, -1]))

@@ -56,9 +56,9 @@ def test_clipping_place_by_place_equals_mne(places, monkeypatch):
     raw = mne.io.RawArray(x * 1e-6, mne.create_info(list(ELECTRODES), SFREQ_HZ, "eeg"), verbose=40)
     full, work_out = [], conditioning._ByFft._work_out
 
-    def spy(self, indices, step, terms):
+    def spy(self, indices, step, **more):
         full.extend(indices if step == 1 else ())
-        return work_out(self, indices, step, terms)
+        return work_out(self, indices, step, **more)
 
     monkeypatch.setattr(conditioning._ByFft, "_work_out", spy)
     (piece,), _ = process(from_mne(raw), ELM_SPEC, EVAL_OPTIONS)
