@@ -4,10 +4,13 @@ import logging
 import os
 import subprocess
 import sys
+import textwrap
 
-# Before TensorFlow is imported: without these it greets on stderr.
+# Before TensorFlow and transformers are imported: without these they greet on stderr.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# transformers gives tokenizers here; that it finds no PyTorch is as it should be.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 from absl import app, flags
 from etils import epath
@@ -35,7 +38,9 @@ def use_demo_corpus(config, workdir: epath.Path, *, already_small: bool) -> None
     log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
     log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
     if not already_small:
-        log.info("config.demo overrides: %s", config.demo.to_json_best_effort())
+        log.info("config.demo replaces parts of the recipe (in full in config.json):")
+        for key, value in config.demo.items():
+            log.info("  %s: %s", key, textwrap.shorten(value.to_json_best_effort(), 160))
         common.apply_overrides(config, config.demo.to_dict())
     command = ["data_prep.prepare", "demo", "--out", str(out)]
     command += ["--demo_people", str(config.data.demo_people)]
