@@ -22,11 +22,15 @@ class Described:
     spec: SignalSpec
 
 
+def _loss_of(metrics: dict[str, float]) -> float:
+    return metrics["loss"]
+
+
 def _policy(keep_last: int, keep_best: int):
     policies: list[Any] = [checkpoint_managers.LatestN(keep_last)]
     if keep_best:
         best = checkpoint_managers.BestN(
-            get_metric_fn=lambda m: m["loss"],
+            get_metric_fn=_loss_of,
             reverse=True,
             n=keep_best,
             keep_checkpoints_without_metrics=False,
@@ -64,6 +68,9 @@ class Checkpoints:
             self.path,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=_policy(keep_last, keep_best),
+                # The policy decides; without this the losses are not stored for the next process.
+                best_fn=_loss_of,
+                best_mode="min",
                 cleanup_tmp_directories=not read_only,
                 enable_async_checkpointing=not read_only,
                 read_only=read_only,
