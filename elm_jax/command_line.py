@@ -56,11 +56,8 @@ def _unknown_keys(argv: Sequence[str]) -> str:
     for key in given:
         if key not in known:
             near = [f"config.{k}" for k in difflib.get_close_matches(key, known, n=3)]
-            hint = (
-                f"did you mean {' or '.join(near)}?"
-                if near
-                else f"known: {[k for k in known if '.' not in k]}"
-            )
+            top = [k for k in known if "." not in k]
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {top}"
             lines.append(f"{recipe} has no key config.{key}; {hint}")
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from elm_jax.optim import match_rules
@@ -58,7 +58,7 @@ def to_global(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
 
 
-def require_divisible(rows: Mapping[str, int], mesh: Mesh) -> None:
+def require_divisible(rows: Mapping[str, int], mesh: Mesh | AbstractMesh) -> None:
     """Raises unless every kind of row of the *global* batch can be shared out evenly.
 
     Raises:

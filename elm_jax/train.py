@@ -86,18 +86,27 @@ def init_state(
     params, model_state = jax.jit(objective.init, out_shardings=place)(key, zeros)
     params = jax.tree.map(jax.device_put, overlay(params), place[0])
     optimizer = make_tx(params)
-    # Momenta lie where their parameters lie; counters are everywhere.
     everywhere = replicated(mesh)
-    opt_place = optax.tree_map_params(
-        optimizer.tx,
-        lambda _, sharding: sharding,
-        jax.eval_shape(optimizer.tx.init, params),
-        place[0],
-        transform_non_params=lambda _: everywhere,
-    )
+    opt_place = _optimizer_shardings(optimizer.tx, params, place[0], everywhere)
     opt_state = jax.jit(optimizer.tx.init, out_shardings=opt_place)(params)
     step = jax.device_put(jnp.zeros((), jnp.int32), everywhere)
     return TrainState(step, params, model_state, opt_state), optimizer
+
+
+def _optimizer_shardings(tx: optax.GradientTransformation, params, placed, everywhere) -> Any:
+    """Momenta lie where their parameters lie; counters are everywhere."""
+
+    def is_masked(x):  # stands where a frozen parameter has no momentum
+        return isinstance(x, optax.MaskedNode)
+
+    return optax.tree_map_params(
+        tx,
+        lambda momentum, sharding: momentum if is_masked(momentum) else sharding,
+        jax.eval_shape(tx.init, params),
+        placed,
+        transform_non_params=lambda _: everywhere,
+        is_leaf=is_masked,
+    )
 
 
 def train(config: Any, workdir: epath.Path) -> dict[str, Any]:

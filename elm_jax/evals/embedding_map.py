@@ -31,12 +31,13 @@ class EmbeddingMap:
         windows = encoded.features if encoded.projection is None else encoded.projection
         recordings = data.recordings(self.split)
         vectors = mean_by(unit_rows(windows), encoded.recording, len(recordings))
-        if len(recordings) < 3:
+        shown = np.isfinite(vectors).all(axis=1)  # NaN: a recording without windows
+        if shown.sum() < 3:
             return EvalResult(notes=(f"a map needs 3 recordings, {self.split!r} has fewer",))
-        pca = PCA(n_components=2, svd_solver="full").fit(vectors)
+        pca = PCA(n_components=2, svd_solver="full").fit(vectors[shown])
         figure = figures.scatter(
-            pca.transform(vectors),
-            binary_labels(recordings, self.label),
+            pca.transform(vectors[shown]),
+            binary_labels(recordings, self.label)[shown],
             shares=pca.explained_variance_ratio_,
             what=self.label,
             simulated=data.manifest.simulated,
