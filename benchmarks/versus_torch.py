@@ -6,6 +6,7 @@ import platform
 import statistics
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,18 @@ def use_cores(n: int) -> list[int]:
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["OMP_NUM_THREADS"] = str(n)
     return free[:n]
+
+
+def use_huge_pages() -> None:
+    """Starts this script again with large allocations backed by huge pages (glibc's tunable).
+
+    XLA takes its scratch memory from malloc anew at each call; hundreds of megabytes of small
+    pages are then cleared one fault at a time. Both frameworks run with it.
+    """
+    tunable = "glibc.malloc.hugetlb=1"
+    if tunable not in os.environ.get("GLIBC_TUNABLES", ""):
+        os.environ["GLIBC_TUNABLES"] = tunable
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def make_models(seed: int = 0):
@@ -60,28 +73,48 @@ def signals(batch: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 3, (batch, 20, 500)).astype(np.float32)
 
 
-def alternate(ours, theirs, *, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of each call of the two functions, run in turn; the first of each is not counted."""
+class Times(NamedTuple):
+    """Seconds of each call, and how much of the machine other processes used meanwhile."""
+
+    ours: list[float]
+    theirs: list[float]
+    others: float
+
+
+def _busy_seconds() -> tuple[float, float]:
+    """Processor seconds that the whole machine and this process have used so far."""
+    user, nice, system = map(int, pathlib.Path("/proc/stat").read_text().split()[1:4])
+    own = os.times()
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK"), own.user + own.system
+
+
+def alternate(ours, theirs, *, rounds: int) -> Times:
+    """Times the two functions in turn; the first call of each is not counted."""
     times: tuple[list[float], list[float]] = ([], [])
     for function in (ours, theirs):
         function()
+    busy, begin = _busy_seconds(), time.perf_counter()
     for _ in range(rounds):
         for function, taken in zip((ours, theirs), times, strict=True):
             start = time.perf_counter()
             function()
             taken.append(time.perf_counter() - start)
-    return times
+    machine, own = (b - a for a, b in zip(busy, _busy_seconds(), strict=True))
+    wall = (time.perf_counter() - begin) * (os.cpu_count() or 1)
+    return Times(*times, others=max(0.0, machine - own) / wall)
 
 
-def describe(name: str, batch: int, ours: list[float], theirs: list[float]) -> str:
-    """One line: medians, their ratio, and the spread of the ratios of neighbouring calls."""
+def describe(name: str, batch: int, times: Times) -> str:
+    """One line: medians, their ratio, the spread of the ratios of neighbouring calls, others."""
+    ours, theirs, others = times
     ratio = statistics.median(theirs) / statistics.median(ours)
     pairs = sorted(t / o for o, t in zip(ours, theirs, strict=True))
     low, high = pairs[len(pairs) // 10], pairs[-1 - len(pairs) // 10]
     return (
         f"{name:10s} [{batch}, 20, 500]  elm_jax {1e3 * statistics.median(ours):7.1f} ms  "
         f"PyTorch {1e3 * statistics.median(theirs):7.1f} ms  ratio {ratio:5.2f} "
-        f"(single pairs {low:.2f} to {high:.2f})"
+        f"(single pairs {low:.2f} to {high:.2f}; "
+        f"other processes used {others:.0%} of the machine)"
     )
 
 
@@ -98,5 +131,6 @@ def versions(cores: list[int]) -> str:
             break
     return (
         f"{cpu}, {len(cores)} cores; jax {jax.__version__}, jaxlib {jaxlib.__version__}, "
-        f"torch {torch.__version__} ({torch.get_num_threads()} threads, eager), float32"
+        f"torch {torch.__version__} ({torch.get_num_threads()} threads, eager), float32; "
+        f"GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '')!r}"
     )
