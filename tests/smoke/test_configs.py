@@ -1,0 +1,118 @@
+"""Every recipe runs, is locked, and has the numbers that were published."""
+
+import importlib
+import pathlib
+
+import pytest
+import yaml
+from etils import epath
+from tiny_shards import write_tiny_shards
+
+import configs
+from configs import common
+from elm_jax import train
+
+RECIPES = sorted(
+    path.stem
+    for path in pathlib.Path(configs.__file__).parent.glob("*.py")
+    if path.stem not in ("__init__", "common")
+)
+
+
+def get_config(name, arg=""):
+    return importlib.import_module(f"configs.{name}").get_config(arg)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    made = {}
+
+    def of(window_s):
+        if window_s not in made:
+            directory = tmp_path_factory.mktemp("smoke") / "shards"
+            made[window_s] = write_tiny_shards(
+                directory, people=4, test_people=2, seconds=2 * window_s, window_s=window_s
+            )
+        return made[window_s]
+
+    return of
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_runs_two_steps(name, shards, tmp_path):
+    config = get_config(name, "smoke")
+    config.data.dir = str(shards(config.signal.window_s))
+    summary = train.train(config, epath.Path(tmp_path))
+    assert summary["step"] == 2 and summary["loss"] > 0 and "zero_shot" in summary
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_locked_and_never_shares_what_it_gives(name):
+    config = get_config(name)
+    with pytest.raises(AttributeError):
+        config.nope = 1
+    with pytest.raises(AttributeError):
+        config.optimizer.ratee = 1
+    config.optimizer.rate = 123.0
+    assert get_config(name).optimizer.rate != 123.0
+    with pytest.raises(ValueError, match="'huge'; known: 'demo', 'smoke'"):
+        get_config(name, "huge")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_demo_is_the_recipe_with_its_own_visible_overrides(name):
+    plain, demo = get_config(name), get_config(name, "demo")
+    assert demo.text.tower.to_dict() == plain.demo.text.tower.to_dict()
+    assert demo.encoder.to_dict() == plain.demo.encoder.to_dict()
+    assert plain.text.tower.name == "pretrained_bert" and demo.text.tower.name == "scratch_bert"
+    with plain.unlocked():
+        common.apply_overrides(plain, plain.demo.to_dict())
+    assert plain.to_dict() == demo.to_dict()
+
+
+def test_overrides_of_what_is_not_there_are_refused():
+    with pytest.raises(KeyError, match="config.sampler.bag_size"):
+        common.apply_overrides(get_config("elm_5s"), {"sampler": {"bag_size": 1}})
+
+
+@pytest.mark.parametrize("size", ["5s", "60s"])
+def test_hyperparameters_are_the_published_ones(size, shared):
+    text = (shared / "weights/elm" / size / "config_xy.yaml").read_text()
+    published = yaml.safe_load(text)
+    model, training, elm = published["model"], published["training"], published["model"]["ELM"]
+    config = get_config(f"elm_{size}")
+    branches = lambda key: tuple(tuple(b) for b in model[key])  # noqa: E731
+
+    assert config.text.tower.path == elm["LM_pretrained_url"]
+    assert elm["LM_freeze_layers"] == 12 and config.text.tower.freeze_layers == -1  # all of them
+    assert config.text.mode == elm["text_sample_mode"]
+    assert config.text.prefix == elm["text_prefix"]
+    # The published list names one heading twice.
+    assert config.text.headings == tuple(dict.fromkeys(elm["text_headings"]))
+
+    assert config.sampler.style == elm["MIL_positive_sampling"]
+    assert config.sampler.crops_per_bag == elm["MIL_max_eeg_pairs"]
+    assert config.sampler.segments_per_bag == elm["MIL_max_text_pairs"]
+    assert config.sampler.bags_per_batch == training["batch_size"]
+
+    assert config.encoder.kernels == branches("encoder_conv1_params")
+    assert branches("encoder_res_params") == branches("encoder_conv1_params")  # blocks repeat them
+    assert config.encoder.pool_sizes == tuple(model["encoder_pool_size"])
+    assert len(config.encoder.pool_sizes) == model["encoder_blocks"]
+    assert config.encoder.dropout == float(model["encoder_dropout_p"])
+    assert config.encoder.res_dropout == float(model["res_dropout_p"])
+    assert len(config.signal.channels) == model["in_channels"]
+    assert config.signal.sfreq_hz == published["dataset"]["sfreq"]
+    assert config.signal.window_s * config.signal.sfreq_hz == model["n_time_samples"]
+
+    assert config.objective.temperature == training["T"]
+    assert config.objective.signal_projection == tuple(elm["eeg_proj_size"])
+    assert config.objective.text_projection == tuple(elm["text_proj_size"])
+
+    optimizer = config.optimizer
+    assert training["use_LARS"] and optimizer.name == "lars" and optimizer.reference_rows == 256
+    assert optimizer.rate == training["learning_rate"]
+    assert optimizer.weight_decay == training["weight_decay"]
+    assert optimizer.schedule.warmup_epochs == training["warmup_epochs"]
+    assert optimizer.schedule.total_epochs == training["num_epochs"]
+    assert (optimizer.schedule.per, optimizer.schedule.floor) == ("epoch", 0.01)

@@ -1,0 +1,121 @@
+"""Imports go one way, and the heavy libraries come only where they are used."""
+
+import ast
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCES = sorted(
+    path for room in ("elm_jax", "data_prep", "configs") for path in (ROOT / room).rglob("*.py")
+)
+HEAVY = ("tensorflow", "torch", "mne")
+
+
+def imports(path):
+    """(module, whether when the file is imported) of every import in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            yield name, id(node) not in inside
+
+
+def under(path, *rooms):
+    relative = path.relative_to(ROOT).as_posix()
+    return any(relative == room or relative.startswith(room + "/") for room in rooms)
+
+
+def importers(*modules):
+    """Files that import one of the modules, or anything below it."""
+    return [
+        (path, name, early)
+        for path in SOURCES
+        for name, early in imports(path)
+        if any(name == m or name.startswith(m + ".") for m in modules)
+    ]
+
+
+def test_importing_the_package_is_quick_and_pulls_in_nothing_heavy():
+    code = (
+        "import sys, time, json; began = time.perf_counter(); import elm_jax;"
+        "seconds = time.perf_counter() - began;"
+        f"print(json.dumps([seconds, [m for m in {HEAVY!r} if m in sys.modules]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    seconds, heavy = json.loads(done.stdout)
+    assert heavy == [] and seconds < 2
+
+
+@pytest.mark.parametrize(
+    ("module", "rooms"),
+    [
+        ("torch", ("elm_jax/convert",)),
+        ("mne", ("elm_jax/signals", "data_prep")),
+        # main hides accelerators from it, before anything else uses it; doctor says its version
+        ("tensorflow", ("elm_jax/data", "data_prep", "elm_jax/main.py", "elm_jax/doctor.py")),
+        ("tensorflow_datasets", ("elm_jax/data", "data_prep")),
+    ],
+)
+def test_heavy_libraries_are_imported_in_their_rooms_inside_functions(module, rooms):
+    found = importers(module)
+    assert [str(path) for path, _, early in found if early] == []
+    assert [str(path) for path, _, _ in found if not under(path, *rooms)] == []
+
+
+MODELS = ("elm_jax.models", "elm_jax.objectives", "elm_jax.losses", "elm_jax.convert")
+LOOP = ("elm_jax.build", "elm_jax.train", "elm_jax.evaluate", "elm_jax.main", "elm_jax.run_dir")
+
+
+@pytest.mark.parametrize(
+    ("rooms", "never"),
+    [
+        (("elm_jax/data", "elm_jax/signals", "data_prep"), (*MODELS, *LOOP)),
+        (("elm_jax/data", "elm_jax/signals"), ("data_prep", "configs")),
+        (("elm_jax/models", "elm_jax/losses.py"), ("elm_jax.objectives", "elm_jax.data", *LOOP)),
+        (("elm_jax/objectives",), LOOP),
+        (("elm_jax/evals",), (*MODELS, *LOOP)),
+        (("elm_jax/build.py",), ("elm_jax.train", "elm_jax.evaluate", "elm_jax.main")),
+    ],
+)
+def test_imports_go_one_way(rooms, never):
+    back = [f"{p}: {name}" for p, name, _ in importers(*never) if under(p, *rooms)]
+    assert back == []
+
+
+def test_no_import_circles():
+    modules = {}
+    for path in SOURCES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph = {
+        name: {m for m, early in imports(path) if early and m in modules} - {name}
+        for name, path in modules.items()
+    }
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            path.append(name)
+            for below in sorted(graph[name]):
+                visit(below)
+            path.pop()
+            done.add(name)
+
+    for name in graph:
+        visit(name)
