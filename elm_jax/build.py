@@ -291,7 +291,7 @@ EVALS = {"zero_shot": ZeroShot, "band_power": BandPower, "embedding_map": Embedd
 
 
 def build_evals(config: Any) -> dict[str, Any]:
-    """The evals of ``config.evals``, by name, in the config's order."""
+    """The evals of ``config.evals``, by name (in alphabetical order, as a ConfigDict has them)."""
     evals = {}
     for name, settings in config.evals.items():
         if name == "rows_per_batch" or settings is None:

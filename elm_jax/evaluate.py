@@ -14,6 +14,7 @@ from etils import epath
 from elm_jax import build, run_dir
 from elm_jax.axes import Batch
 from elm_jax.checkpoint import Checkpoints
+from elm_jax.data.manifest import ManifestError
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import SignalSpec
 from elm_jax.evals.base import EvalData, EvalResult, Predict
@@ -54,19 +55,22 @@ def eval_data(config: Any, corpus: build.Corpus, texts: TextSource) -> EvalData:
 
 
 def check(config: Any, corpus: build.Corpus, texts: TextSource) -> None:
-    """Raises now what would stop :func:`run`, which comes after hours of training.
+    """Says now what would stop :func:`run`, which comes after hours of training.
+
+    An eval of a split that the data lack is left out, with a warning here and a note in the
+    summary: one may train on everything.
 
     Raises:
-      ManifestError, ValueError: settings, splits or labels that no eval can use.
+      ValueError: settings or labels that an eval cannot use.
     """
     data = eval_data(config, corpus, texts)
     for name, evaluation in build.build_evals(config).items():
         try:
             evaluation.check(data)
+        except ManifestError as error:
+            log.warning("eval     %s will be left out: %s", name, error)
         except ValueError as error:
-            raise ValueError(
-                f"config.evals.{name}: {error}\nTo train without it: --config.evals.{name}=None"
-            ) from error
+            raise ValueError(f"config.evals.{name}: {error}") from error
 
 
 def run(
@@ -77,9 +81,14 @@ def run(
     predict = make_predict(objective, state, prepare)
     data = eval_data(config, corpus, texts)
     results = {}
-    for name, evaluate in build.build_evals(config).items():
+    for name, evaluation in build.build_evals(config).items():
         began = time.monotonic()
-        results[name] = evaluate(predict, data)
+        try:
+            evaluation.check(data)
+        except ManifestError as error:
+            results[name] = EvalResult(notes=(str(error),))
+            continue
+        results[name] = evaluation(predict, data)
         log.info("eval     %s took %.1f s", name, time.monotonic() - began)
     return results
 
@@ -99,7 +108,7 @@ def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
     Raises:
       FileNotFoundError: there is no checkpoint.
       SpecError, ValueError: the checkpoint is of another signal or model, or an eval cannot use
-        the data.
+        the labels.
     """
     started = time.monotonic()
     mesh = make_mesh(config.mesh.to_dict())

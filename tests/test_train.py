@@ -1,5 +1,7 @@
 import json
 
+import jax
+import jax.numpy as jnp
 import pytest
 from etils import epath
 from tiny_shards import write_tiny_shards
@@ -100,6 +102,60 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(shards, t
     config = recipe(shards, **{"objective.temperature": 1e-38, "log_every_steps": 100})
     with pytest.raises(train.NonFiniteLoss, match="step 1 is not finite.*not applied"):
         train.train(config, epath.Path(tmp_path))
+
+
+def test_after_a_non_finite_step_the_same_command_goes_on_from_the_last_good_one(
+    whole_run, shards, tmp_path, monkeypatch
+):
+    workdir, config = epath.Path(tmp_path), recipe(shards, **{"checkpoint.every_epochs": 0.01})
+    make_step, calls = train.make_step, []
+
+    def make_failing_step(*args, **kwargs):
+        step = make_step(*args, **kwargs)
+
+        def failing(state, batch):
+            calls.append(1)
+            if len(calls) == 4:
+                state = state.replace(params=jax.tree.map(lambda p: p * jnp.nan, state.params))
+            return step(state, batch)
+
+        return failing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "make_step", make_failing_step)
+        with pytest.raises(train.NonFiniteLoss, match="Last good checkpoint: step 3"):
+            train.train(config, workdir)
+    assert Checkpoints(workdir, read_only=True).latest_step() == 3
+    assert [r["step"] for r in read_metrics(workdir)] == [1, 2, 3]
+    train.train(config, workdir)
+    expected = [r["loss"] for r in read_metrics(whole_run[0])]
+    assert [r["loss"] for r in read_metrics(workdir)] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_model_is_evaluated_on_recordings_without_reports_or_training_people(whole_run, tmp_path):
+    workdir, _ = whole_run
+    others = write_tiny_shards(tmp_path / "shards", people=0, seconds=10.0, reports=False, seed=5)
+    summary = evaluate(recipe(others, mode="evaluate"), workdir)
+    assert 0 <= summary["zero_shot"]["auroc"] <= 1
+    assert "split 'train' holds no recordings" in summary["band_power"]["notes"][0]
+    assert summary["loss"] == read_metrics(workdir)[-1]["loss"]
+
+
+def test_another_model_than_the_checkpoints_is_not_evaluated(whole_run, shards):
+    other = recipe(shards, **{"mode": "evaluate", "text.tower.pooling": "cls"})
+    with pytest.raises(ValueError, match="config.text.tower.pooling: the checkpoint has mean"):
+        evaluate(other, whole_run[0])
+
+
+def test_labels_that_no_eval_can_read_stop_a_run_before_it_begins(tmp_path):
+    bad = write_tiny_shards(tmp_path / "shards", people=2, test_people=2, seconds=10.0)
+    path = bad / "recordings.jsonl"
+    path.write_text(path.read_text().replace('"abnormal": 1', '"abnormal": "perhaps"'))
+    workdir = epath.Path(tmp_path / "run")
+    workdir.mkdir()
+    with pytest.raises(ValueError, match=r"config.evals.band_power: label .* is 'perhaps'"):
+        train.train(recipe(bad), workdir)
+    assert not (workdir / "checkpoints").exists()
 
 
 def test_parameters_start_from_another_run_when_asked(whole_run, shards, tmp_path):

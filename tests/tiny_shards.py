@@ -29,7 +29,15 @@ def make_report(*, abnormal: bool) -> str:
 
 
 def write_tiny_shards(
-    directory, *, people=8, test_people=4, seconds=30.0, seed=0, window_s=5.0, labels=True
+    directory,
+    *,
+    people=8,
+    test_people=4,
+    seconds=30.0,
+    seed=0,
+    window_s=5.0,
+    labels=True,
+    reports=True,
 ):
     rng = np.random.default_rng(seed)
     spec = tiny_spec(window_s)
@@ -43,7 +51,7 @@ def write_tiny_shards(
                 person=f"test:p{i:02d}",
                 split="train" if i < people else "test",
                 pieces=tuple(make_signal(rng, s, abnormal=abnormal) for s in lengths),
-                reports=(make_report(abnormal=abnormal),),
+                reports=(make_report(abnormal=abnormal),) if reports else (),
                 labels={"abnormal": int(abnormal)} if labels else {},
             )
         )

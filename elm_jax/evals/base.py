@@ -104,7 +104,8 @@ class Eval(Protocol):
         """Raises, before any training, what would otherwise stop the run after it.
 
         Raises:
-          ManifestError, ValueError: no such split, a label that is no label, broken settings.
+          ManifestError: no recordings in a split: this eval is left out.
+          ValueError: a label that is no label, broken settings.
         """
         ...
 
