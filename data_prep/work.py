@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from multiprocessing import connection
 from typing import Any
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from data_prep.corpora.base import Source
@@ -111,14 +112,17 @@ def run_parallel(
 ) -> Iterator[tuple[int, Any]]:
     """Yields (index, ``function(state, item)``) as they finish.
 
-    ``workers`` fresh processes get ``state`` once; 0 works in this process, in order.
+    ``workers`` fresh processes get ``state`` once; 0 works in this process, in order. Either way
+    with one thread: matrix products round otherwise with several, and results would differ.
 
     Raises:
       PrepareError: a worker died.
     """
     if workers == 0 or not items:
         for i, item in enumerate(items):
-            yield i, function(state, item)
+            with threadpool_limits(1):
+                result = function(state, item)
+            yield i, result
         return
     with (
         _one_thread_each(),

@@ -29,6 +29,17 @@ def test_the_directory_is_the_same_whatever_the_worker_count(run, folder, conten
     assert contents(folder / "out0") == contents(folder / "out1") == contents(folder / "out2")
 
 
+def test_matrix_products_round_the_same_whatever_the_worker_count(
+    run, tmp_path, write_edf, contents
+):
+    # At a clinic's rate and length the filters' products are large enough for several threads.
+    write_edf(tmp_path / "edf" / "long.edf", seconds=90, sfreq_hz=500)
+    for workers in (0, 1):
+        paths = {"input": tmp_path / "edf", "out": tmp_path / f"out{workers}"}
+        assert run("edf_folder", workers=workers, **paths) == 0
+    assert contents(tmp_path / "out0") == contents(tmp_path / "out1")
+
+
 def test_it_opens_as_a_tfds_dataset_and_holds_what_the_signals_room_gives(run, folder):
     import tensorflow_datasets as tfds
 
