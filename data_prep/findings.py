@@ -13,6 +13,7 @@ FINDING_KINDS = {
     "person_conflict": "folder and file name give different people: skipped",
     "person_excluded": "the person is on the exclusion list: skipped",
     "person_not_listed": "the person is not on the list given by --people: skipped",
+    "id_of_nobody": "a list of people names ids that no recording has",
     "person_unknown_in_table": "the table given by --people names a recording that is not there",
     "report_unreadable": "the text of a report beside the recordings could not be read",
     "report_without_recording": "no recording fits a line of the reports file",

@@ -8,6 +8,10 @@ import zipfile
 
 # Files of these suffixes may hold one report each.
 SUFFIXES = (".txt", ".docx", ".rtf")
+# Documents that are listed and not read, and what to save them as.
+UNREAD = {".xls": ".csv", ".xlsx": ".csv", ".ods": ".csv"} | dict.fromkeys(
+    (".doc", ".docm", ".odt", ".pdf", ".pages", ".htm", ".html", ".xml", ".md"), ".docx or .txt"
+)
 # Beyond this a document is no report; a small zip can unpack to much more than it is.
 MAX_BYTES = 20_000_000
 

@@ -9,7 +9,6 @@ partner. Documents that give no text are listed with the reason.
 
 import argparse
 import collections
-import csv
 import dataclasses
 import json
 import os
@@ -19,7 +18,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_prep.report_texts import SUFFIXES, TextError, decode, read_report
+from data_prep.corpora.base import walk_files
+from data_prep.csv_tables import Table, plain_name, read_csv_table
+from data_prep.report_texts import SUFFIXES, UNREAD, TextError, read_report
 from data_prep.reports_file import ReportEntry, ReportsError, attach, read_reports_file
 from elm_jax.data.sections import KNOWN_HEADINGS, load_headings, split_sections
 
@@ -57,29 +58,21 @@ class Outcome:
     unreadable: dict[str, str]
 
 
-def find_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> list[pathlib.Path]:
-    """Files below ``folder`` with one of the suffixes in any case, sorted, hidden ones left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-
-
 def read_documents(
     folder: pathlib.Path, *, leave_out: Iterable[pathlib.Path] = ()
 ) -> tuple[list[Document], dict[str, str]]:
     """All report documents below a folder, and why some gave none."""
     documents, unreadable = [], {}
     skip = {path.resolve() for path in leave_out}
-    for path in find_files(folder, (*SUFFIXES, ".csv")):
+    for path in walk_files(folder, (*SUFFIXES, ".csv", *UNREAD)):
         name = path.relative_to(folder).as_posix()
+        suffix = path.suffix.lower()
         if path.resolve() in skip:
             continue
         try:
-            if path.suffix.lower() == ".csv":
+            if suffix in UNREAD:
+                unreadable[name] = f"{suffix} is not read; save it as {UNREAD[suffix]}"
+            elif suffix == ".csv":
                 documents += _rows_of(path, name, unreadable)
             else:
                 documents.append(Document(name, read_report(path)))
@@ -88,39 +81,28 @@ def read_documents(
     return documents, unreadable
 
 
-def read_csv(path: pathlib.Path) -> list[dict[str, str]]:
-    """Rows of a table with a first line of names: comma, semicolon or tab, any known encoding.
-
-    Raises:
-      TextError: not text, no names, or a row longer than the names.
-    """
-    lines = decode(path.read_bytes(), path).splitlines(keepends=True)
-    if not lines:
-        raise TextError(f"{path}: holds no text")
-    delimiter = max(",;\t", key=lines[0].count)
-    csv.field_size_limit(sys.maxsize)
-    reader = csv.DictReader(lines, delimiter=delimiter)
-    rows = []
-    for row in reader:
-        if None in row:
-            raise TextError(f"{path}: line {reader.line_num} has more cells than the first line")
-        rows.append({key.strip(): (value or "").strip() for key, value in row.items()})
-    return rows
-
-
 def _rows_of(path: pathlib.Path, name: str, unreadable: dict[str, str]) -> list[Document]:
-    rows = read_csv(path)
-    if not rows or "report" not in rows[0]:
+    table = read_csv_table(path)
+    if "report" not in table.columns:
         # A table of something else (people, labels) is nothing to complain of.
         return []
     documents = []
-    for number, row in enumerate(rows, start=1):
-        columns = {k: v for k, v in row.items() if k != "report" and v}
-        if row["report"]:
-            documents.append(Document(f"{name} row {number}", row["report"], columns))
+    for number, row in enumerate(table.rows, start=1):
+        if row["report"].strip():
+            columns = {k: v for k, v in _cells(row, table).items() if k != "report"}
+            documents.append(Document(f"{name} row {number}", row["report"].strip(), columns))
         else:
             unreadable[f"{name} row {number}"] = "holds no text"
     return documents
+
+
+def _cells(row: dict[str, str], table: Table) -> dict[str, Any]:
+    """A row's cells that hold something; names stay text, what is a number becomes one."""
+    return {
+        k: v.strip() if k in ("report", "person", *NAMES) else table.number(v)
+        for k, v in row.items()
+        if k and v.strip()
+    }
 
 
 class Recordings:
@@ -128,14 +110,14 @@ class Recordings:
 
     def __init__(self, folder: pathlib.Path):
         self.files = [
-            path.relative_to(folder).as_posix() for path in find_files(folder, RECORDING_SUFFIXES)
+            path.relative_to(folder).as_posix() for path in walk_files(folder, RECORDING_SUFFIXES)
         ]
         self._by_name: dict[str, list[str]] = collections.defaultdict(list)
         self._by_session: dict[str, list[str]] = collections.defaultdict(list)
         for file in self.files:
             path = pathlib.PurePosixPath(file)
             for name in {file, path.name, path.stem, path.with_suffix("").as_posix()}:
-                self._by_name[name.lower()].append(file)
+                self._by_name[plain_name(name).lower()].append(file)
             if session := SESSION.fullmatch(path.stem):
                 self._by_session[session["session"]].append(file)
 
@@ -145,7 +127,7 @@ class Recordings:
         Raises:
           ReportsError: several recordings are named so.
         """
-        found = self._by_name.get(name.replace("\\", "/").removeprefix("./").lower(), [])
+        found = self._by_name.get(plain_name(name).lower(), [])
         if len(found) > 1:
             raise ReportsError(
                 f"{source}: {name!r} fits several recordings: {', '.join(found)}. Give the path "
@@ -160,29 +142,30 @@ class Recordings:
             if path.stem == session["session"]:
                 return self._by_session.get(path.stem, [])
         # A recording of the same name in the same folder comes before one elsewhere.
-        place = path.with_suffix("").as_posix().lower()
+        place = plain_name(path.with_suffix("")).lower()
         if len(self._by_name.get(place, [])) == 1:
             return self._by_name[place]
         return self.named(path.stem, document)
 
 
-def read_pairs(path: pathlib.Path) -> dict[str, list[dict[str, str]]]:
+def read_pairs(path: pathlib.Path) -> dict[str, list[dict[str, Any]]]:
     """``--pair``: report document -> rows of the table that name its recordings.
 
     Raises:
       ReportsError: no column ``report``, or neither ``file`` nor ``recording``.
     """
-    rows = read_csv(path)
-    columns = set(rows[0]) if rows else set()
-    if "report" not in columns or not columns & set(NAMES):
+    table = read_csv_table(path)
+    if "report" not in table.columns or not set(table.columns) & set(NAMES):
         raise ReportsError(
-            f"{path}: expected columns 'report' and 'file' or 'recording', found {sorted(columns)}"
+            f"{path}: expected columns 'report' and 'file' or 'recording', found "
+            f"{sorted(table.columns)}"
         )
     pairs = collections.defaultdict(list)
-    for number, row in enumerate(rows, start=2):
-        if not row["report"] or not any(row.get(name) for name in NAMES):
-            raise ReportsError(f"{path}:{number}: names no report, or no recording")
-        pairs[row["report"].replace("\\", "/").removeprefix("./")].append(row)
+    for line, values in zip(table.lines, table.rows, strict=True):
+        row = _cells(values, table)
+        if not row.get("report") or not any(row.get(name) for name in NAMES):
+            raise ReportsError(f"{path}:{line}: names no report, or no recording")
+        pairs[plain_name(row["report"])].append(row)
     return pairs
 
 
@@ -190,7 +173,7 @@ def pair(
     documents: Sequence[Document],
     unreadable: dict[str, str],
     recordings: Recordings,
-    pairs: dict[str, list[dict[str, str]]] | None = None,
+    pairs: dict[str, list[dict[str, Any]]] | None = None,
 ) -> Outcome:
     """Says which recordings every document belongs to.
 
@@ -227,18 +210,19 @@ def pair(
 
 
 def _rows_of_pairs(
-    documents: Sequence[Document], pairs: dict[str, list[dict[str, str]]]
-) -> tuple[dict[str, list[dict[str, str]]], list[str]]:
+    documents: Sequence[Document], pairs: dict[str, list[dict[str, Any]]]
+) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
     """Document -> its rows of the table, and the reports that the table names in vain."""
     by_name = collections.defaultdict(dict)
     for document in documents:
         path = pathlib.PurePosixPath(document.name)
         for name in (document.name, path.name, path.stem):
-            by_name[name][document.name] = document
+            by_name[plain_name(name)][document.name] = document
     rows, missing = collections.defaultdict(list), []
     for name, wanted in pairs.items():
         # A path is exact, whatever else ends alike.
-        found = [name] if name in by_name[name] else list(by_name[name])
+        exact = [d for d in by_name[name] if plain_name(d) == name]
+        found = exact or list(by_name[name])
         if len(found) > 1:
             raise ReportsError(
                 f"the table of pairs: report {name!r} fits {', '.join(found)}; give the path"
@@ -250,14 +234,9 @@ def _rows_of_pairs(
     return rows, missing
 
 
-def _labels(row: dict[str, str]) -> dict[str, Any]:
-    """The further columns of a table's row; numbers become numbers, ``007`` stays a name."""
-    number = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
-    return {
-        name: json.loads(value) if name != "person" and number.fullmatch(value) else value
-        for name, value in row.items()
-        if value and name not in ("report", *NAMES)
-    }
+def _labels(row: dict[str, Any]) -> dict[str, Any]:
+    """The further columns of a table's row."""
+    return {name: value for name, value in row.items() if name not in ("report", *NAMES)}
 
 
 def _names_of(

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_prep.corpora.base import Source
+from data_prep.csv_tables import plain_name
+from data_prep.report_texts import SUFFIXES
 
 # Every other column of a line is a label. ELM's files number their lines in `subject_id`.
 RESERVED = ("report", "file", "recording", "person", "subject_id")
@@ -48,13 +50,22 @@ def read_reports_file(path: pathlib.Path | str) -> list[ReportEntry]:
         kind; the message has the line's number from 1.
     """
     entries: list[ReportEntry] = []
+    if not pathlib.Path(path).is_file():
+        raise ReportsError(f"--reports {path}: no such file")
+    if pathlib.Path(path).suffix.lower() in (".csv", ".tsv", *SUFFIXES):
+        raise ReportsError(
+            f"--reports {path}: expected line-delimited JSON; python -m data_prep.reports makes it "
+            "from tables and documents"
+        )
     try:
         with open(path, encoding="utf-8-sig") as file:
             for number, text in enumerate(file, start=1):
                 if text.strip():
                     entries.append(_read_line(text, len(entries), f"{path}:{number}"))
     except UnicodeDecodeError as error:
-        raise ReportsError(f"{path}: expected UTF-8 text, found {error}") from error
+        raise ReportsError(
+            f"{path}: expected UTF-8 text, found other bytes ({error}); save it as UTF-8"
+        ) from error
     return entries
 
 
@@ -133,21 +144,22 @@ class _Finders:
         kinds = ("path", "file", "recording", "stem")
         self.by_name: dict[str, dict[str, list[int]]] = {k: defaultdict(list) for k in kinds}
         for index, source in enumerate(sources):
-            self.by_name["path"][source.file].append(index)
-            path = pathlib.PurePosixPath(source.file)
+            path = pathlib.PurePosixPath(plain_name(source.file))
+            self.by_name["path"][str(path)].append(index)
             self.by_name["file"][path.name].append(index)
             self.by_name["stem"][path.stem].append(index)
-            self.by_name["recording"][source.recording].append(index)
+            self.by_name["recording"][plain_name(source.recording)].append(index)
 
     def find(self, entry: ReportEntry) -> int | None:
         if entry.file is not None:
-            file = entry.file.replace("\\", "/").removeprefix("./")
+            file = plain_name(entry.file)
             index = self._one("path", file, entry)
             # A path that leads elsewhere is no other file of the same name.
             return index if index is not None or "/" in file else self._one("file", file, entry)
         if entry.recording is not None:
-            index = self._one("recording", entry.recording, entry)
-            return index if index is not None else self._one("stem", entry.recording, entry)
+            name = plain_name(entry.recording)
+            index = self._one("recording", name, entry)
+            return index if index is not None else self._one("stem", name, entry)
         return self.by_line.get(entry.line)
 
     def _one(self, kind: str, name: str, entry: ReportEntry) -> int | None:

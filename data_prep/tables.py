@@ -1,15 +1,15 @@
 """Tables that a user lays beside a corpus: labels, people, exclusion lists."""
 
-import csv
 import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_prep.corpora.base import SPLITS, Source
+from data_prep.csv_tables import Table, plain_name, read_csv_table
 from data_prep.findings import finding
+from data_prep.report_texts import TextError, decode
 
 KEYS = ("file", "recording", "person")
 
@@ -21,6 +21,8 @@ class TableError(ValueError):
 def read_table(path: pathlib.Path | str) -> list[dict[str, Any]]:
     """Rows of a .csv, .tsv or .jsonl file; numbers become numbers, empty cells are left out.
 
+    Cells may be separated and encoded as spreadsheets do it, see :func:`read_csv_table`.
+
     Raises:
       TableError: another suffix, no rows, a row of another length, or broken JSON.
     """
@@ -30,11 +32,24 @@ def read_table(path: pathlib.Path | str) -> list[dict[str, Any]]:
         raise TableError(f"{path}: expected a .csv, .tsv or .jsonl file")
     if not path.is_file():
         raise TableError(f"{path}: no such file")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = _json_rows(path, file) if suffix == ".jsonl" else _csv_rows(path, file, suffix)
+    try:
+        if suffix == ".jsonl":
+            rows = _json_rows(path, decode(path.read_bytes(), path).split("\n"))
+        else:
+            rows = _csv_rows(read_csv_table(path))
+    except TextError as error:
+        raise TableError(str(error)) from error
     if not rows:
         raise TableError(f"{path}: holds no rows")
     return rows
+
+
+class _Row(dict):
+    """A row that knows its line."""
+
+    def __init__(self, values: Any, line: int):
+        super().__init__(values)
+        self.line = line
 
 
 def _json_rows(path: pathlib.Path, lines: Iterable[str]) -> list[dict[str, Any]]:
@@ -48,42 +63,28 @@ def _json_rows(path: pathlib.Path, lines: Iterable[str]) -> list[dict[str, Any]]
             raise TableError(f"{path}:{number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise TableError(f"{path}:{number}: expected a JSON object")
-        rows.append({k: v for k, v in row.items() if v is not None})
+        rows.append(_Row({k: v for k, v in row.items() if v is not None}, number))
     return rows
 
 
-def _csv_rows(path: pathlib.Path, file: Iterable[str], suffix: str) -> list[dict[str, Any]]:
-    reader = csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",")
-    rows = []
-    for row in reader:
-        if None in row or None in row.values():
-            raise TableError(
-                f"{path}:{reader.line_num}: expected {len(reader.fieldnames or ())} columns as in "
-                "the first line"
-            )
+def _csv_rows(table: Table) -> list[dict[str, Any]]:
+    return [
         # Keys stay text: 00000021 is a name, not 21.
-        rows.append({k: v if k in KEYS else _number(v) for k, v in row.items() if v.strip()})
-    return rows
-
-
-def _number(text: str) -> Any:
-    """A number where the text is one; ``007`` and ``2010_01`` are names."""
-    text = text.strip()
-    if "_" in text or (text[:1] == "0" and text.isdigit() and len(text) > 1):
-        return text
-    for kind in (int, float):
-        try:
-            value = kind(text)
-        except ValueError:
-            continue
-        return value if math.isfinite(value) else text
-    return text
+        _Row(
+            {k: v.strip() if k in KEYS else table.number(v) for k, v in row.items() if v.strip()},
+            line,
+        )
+        for row, line in zip(table.rows, table.lines, strict=True)
+    ]
 
 
 def _key_of(row: dict[str, Any], path: pathlib.Path | str, allowed: Sequence[str]) -> str:
     key = next((k for k in allowed if k in row), None)
     if key is None:
-        raise TableError(f"{path}: a row has none of the columns {list(allowed)}: {sorted(row)}")
+        raise TableError(
+            f"{path}:{row.line}: expected a value in one of the columns {list(allowed)}, found "
+            f"values in {sorted(row)} only"
+        )
     return key
 
 
@@ -100,11 +101,11 @@ class _Index:
                 ("person", source.person),
                 ("person", source.person.partition(":")[2]),
             }
-            for name in names:
-                self.rows.setdefault(name, []).append(i)
+            for key, name in names:
+                self.rows.setdefault((key, plain_name(name)), []).append(i)
 
     def find(self, key: str, value: Any, path: pathlib.Path | str) -> list[int]:
-        found = self.rows.get((key, str(value).replace("\\", "/").removeprefix("./")), [])
+        found = self.rows.get((key, plain_name(str(value))), [])
         if key != "person" and len(found) > 1:
             raise TableError(
                 f"{path}: {key} {value!r} fits {len(found)} recordings; give the path under the "
@@ -182,9 +183,11 @@ def read_people(path: pathlib.Path | str) -> PeopleFile:
     for row in rows:
         _key_of(row, path, KEYS[:2])
         if "person" not in row:
-            raise TableError(f"{path}: a row has no person: {sorted(row)}")
+            raise TableError(f"{path}:{row.line}: expected a 'person', found {sorted(row)} only")
         if row.get("split") not in (None, *SPLITS):
-            raise TableError(f"{path}: split is {row['split']!r}; expected one of {SPLITS}")
+            raise TableError(
+                f"{path}:{row.line}: split is {row['split']!r}; expected one of {SPLITS}"
+            )
     return PeopleFile(table=tuple(rows))
 
 
@@ -221,7 +224,7 @@ def read_excluded(path: pathlib.Path | str) -> frozenset[str]:
       TableError: nothing there, or no people in it.
     """
     path = pathlib.Path(path)
-    if path.is_dir() or path.name == "manifest.json":
+    if not is_list(path):
         from elm_jax.data.manifest import Manifest
 
         manifest = Manifest.load(path if path.is_dir() else path.parent)
@@ -229,11 +232,20 @@ def read_excluded(path: pathlib.Path | str) -> frozenset[str]:
     return frozenset(_ids(path))
 
 
+def is_list(path: pathlib.Path | str) -> bool:
+    """Whether an exclusion is a list of ids, and not a prepared corpus."""
+    path = pathlib.Path(path)
+    return not path.is_dir() and path.name != "manifest.json"
+
+
 def _ids(path: pathlib.Path) -> list[str]:
     """Ids, one a line; blank lines and lines after ``#`` do not count."""
     if not path.is_file():
         raise TableError(f"{path}: no such file")
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = decode(path.read_bytes(), path).splitlines()
+    except TextError as error:
+        raise TableError(str(error)) from error
     ids = [s for line in lines if (s := line.partition("#")[0].strip())]
     if not ids:
         raise TableError(f"{path}: holds no ids; expected one a line, such as tuh:aaaaaaaa")
@@ -254,9 +266,10 @@ def select_people(
     Returns:
       The sources that stay, in their order, and a finding for each that goes.
     """
+    allowed, excluded = _plain(allowed), _plain(excluded)
     kept, findings = [], []
     for source in sources:
-        names = {source.person, source.person.partition(":")[2]}
+        names = _plain({source.person, source.person.partition(":")[2]})
         if excluded is not None and names & excluded:
             findings.append(finding(source.file, "person_excluded", source.person))
         elif allowed is not None and not names & allowed:
@@ -264,3 +277,21 @@ def select_people(
         else:
             kept.append(source)
     return kept, findings
+
+
+def _plain(names: Iterable[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(map(plain_name, names))
+
+
+def list_unknown_ids(
+    path: pathlib.Path | str, ids: Iterable[str], sources: Sequence[Source]
+) -> list[dict[str, Any]]:
+    """A finding that names the ids of a list which are nobody's here: a slip of the pen leaks."""
+    known = {n for s in sources for n in _plain({s.person, s.person.partition(":")[2]})}
+    unknown = sorted(i for i in ids if plain_name(i) not in known)
+    if not unknown:
+        return []
+    some = ", ".join(map(repr, unknown[:20])) + (", ..." if len(unknown) > 20 else "")
+    detail = f"{len(unknown)} ids, expected a person of the input such as "
+    detail += f"{min(s.person for s in sources)!r}: {some}"
+    return [finding(pathlib.Path(path).name, "id_of_nobody", detail)]

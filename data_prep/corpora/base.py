@@ -122,16 +122,28 @@ class Corpus:
 
 
 def find_files(folder: pathlib.Path | str, suffixes: tuple[str, ...]) -> list[pathlib.Path]:
-    """Every file below ``folder`` with one of the suffixes (any case), sorted by relative path.
-
-    Follows links to folders, each folder once. Hidden files and folders are no recordings.
+    """The files of :func:`walk_files`, which must be there.
 
     Raises:
       CorpusError: no such folder, or no such file in it.
     """
     folder = pathlib.Path(folder)
+    if folder.is_file():
+        raise CorpusError(f"--input {folder}: expected a folder, found a file; give its folder")
     if not folder.is_dir():
         raise CorpusError(f"--input {folder}: no such folder")
+    found = walk_files(folder, suffixes)
+    if not found:
+        raise CorpusError(f"--input {folder}: holds no {' or '.join(suffixes)} file at any depth")
+    return found
+
+
+def walk_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> list[pathlib.Path]:
+    """Every file below ``folder`` with one of the suffixes (any case), sorted by relative path.
+
+    Follows links to folders, each folder once. Hidden files and folders are left out, and so are
+    the lock files (``~$name``) of documents that are open somewhere.
+    """
     found, seen = [], set()
     for here, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
@@ -143,8 +155,6 @@ def find_files(folder: pathlib.Path | str, suffixes: tuple[str, ...]) -> list[pa
         found += [
             pathlib.Path(here, f)
             for f in files
-            if f.lower().endswith(suffixes) and not f.startswith(".")
+            if f.lower().endswith(suffixes) and not f.startswith((".", "~$"))
         ]
-    if not found:
-        raise CorpusError(f"--input {folder}: holds no {' or '.join(suffixes)} file at any depth")
     return sorted(found, key=lambda p: p.relative_to(folder).as_posix())
