@@ -43,7 +43,10 @@ def _judge(recipe: Recipe, source: Source) -> Any:
 
 
 def _print_table(sources: Sequence[Source], judgements: Sequence[Any]) -> None:
-    rows = [_HEAD, *(_row(s, j) for s, j in zip(sources, judgements, strict=True))]
+    # Where several recordings lie in one file, its name tells nothing.
+    shared = len({s.path for s in sources}) < len(sources)
+    names = [s.recording if shared else s.file for s in sources]
+    rows = [_HEAD, *map(_row, names, sources, judgements)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(_HEAD) - 1)]
     for row, judgement in zip(rows, [None, *judgements], strict=True):
         cells = [c.ljust(w) for c, w in zip(row, widths, strict=False)]
@@ -52,10 +55,10 @@ def _print_table(sources: Sequence[Source], judgements: Sequence[Any]) -> None:
             print(f"    {line}")
 
 
-def _row(source: Source, judgement: Any) -> tuple[str, ...]:
+def _row(name: str, source: Source, judgement: Any) -> tuple[str, ...]:
     rate, length = judgement.sfreq_hz, judgement.duration_s
     return (
-        source.file,
+        name,
         f"{len(judgement.electrodes_found)} found",
         "?" if rate is None else f"{rate:g} Hz",
         judgement.unit or "?",
@@ -74,7 +77,8 @@ def _notes(judgement: Any) -> list[str]:
                  for n, near in judgement.unknown.items()]  # fmt: skip
         lines.append(f"unknown, see --rename: {', '.join(names)}")
     for defect in judgement.defects:
-        if judgement.skipped != f"{defect.kind}: {defect.detail}":
+        # What the verdict says already need not be said again, but it names no channel.
+        if defect.channel or judgement.skipped != f"{defect.kind}: {defect.detail}":
             where = f" [{defect.channel}]" if defect.channel else ""
             if defect.start_s is not None:
                 where += f" {defect.start_s:.1f}-{defect.stop_s:.1f} s"

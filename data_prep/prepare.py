@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import math
+import os
 import pathlib
 import sys
 from collections import Counter
@@ -25,19 +26,12 @@ from data_prep.assemble import (
 from data_prep.corpora import corpus_class
 from data_prep.corpora.base import Corpus, CorpusError, Source
 from data_prep.dry_run import dry_run
-from data_prep.findings import finding
+from data_prep.pairing import pair, read_rename, require_unique, warn_of_unnamed_people
 from data_prep.parts import Recipe
-from data_prep.reports_file import ReportsError, attach, read_reports_file
+from data_prep.reports_file import ReportsError
 from data_prep.split import split_people
 from data_prep.summary import SKIPPING_FINDINGS, print_kinds, print_summary
-from data_prep.tables import (
-    TableError,
-    apply_people_table,
-    attach_labels,
-    read_excluded,
-    read_people,
-    select_people,
-)
+from data_prep.tables import TableError
 from data_prep.work import PrepareError, prepare_parts, size_of
 from elm_jax.data.manifest import (
     MANIFEST_FILE,
@@ -87,18 +81,18 @@ def make_plan(args: argparse.Namespace) -> Plan:
     Raises:
       CorpusError, ReportsError, TableError, SpecError: the input or an option is at fault.
     """
-    rename = _read_rename(args.rename)
+    rename = read_rename(args.rename)
     corpus = corpus_class(args.corpus)(rename=rename)
     spec, options = _spec_and_options(args)
     sources = corpus.sources(args)
     spec = corpus.spec(spec, args)
     findings = list(corpus.findings)
-    sources, more = _pair(sources, args)
+    sources, more = pair(sources, args)
     findings += more
-    _require_unique(sources)
+    require_unique(sources)
     # Now, not after hours of work: a person in two published splits is an error.
     split_people(sources, args.split, args.split_seed)
-    _warn_of_unnamed_people(sources)
+    warn_of_unnamed_people(sources)
     sources = sorted(sources, key=lambda s: s.recording)
     folder = pathlib.Path(args.out or ".") / WORK_DIR / "parts"
     written = {
@@ -134,81 +128,15 @@ def _spec_and_options(args: argparse.Namespace):
     return spec, options
 
 
-def _read_rename(path: str | None) -> dict[str, str | None] | None:
-    if path is None:
-        return None
-    import yaml
-
-    if not pathlib.Path(path).is_file():
-        raise TableError(f"--rename {path}: no such file")
-    values = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
-    fine = isinstance(values, dict) and all(
-        isinstance(k, str) and (v is None or isinstance(v, str)) for k, v in values.items()
-    )
-    if not fine:
-        raise TableError(
-            f"--rename {path}: expected a YAML map from the file's channel names to electrodes, "
-            "such as 'EEG 1: Fp1' (null leaves a channel out)"
-        )
-    return values
-
-
-def _pair(
-    sources: list[Source], args: argparse.Namespace
-) -> tuple[list[Source], list[dict[str, Any]]]:
-    """Reports, people, labels, selection; in this order, as each may name the next one's keys."""
-    findings = []
-    if args.reports:
-        entries = read_reports_file(args.reports)
-        sources, unmatched = attach(entries, sources)
-        name = pathlib.Path(args.reports).name
-        for entry in unmatched:
-            wanted = entry.file or entry.recording or "no file or recording named"
-            detail = f"line {entry.line} (from 0): {wanted}"
-            findings.append(finding(name, "report_without_recording", detail))
-    people = read_people(args.people) if args.people else None
-    if people and people.table:
-        sources, more = apply_people_table(sources, people.table, args.people)
-        findings += more
-    if args.labels:
-        sources, more = attach_labels(sources, args.labels)
-        findings += more
-    excluded = read_excluded(args.exclude_people) if args.exclude_people else None
-    sources, more = select_people(sources, people and people.allowed, excluded)
-    if not sources:
-        raise CorpusError(
-            f"no recording is left: {len(more)} were taken out by --people or --exclude_people"
-        )
-    return sources, findings + more
-
-
-def _require_unique(sources: Sequence[Source]) -> None:
-    seen: dict[str, str] = {}
-    for source in sources:
-        if source.recording in seen:
-            raise CorpusError(
-                f"{seen[source.recording]} and {source.file} are both named {source.recording!r}; "
-                "rename one of them"
-            )
-        seen[source.recording] = source.file
-
-
-def _warn_of_unnamed_people(sources: Sequence[Source]) -> None:
-    """Leakage between splits is silent, so the case in which it is likely is said aloud."""
-    if len(sources) > 1 and all(s.person.partition(":")[2] == s.recording for s in sources):
-        print(
-            "No people are named: every recording counts as a person of its own. If people have "
-            "several, name them\n('person' in --reports, or a table by --people), or they leak "
-            "between train and test."
-        )
-
-
 def prepare(args: argparse.Namespace) -> int:
     """Runs a parsed command; returns its exit status."""
     plan = make_plan(args)
     if args.dry_run:
         return 0 if dry_run(plan.recipe, plan.sources, plan.findings, args.workers) else 1
     out, hdf5 = pathlib.Path(args.out), args.hdf5 and pathlib.Path(args.hdf5)
+    _require_folder(out)
+    if hdf5 and not hdf5.absolute().parent.is_dir():
+        raise PrepareError(f"--hdf5 {hdf5}: there is no folder {hdf5.parent}; make it first")
     manifest = _finished(out, plan)
     if manifest is None:
         if hdf5 and hdf5.exists():
@@ -248,6 +176,11 @@ def _finished(out: pathlib.Path, plan: Plan) -> Manifest | None:
             "anew, choose a new --out)"
         )
     return manifest
+
+
+def _require_folder(out: pathlib.Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise PrepareError(f"--out {out}: expected a folder, found a file; choose another --out")
 
 
 def _require_same(out: pathlib.Path, manifest: Manifest, plan: Plan) -> None:
@@ -356,6 +289,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return prepare(args)
     except USER_ERRORS as error:
         print(f"prepare: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 141
+    except OSError as error:
+        print(
+            f"prepare: {error.filename or 'input or output'}: {error.strerror or error}; is it "
+            "there, is the disk full, may you read the input and write --out? The same command "
+            "goes on where it stopped",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("\nprepare: stopped; the same command goes on where it stopped", file=sys.stderr)

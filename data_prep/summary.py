@@ -1,6 +1,7 @@
 """What a finished preparation says."""
 
 import pathlib
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from typing import TextIO
@@ -8,6 +9,8 @@ from typing import TextIO
 from data_prep.findings import FINDING_KINDS, kind_sentence
 from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
 
+# The recipe that is published for a window.
+_RECIPES = {5.0: "elm_5s", 60.0: "elm_60s"}
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
 
 
@@ -33,9 +36,12 @@ def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
     # The demo is prepared by the main program, which goes on by itself.
     if manifest.simulated:
         return
+    recipe, more = _RECIPES.get(spec.window_s, ""), ""
+    if not recipe:
+        recipe, more = "elm_5s", f"--config.signal.window_s={spec.window_s:g} "
     print(
-        "\nNext:  python -m elm_jax.main --config configs/elm_5s.py "
-        f"--config.data.dir={out} --workdir runs/NAME"
+        f"\nNext:  python -m elm_jax.main --config configs/{recipe}.py {more}"
+        f"--config.data.dir={shlex.quote(str(out))} --workdir runs/NAME"
     )
 
 
