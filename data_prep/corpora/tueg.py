@@ -5,6 +5,7 @@
     TUEG v2.x     edf/000/aaaaaaaa/s001_2015_12_30/01_tcp_ar/aaaaaaaa_s001_t000.edf
     TUAB v1, v2   edf/train/normal/01_tcp_ar/000/00000021/s004_2013_08_15/00000021_s004_t000.edf
     TUAB v3       edf/eval/abnormal/01_tcp_ar/aaaaamye_s001_t000.edf
+    TUSZ v1.3     edf/dev_test/01_tcp_ar/002/00000258/s002_2003_07_21/00000258_s002_t000.edf
     TUSZ v1.5     edf/dev/01_tcp_ar/002/00000258/s002_2003_07_21/00000258_s002_t000.edf
     TUSZ v2       edf/train/aaaaaaac/s001_2002/02_tcp_le/aaaaaaac_s001_t000.edf
 
@@ -29,7 +30,7 @@ from data_prep.report_texts import TextError, read_report
 
 INSTITUTION = "tuh"
 INSTITUTION_V06 = "tuh_v06"
-SPLITS = {"train": "train", "dev": "valid", "eval": "test"}
+SPLITS = {"train": "train", "dev": "valid", "dev_test": "valid", "eval": "test"}
 
 _NAME = re.compile(r"(?P<person>[a-z]{8}|\d{8})_(?P<session>s\d{3})(_(?P<token>t\d{3}))?$")
 _SESSION = re.compile(r"(?P<session>s\d{2,3})(_\d{4}(_\d{2}_\d{2})?)?$")

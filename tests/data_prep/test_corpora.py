@@ -56,6 +56,10 @@ LAYOUTS = {
         "edf/eval/abnormal/01_tcp_ar/aaaaamye_s001_t000.edf",
         ("tuh:aaaaamye", "aaaaamye_s001_t000", "test", 1),
     ),
+    "tusz v1.3": (
+        "edf/dev_test/01_tcp_ar/002/00000258/s002_2003_07_21/00000258_s002_t000.edf",
+        ("tuh:00000258", "00000258_s002_t000", "valid", None),
+    ),
     "tusz v1.5": (
         "edf/dev/01_tcp_ar/002/00000258/s002_2003_07_21/00000258_s002_t000.edf",
         ("tuh:00000258", "00000258_s002_t000", "valid", None),
