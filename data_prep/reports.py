@@ -30,6 +30,7 @@ RECORDING_SUFFIXES = (".edf", ".bdf")
 # TUEG's session reports stand for all files of their session: aaaaaaaa_s001.txt.
 SESSION = re.compile(r"(?P<session>(?:[a-z]{8}|\d{8})_s\d{3})(?:_.*)?")
 NAMES = ("file", "recording")
+_NO_COLON = "(without the colon that a heading needs)"
 
 
 @dataclasses.dataclass
@@ -264,10 +265,23 @@ def count_headings(
         names = {re.sub(r"\s*#?\d+$", "", s.heading.upper()) for s in sections if s.heading}
         known.update(names)
         looks = {m.upper() for m in re.findall(r"^[^\S\n]*([^\W\d_][^:\n.,]{1,40}):", text, re.M)}
+        looks |= {f"{name} {_NO_COLON}" for name in _without_colon(text, known_headings)}
         unknown.update(
             name for name in looks if re.sub(r"\s*#?\d+$", "", " ".join(name.split())) not in names
         )
     return known, unknown
+
+
+def _without_colon(text: str, known_headings: Sequence[str]) -> set[str]:
+    """Lines that are a known name or a few words in capitals, and begin no section for it."""
+    known = {" ".join(name.split()).upper() for name in known_headings}
+    lines = {" ".join(line.split()) for line in text.splitlines()}
+    capitals = re.compile(r"[^\W\d_][^:.,;!?\d_]{3,40}")
+    return {
+        line.upper()
+        for line in lines
+        if line.upper() in known or (line.isupper() and capitals.fullmatch(line))
+    }
 
 
 def print_outcome(outcome: Outcome, recordings: Recordings, known_headings: Sequence[str]) -> None:

@@ -152,6 +152,12 @@ def _wanted(heading: str, headings: Sequence[str]) -> bool:
     return not heading or any(request.casefold() in heading.casefold() for request in headings)
 
 
+def _new_names(headings: Sequence[str], known_headings: Sequence[str]) -> list[str]:
+    """Wanted names that are no part of a known heading: with them missing, nothing would be cut."""
+    known = [name.casefold() for name in known_headings]
+    return [h for h in headings if h.strip() and not any(h.casefold() in name for name in known)]
+
+
 def segment_report(
     report: str,
     *,
@@ -171,7 +177,8 @@ def segment_report(
         every section. A report without any heading is always taken, as one section.
       include_heading: whether ``HEADING: `` is kept before its text.
       prefix: put before every segment as it is (a blank at its end is the caller's).
-      known_headings: the names that begin a section, wanted or not.
+      known_headings: the names that begin a section, wanted or not. Names in ``headings`` that
+        none of them contains (another language's) begin sections too.
 
     Returns:
       Segments in the order of the report; an empty list where no wanted section has text.
@@ -184,6 +191,8 @@ def segment_report(
     if isinstance(headings, str) and headings != "all":
         raise ValueError(f'headings is the text {headings!r}; expected "all" or a list of names')
     segments: list[str] = []
+    if headings != "all":
+        known_headings = (*known_headings, *_new_names(headings, known_headings))
     for section in split_sections(report, known_headings=known_headings):
         if headings != "all" and not _wanted(section.heading, headings):
             continue

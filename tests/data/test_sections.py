@@ -136,3 +136,16 @@ def test_segments_are_never_blank_nor_broken_over_lines(text):
         for segment in segment_report(text, mode=mode, headings="all"):
             assert segment.strip() == segment != ""
             assert "\n" not in segment and "  " not in segment
+
+
+def test_wanted_names_of_another_language_begin_sections():
+    report = "ANAMNESE: Sturz.\nBefund 2: Alpha.\nBEURTEILUNG: Unauffällig.\n"
+    wanted = ("Befund", "BEURTEILUNG")
+    assert segment_report(report, mode="paragraph", headings=wanted) == [
+        "Befund 2: Alpha.", "BEURTEILUNG: Unauffällig.",
+    ]  # fmt: skip
+    # A request that is part of a known name stays a request, and cuts nowhere else.
+    text = "IMPRESSION: a\nEEG: b\nHISTORY: c\n"
+    assert segment_report(text, mode="paragraph", headings=("IMP", "EEG")) == [
+        "IMPRESSION: a EEG: b"
+    ]

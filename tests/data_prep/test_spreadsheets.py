@@ -142,3 +142,12 @@ def test_documents_that_are_not_read_are_listed_and_lock_files_are_not(tmp_path,
     assert "old.DOC: .doc is not read; save it as .docx or .txt" in printed
     assert "scan.pdf: .pdf is not read" in printed
     assert "table.xlsx: .xlsx is not read; save it as .csv" in printed
+
+
+def test_headings_without_a_colon_are_pointed_out():
+    texts = ["BEURTEILUNG\nNormal.\nEEG\nImpression\n", "VERLAUF UND MASSNAHMEN\nBefund: x\n"]
+    known, unknown = reports.count_headings(texts)
+    assert not known and unknown == {
+        f"{name} (without the colon that a heading needs)": 1
+        for name in ("BEURTEILUNG", "IMPRESSION", "VERLAUF UND MASSNAHMEN")
+    } | {"BEFUND": 1}
