@@ -41,6 +41,7 @@ from elm_jax.data.manifest import (
     NotPrepared,
     code_version,
 )
+from elm_jax.data.shards import load_recordings
 from elm_jax.data.spec import SpecError
 
 USER_ERRORS = (
@@ -275,11 +276,23 @@ def _write_hdf5(out: pathlib.Path, target: pathlib.Path) -> None:
 
     temporary = target.with_name(f"{target.name}.tmp")
     try:
-        write_hdf5(temporary, out)
+        crops = write_hdf5(temporary, out)
     except Hdf5Error as error:
         raise PrepareError(str(error)) from error
     durable.replace(temporary, target)
-    print(f"Wrote {target} in ELM's HDF5 layout.")
+    print(f"Wrote {target} in ELM's HDF5 layout: {crops} crops.")
+    _say_what_hdf5_lacks(out)
+
+
+def _say_what_hdf5_lacks(out: pathlib.Path) -> None:
+    from data_prep.hdf5 import LABELS
+
+    rows = load_recordings(out)
+    left = sorted({name for row in rows for name in row.labels} - {*LABELS, "abnormal"})
+    if any(row.reports for row in rows):
+        left.insert(0, "reports")
+    if left:
+        print(f"  The layout has no place for: {', '.join(left)}.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -344,6 +344,9 @@ def build(args: argparse.Namespace) -> int:
         )
     write_lines(pathlib.Path(args.out), outcome.lines)
     print(f"Wrote {args.out}.")
+    if args.headings:
+        names = ",".join(map(repr, headings))
+        print(f'Name the sections to train on:  --config.text.headings="({names},)"')
     return 0
 
 
@@ -360,7 +363,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return build(args)
-    except (ReportsError, TextError, ValueError, OSError) as error:
+    except OSError as error:
+        print(f"reports: {error.filename}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except (ReportsError, TextError, ValueError) as error:
         print(f"reports: {error}", file=sys.stderr)
         return 2
 

@@ -29,10 +29,8 @@ def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
         row = manifest.counts[split]
         cells = [f"{row[c]:.2f}" if c == "hours" else str(row[c]) for c in _COLUMNS]
         print("  " + "".join(cell.rjust(12) for cell in (split, *cells)))
-    total = manifest.counts["total"]
-    if total["recordings_without_report"]:
-        print(f"  {total['recordings_without_report']} recordings have no report")
     _print_defects(out, manifest)
+    _print_gaps(manifest)
     # The demo is prepared by the main program, which goes on by itself.
     if manifest.simulated:
         return
@@ -43,6 +41,24 @@ def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
         f"\nNext:  python -m elm_jax.main --config configs/{recipe}.py {more}"
         f"--config.data.dir={shlex.quote(str(out))} --workdir runs/NAME"
     )
+
+
+def _print_gaps(manifest: Manifest) -> None:
+    """What the result lacks, or has too much of, and what to do."""
+    total, without = manifest.counts["total"], manifest.counts["total"]["recordings_without_report"]
+    if without == total["recordings"]:
+        print("  No recording has a report: training with text needs them (--reports)")
+    elif without:
+        print(f"  {without} of {total['recordings']} recordings have no report")
+    if not manifest.counts["test"]["people"]:
+        print("  Nobody is in split 'test': evaluation needs somebody (more people, or --split)")
+    suspect = sorted({d["file"] for d in manifest.defects if d["kind"] == "unit_suspect"})
+    if suspect:
+        some = ", ".join(suspect[:5]) + (", ..." if len(suspect) > 5 else "")
+        print(
+            f"  Probably in another unit than stated: {some}. They were used as stated, and count "
+            "in mean and std:\n  correct their unit, or move them out of --input, and prepare again"
+        )
 
 
 def _print_defects(out: pathlib.Path, manifest: Manifest) -> None:

@@ -111,3 +111,24 @@ def test_a_dry_run_names_the_channel_that_decides_and_recordings_of_one_file(
     assert run("hdf5 --hdf5_unit 1e5V --dry_run", input=tmp_path / "h") == 0
     printed = capsys.readouterr().out
     assert "\none " in printed and "\ntwo " in printed
+
+
+def test_what_a_result_lacks_is_said_with_what_to_do(run, tmp_path, write_edf, capsys):
+    path = write_edf(tmp_path / "edf" / "one.edf")
+    data = path.read_bytes()
+    # The limits in volts and the unit left as it was: a typical mistake of exporters.
+    wrong = data.replace(b"-3276.8 ", b"-3276800").replace(b"3276.7  ", b"3276700 ")
+    path.write_bytes(wrong)
+    paths = {"input": tmp_path / "edf", "out": tmp_path / "o"}
+    assert run("edf_folder --split train=1", **paths) == 0
+    said = capsys.readouterr().out
+    assert "No recording has a report" in said and "Nobody is in split 'test'" in said
+    assert "Probably in another unit than stated: one.edf" in said
+
+
+def test_what_the_hdf5_layout_cannot_hold_is_said(run, folder, capsys):
+    (folder / "l.csv").write_text("file,abnormal,age,note\nr0.edf,1,40,x\n")
+    paths = {"input": folder / "edf", "out": folder / "out", "hdf5": folder / "x.h5"}
+    more = {"labels": folder / "l.csv", "reports": folder / "reports.jsonl"}
+    assert run("edf_folder", **paths, **more) == 0
+    assert "no place for: reports, note." in capsys.readouterr().out

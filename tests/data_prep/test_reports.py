@@ -301,6 +301,7 @@ def test_headings_of_another_language_are_counted(folder, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert status == 0 and "1  BEFUND" in printed and "1  BEURTEILUNG" in printed
     assert "not on the list" not in printed
+    assert "--config.text.headings=\"('BEFUND','BEURTEILUNG',)\"" in printed
 
 
 def test_nothing_paired_and_ambiguous_names_are_errors(folder, tmp_path, capsys):
