@@ -149,6 +149,11 @@ class _Finders:
             self.by_name["file"][path.name].append(index)
             self.by_name["stem"][path.stem].append(index)
             self.by_name["recording"][plain_name(source.recording)].append(index)
+        for kind in kinds:
+            # Some systems do not tell a.edf from A.EDF: looked at where no name is exact.
+            loose = self.by_name[f"{kind}?"] = defaultdict(list)
+            for name, indices in self.by_name[kind].items():
+                loose[name.lower()] += indices
 
     def find(self, entry: ReportEntry) -> int | None:
         if entry.file is not None:
@@ -163,7 +168,8 @@ class _Finders:
         return self.by_line.get(entry.line)
 
     def _one(self, kind: str, name: str, entry: ReportEntry) -> int | None:
-        indices = self.by_name[kind].get(name, [])
+        exact, loose = self.by_name[kind], self.by_name[f"{kind}?"]
+        indices = exact.get(name) or loose.get(name.lower(), [])
         if len(indices) > 1:
             files = ", ".join(self.sources[i].file for i in indices)
             raise ReportsError(

@@ -101,11 +101,15 @@ class _Index:
                 ("person", source.person),
                 ("person", source.person.partition(":")[2]),
             }
-            for key, name in names:
-                self.rows.setdefault((key, plain_name(name)), []).append(i)
+            names = {(key, plain_name(name)) for key, name in names}
+            # Some systems do not tell a.edf from A.EDF; people's ids are always told apart.
+            loose = {(f"{key}?", name.lower()) for key, name in names if key != "person"}
+            for name in names | loose:
+                self.rows.setdefault(name, []).append(i)
 
     def find(self, key: str, value: Any, path: pathlib.Path | str) -> list[int]:
-        found = self.rows.get((key, plain_name(str(value))), [])
+        name = plain_name(str(value))
+        found = self.rows.get((key, name)) or self.rows.get((f"{key}?", name.lower()), [])
         if key != "person" and len(found) > 1:
             raise TableError(
                 f"{path}: {key} {value!r} fits {len(found)} recordings; give the path under the "
@@ -132,11 +136,11 @@ def attach_labels(
     index, result, findings = _Index(sources), list(sources), []
     touched: set[int] = set()
     name = pathlib.Path(path).name
-    for number, row in enumerate(read_table(path)):
+    for row in read_table(path):
         key = _key_of(row, path, KEYS)
         found = index.find(key, row[key], path)
         if not found:
-            detail = f"row {number} (from 0), {key} {row[key]!r}"
+            detail = f"line {row.line}, {key} {row[key]!r}"
             findings.append(finding(name, "label_without_recording", detail))
         labels = {k: v for k, v in row.items() if k not in KEYS}
         for i in found:
@@ -200,16 +204,25 @@ def apply_people_table(
       The sources in their order, and findings for rows that fit nothing.
 
     Raises:
-      TableError: a key that fits several recordings.
+      TableError: a key that fits several recordings, or a recording of two people or splits.
     """
     index, result, findings = _Index(sources), list(sources), []
-    for number, row in enumerate(rows):
+    said: dict[int, dict[str, Any]] = {}
+    for row in rows:
         key = _key_of(row, path, KEYS[:2])
         found = index.find(key, row[key], path)
         if not found:
-            detail = f"row {number} (from 0), {key} {row[key]!r}"
+            detail = f"line {row.line}, {key} {row[key]!r}"
             findings.append(finding(pathlib.Path(path).name, "person_unknown_in_table", detail))
         for i in found:
+            before = said.setdefault(i, row)
+            for column in ("person", "split"):
+                if before.get(column) != row.get(column):
+                    raise TableError(
+                        f"{path}:{row.line}: {sources[i].file} has {column} "
+                        f"{before.get(column)!r} in line {before.line} and {row.get(column)!r} "
+                        "here; keep one"
+                    )
             source = result[i]
             institution = source.person.partition(":")[0]
             split = row.get("split") or source.split

@@ -14,6 +14,7 @@ from data_prep.report_texts import TextError
 from data_prep.reports_file import ReportEntry, attach
 from data_prep.tables import (
     TableError,
+    apply_people_table,
     attach_labels,
     list_unknown_ids,
     read_excluded,
@@ -151,3 +152,28 @@ def test_headings_without_a_colon_are_pointed_out():
         f"{name} (without the colon that a heading needs)": 1
         for name in ("BEURTEILUNG", "IMPRESSION", "VERLAUF UND MASSNAHMEN")
     } | {"BEFUND": 1}
+
+
+def test_capitals_in_file_names_matter_only_where_they_must(tmp_path):
+    sources = [source("a", "x:a"), source("A", "x:A"), source("GROSS", "x:g")]
+    (tmp_path / "l.csv").write_text("file,k\na.edf,1\nA.edf,2\ngross.EDF,3\n")
+    assert [s.labels["k"] for s in attach_labels(sources, tmp_path / "l.csv")[0]] == [1, 2, 3]
+    names = ("a.edf", "A.edf", "gross.EDF")
+    entries = [ReportEntry(i, (n,), file=n) for i, n in enumerate(names)]
+    entries.append(ReportEntry(3, ("by name",), recording="Gross"))
+    assert [s.reports for s in attach(entries, sources)[0]] == [
+        ("a.edf",), ("A.edf",), ("gross.EDF", "by name"),
+    ]  # fmt: skip
+    (tmp_path / "l.csv").write_text("file,k\na.EDF,1\n")
+    with pytest.raises(TableError, match="fits 2 recordings"):
+        attach_labels(sources, tmp_path / "l.csv")
+    (tmp_path / "l.csv").write_text("person,k\na,1\n")
+    assert [s.labels for s in attach_labels(sources, tmp_path / "l.csv")[0]] == [{"k": 1}, {}, {}]
+
+
+@pytest.mark.parametrize("second", ["p2,", "p1,test"])
+def test_a_recording_of_two_people_or_splits_is_an_error(tmp_path, second):
+    path = tmp_path / "p.csv"
+    path.write_text(f"file,person,split\na.edf,p1,\na.edf,p1,\na.edf,{second}\n")
+    with pytest.raises(TableError, match="p.csv:4: a.edf has .* in line 2 and .* keep one"):
+        apply_people_table([source("a", "x:a")], read_people(path).table, path)
