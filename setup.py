@@ -30,6 +30,7 @@ BASE = [
     "scikit-learn>=1.9",
     "matplotlib>=3.11",
     "PyYAML>=6.0",
+    "threadpoolctl>=3.6",
     "tqdm>=4.70",
     "tensorboardX>=2.6.5",
     "rapidfuzz>=3.14",

@@ -6,39 +6,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from data_prep.corpora.demo.prompts import HELD_OUT_PROMPTS
-
-# The 20-channel TCP montage in ELM's published order.
-TCP20 = (
-    "Fp1-F7", "F7-T3", "T3-T5", "T5-O1", "Fp2-F8", "F8-T4", "T4-T6", "T6-O2",
-    "T3-C3", "C3-Cz", "Cz-C4", "C4-T4", "Fp1-F3", "F3-C3", "C3-P3", "P3-O1",
-    "Fp2-F4", "F4-C4", "C4-P4", "P4-O2",
-)  # fmt: skip
-
-# The sections that ELM reads from a report (its released configuration).
-ELM_HEADINGS = (
-    "CLINICAL HISTORY", "HISTORY", "MEDICATIONS", "AED", "DESCRIPTION OF THE RECORD",
-    "DESCRIPTION", "EEG BACKGROUND", "RANDOM WAKEFULNESS AND SLEEP", "EVENTS", "EVENT",
-    "EPILEPTIFORM ACTIVITY", "OTHER PAROXYSMAL ACTIVITY (NON-EPILEPTIFORM)", "CORRELATION",
-    "CLINICAL CORRELATION", "IMPRESSION", "CONCLUSION", "SUMMARY OF FINDINGS", "SUMMARY",
-    "DIAGNOSIS", "INTERPRETATION",
-)  # fmt: skip
+from elm_jax.signals.pipeline import ELM_SPEC
 
 
 def elm_signal(window_s: float) -> dict[str, Any]:
     """ELM's signal: what a shard set must be for its recipes (mean and std come from the set)."""
-    return dict(
-        modality="eeg",
-        channels=TCP20,
-        montage="tcp20",
-        sfreq_hz=100.0,
-        window_s=window_s,
-        highpass_hz=0.1,
-        lowpass_hz=49.0,
-        resample="mne_fft",
-        unit="uV",
-        clip=800.0,
-        scale=0.1,
-    )
+    spec = ELM_SPEC.replace(window_s=window_s).to_dict()
+    del spec["mean"], spec["std"]
+    return spec | {"channels": ELM_SPEC.channels}
 
 
 def zero_shot(prompts: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Any]:

@@ -147,6 +147,7 @@ class Corpus:
                 headings=text.headings if isinstance(text.headings, str) else list(text.headings),
                 include_heading=text.include_heading,
                 prefix=text.prefix,
+                other_headings=tuple(text.other_headings),
             )
             for row in self.reader(split).recordings
         ]

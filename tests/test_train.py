@@ -181,3 +181,16 @@ def test_the_summary_says_why_a_score_is_missing(whole_run, tmp_path):
     summary = evaluate(recipe(unlabelled, mode="evaluate"), workdir)
     assert "auroc" not in summary["zero_shot"]
     assert "no such label: abnormal" in summary["zero_shot"]["notes"][0]
+
+
+@pytest.mark.parametrize("objective", ["soft_target_contrast", "orthogonal_alignment"])
+def test_the_paired_losses_train_on_pairs_of_a_crop_and_a_segment(shards, tmp_path, objective):
+    config = recipe(shards).unlock()
+    sizes = dict(signal_projection=(8, 8), text_projection=(8, 8))
+    config.sampler = dict(name="pairs", pairs_per_batch=8)
+    config.objective = dict(name=objective, **sizes)
+    config.optimizer.schedule.total_steps = 2
+    config.evals = dict(rows_per_batch=32)
+    train.train(config.lock(), epath.Path(tmp_path))
+    terms = set(read_metrics(tmp_path)[-1])
+    assert terms & {"soft_target_contrast", "alignment"}

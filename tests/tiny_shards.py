@@ -6,8 +6,6 @@ from configs import common
 from data_prep.write_shards import InMemory, write_dataset
 from elm_jax.data.spec import SignalSpec
 
-TCP20 = common.TCP20
-
 
 def tiny_spec(window_s: float = 5.0) -> SignalSpec:
     return SignalSpec.from_dict(common.elm_signal(window_s) | {"mean": 0.0, "std": 1.0})

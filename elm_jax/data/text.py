@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from elm_jax.axes import Bool, Int
-from elm_jax.data.sections import segment_report
+from elm_jax.data.sections import KNOWN_HEADINGS, segment_report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +55,21 @@ def segments_of(
     headings: Sequence[str] | str,
     include_heading: bool = True,
     prefix: str = "",
+    other_headings: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The segments of all reports of one recording, pooled, each once."""
+    """The segments of all reports of one recording, pooled, each once.
+
+    ``other_headings`` are known beside the usual ones: they end a section and begin another.
+    """
+    known = (*KNOWN_HEADINGS, *other_headings)
     pooled = (
         segment_report(
-            report, mode=mode, headings=headings, include_heading=include_heading, prefix=prefix
+            report,
+            mode=mode,
+            headings=headings,
+            include_heading=include_heading,
+            prefix=prefix,
+            known_headings=known,
         )
         for report in reports
     )
