@@ -6,10 +6,12 @@ Both run in this process on the same cores, in turn; the ratio is of medians, la
 that ours is faster. Outputs are compared first. Believe a run only where other processes
 used about nothing: PyTorch's threads wait for each other and lose most beside other work.
 
-What each step gave (batch 16, one core, smallest of 40; PyTorch 43 ms): XLA's convolutions with
-BatchNorm folded 50 ms; one padding, merged skip convolution, ELU by exp, pooling by slices 33 ms;
-convolution by Fourier tiles 20 ms. Tried without gain: shifted matrix products and unfolding (4 to
-10 times slower), two- and four-phase fast FIR (29 ms), YNNPACK's and 512-bit XLA flags.
+What each step gave, as PyTorch's time over ours in the same run (batch 16, one core, smallest of
+25 to 40 calls, on a machine shared with other work, so to about a tenth): XLA's convolutions with
+BatchNorm folded 0.94; one padding, merged skip convolution, ELU by exp, pooling by slices 1.28;
+convolution by Fourier tiles 2.16. Tried instead of the tiles: shifted matrix products and
+unfolding (slower than XLA's convolutions), two- and four-phase fast FIR (both 1.46), YNNPACK's and
+512-bit XLA flags (no change).
 """
 
 import argparse

@@ -8,10 +8,11 @@ process on the same cores, in turn; the ratio is of medians, larger than 1 means
 faster. The first losses and one updated weight are compared. Believe a run only
 where other processes used about nothing.
 
-What each step gave (batch 16, one core, smallest of 15; PyTorch 200 ms): XLA's convolutions
-187 ms; one padding, cheaper ELU, pooling and BatchNorm backward 140 ms; convolution by Fourier
-tiles 105 ms. At batch 96 on two cores a third of the time goes into clearing fresh pages (0.45 GB
-a step); huge pages take 420 ms to 300 ms (PyTorch 610 ms with and without). Tried without gain:
+What each step gave, as PyTorch's time over ours in the same run (batch 16, one core, smallest of
+12 to 15 calls, on a machine shared with other work, so to about a tenth): XLA's convolutions 1.38;
+one padding, cheaper ELU, pooling and BatchNorm backward 1.45; convolution by Fourier tiles 1.88.
+At batch 96 on two cores a third of our time goes into clearing fresh pages (0.45 GB a step); huge
+pages took 420 ms to 300 ms, PyTorch's 620 ms to 610-690 ms (four calls each). Tried without gain:
 recomputing spectra in the backward pass, XLA's memory-optimised schedule.
 """
 
