@@ -127,6 +127,32 @@ def smoke_overrides(*, pool_sizes: tuple[int, ...]) -> dict[str, Any]:
     )
 
 
+def paired(
+    config: ConfigDict, arg: str, objective: Mapping[str, Any], *, pairs_per_batch: int
+) -> ConfigDict:
+    """A recipe of bags (as ``get_config()`` gives it) with a loss of crop-segment pairs instead.
+
+    Args:
+      config: the recipe.
+      arg: as of :func:`finish`.
+      objective: name of the loss and its own settings; both projections stay those of ``config``.
+      pairs_per_batch: pairs in a batch; the demo has 256 and the smoke run 8.
+    """
+
+    def pairs(n: int) -> dict[str, Any]:
+        return dict(name="pairs", pairs_per_batch=n)
+
+    def like(bags: ConfigDict) -> dict[str, Any]:
+        sizes = ("signal_projection", "text_projection")
+        return dict(objective) | {size: bags[size] for size in sizes}
+
+    demo = dict(sampler=pairs(256), objective=like(config.demo.objective))
+    own = dict(sampler=pairs(pairs_per_batch), objective=like(config.objective), demo=demo)
+    apply_overrides(config, own)
+    smoke = smoke_overrides(pool_sizes=config.encoder.pool_sizes) | dict(sampler=pairs(8))
+    return finish(config, arg, smoke)
+
+
 def _merge(target: ConfigDict, changes: Mapping[str, Any], path: str) -> None:
     for key, value in changes.items():
         if key not in target:

@@ -183,7 +183,7 @@ class PairSampler:
       seed: of everything random here.
 
     Raises:
-      ValueError: no recording has both a crop and a segment.
+      ValueError: no recording has both a crop and a segment, or batches would be empty.
     """
 
     crops_per_bag = 1
@@ -192,6 +192,8 @@ class PairSampler:
     def __init__(
         self, crops: Sequence[int], segments: Sequence[int], *, pairs_per_batch: int, seed: int = 0
     ):
+        if pairs_per_batch < 1:
+            raise ValueError(f"config.sampler.pairs_per_batch is {pairs_per_batch}; at least 1")
         crops, self._segments = np.asarray(crops, int), np.asarray(segments, int)
         usable = np.where(self._segments > 0, crops, 0)
         self._recording = np.repeat(np.arange(len(crops)), usable)

@@ -121,6 +121,11 @@ def test_processes_share_a_plan_without_overlap():
         share(plan, 0, 3)
 
 
+def test_pairs_need_room_in_a_batch():
+    with pytest.raises(ValueError, match="config.sampler.pairs_per_batch is 0; at least 1"):
+        PairSampler([3], [2], pairs_per_batch=0)
+
+
 def test_an_unknown_style_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"'x;y'; known: \('x,y', 'x\|y', 'y\|x'\)"):
         make([(1, 1)], "x;y")

@@ -75,6 +75,23 @@ def test_overrides_of_what_is_not_there_are_refused():
         common.apply_overrides(get_config("elm_5s"), {"sampler": {"bag_size": 1}})
 
 
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        ("elm_el", {"name": "soft_target_contrast", "temperature": 0.07}),
+        ("elm_e", {"name": "orthogonal_alignment", "gamma": 0.5}),
+    ],
+)
+def test_paired_recipes_are_the_5_s_recipe_with_pairs_and_the_published_constant(name, objective):
+    config, bags = get_config(name), get_config("elm_5s")
+    sizes = {"signal_projection": (512, 256), "text_projection": (1024, 256)}
+    assert config.objective.to_dict() == objective | sizes
+    assert config.sampler.name == config.demo.sampler.name == "pairs"
+    changed = {"sampler", "objective", "demo"}
+    same = [{k: v for k, v in c.to_dict().items() if k not in changed} for c in (config, bags)]
+    assert same[0] == same[1]
+
+
 @pytest.mark.parametrize("size", ["5s", "60s"])
 def test_hyperparameters_are_the_published_ones(size, shared):
     text = (shared / "weights/elm" / size / "config_xy.yaml").read_text()
