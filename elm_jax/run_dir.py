@@ -1,14 +1,16 @@
 """A run's folder: what is written where, and where a run starts from.
 
 ``config.json``: the config as run. ``checkpoints/``: Orbax. ``metrics.jsonl``: one object a logged
-step, with the same as events under ``tensorboard/``. ``summary.json`` and ``figures/*.png``: the
-results. ``train.log``: the log. ``tokenizer/``: a vocabulary learnt here, if any.
+step, with the same as events under ``tensorboard/``. ``summary.json``, ``scores/EVAL.csv`` (a row a
+recording) and ``figures/*.png``: the results. ``train.log``: the log. ``tokenizer/``: a vocabulary
+learnt here, if any.
 """
 
 import copy
+import csv
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -186,7 +188,7 @@ def write_results(
     *,
     simulated: bool,
 ) -> None:
-    """Writes summary.json and figures, and prints both in short."""
+    """Writes summary.json, scores and figures, and prints the results in short."""
     if jax.process_index():
         return
     (workdir / "summary.json").write_text(json.dumps(content, indent=1) + "\n")
@@ -199,9 +201,20 @@ def write_results(
         with (folder / f"{stem}.png").open("wb") as f:
             figure.savefig(f, format="png", dpi=120)
     for name, result in results.items():
+        _write_scores(workdir / "scores" / f"{name}.csv", result.scores)
         _print_result(name, result, simulated=simulated)
-    log.info("written  %s: summary.json, metrics.jsonl, checkpoints/, figures/", workdir)
+    log.info("written  %s: summary.json, scores/, metrics.jsonl, checkpoints/, figures/", workdir)
     log.info("         figures: %s", ", ".join(f"{stem}.png" for stem in drawn))
+
+
+def _write_scores(path: epath.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as f:
+        writer = csv.DictWriter(f, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _print_result(name: str, result: EvalResult, *, simulated: bool) -> None:

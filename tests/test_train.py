@@ -1,3 +1,4 @@
+import csv
 import json
 
 import jax
@@ -181,6 +182,10 @@ def test_the_summary_says_why_a_score_is_missing(whole_run, tmp_path):
     summary = evaluate(recipe(unlabelled, mode="evaluate"), workdir)
     assert "auroc" not in summary["zero_shot"]
     assert "no such label: abnormal" in summary["zero_shot"]["notes"][0]
+    with (workdir / "scores" / "zero_shot.csv").open() as f:  # answers need no labels
+        rows = list(csv.DictReader(f))
+    assert [row["recording"] for row in rows] == ["rec08", "rec09", "rec10", "rec11"]
+    assert all(-2 <= float(row["abnormal"]) <= 2 for row in rows)
 
 
 @pytest.mark.parametrize("objective", ["soft_target_contrast", "orthogonal_alignment"])

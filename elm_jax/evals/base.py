@@ -19,6 +19,7 @@ class EvalResult(NamedTuple):
 
     scalars: dict[str, float] = {}
     tables: dict[str, list[dict[str, Any]]] = {}
+    scores: tuple[dict[str, Any], ...] = ()  # one row a recording: a file of its own
     figures: dict[str, Any] = {}  # matplotlib figures by file stem
     notes: tuple[str, ...] = ()  # what could not be computed, and why
 

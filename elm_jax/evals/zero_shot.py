@@ -46,10 +46,18 @@ class ZeroShot:
             binary_labels(data.recordings(self.split), finding)
 
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
-        """Scalars ``auroc`` (with its interval), table ``findings``, figure ``zero_shot_roc``."""
+        """Scalars ``auroc`` (with its interval), table ``findings``, figure ``zero_shot_roc``.
+
+        Scores need no labels: every recording has its row of them.
+        """
         recordings = data.recordings(self.split)
         people = [r.person for r in recordings]
         scores = self.scores(predict, data)
+        answers = tuple(
+            {"recording": row.recording, "person": row.person}
+            | {finding: round(float(score[i]), 6) for finding, score in scores.items()}
+            for i, row in enumerate(recordings)
+        )
         rows, kept, unscored = [], {}, {}
         for finding, score in scores.items():
             label = binary_labels(recordings, finding)
@@ -61,16 +69,15 @@ class ZeroShot:
             rows.append({"finding": finding} | result._asdict())
         notes = [one_class(unscored, self.split, recordings)] if unscored else []
         if self.label not in kept:
-            return EvalResult(tables={"findings": rows}, notes=tuple(notes))
+            return EvalResult(tables={"findings": rows}, scores=answers, notes=tuple(notes))
         label, score, result = kept[self.label]
         scalars = {"auroc": result.value, "auroc_low": result.low, "auroc_high": result.high}
         use = np.isfinite(label) & np.isfinite(score)
         figure = figures.roc(
             label[use], score[use], result, what=self.label, simulated=data.manifest.simulated
         )
-        return EvalResult(
-            scalars, {"findings": rows}, {"zero_shot_roc": figure}, notes=tuple(notes)
-        )
+        drawn = {"zero_shot_roc": figure}
+        return EvalResult(scalars, {"findings": rows}, answers, drawn, tuple(notes))
 
     def scores(self, predict: Predict, data: EvalData) -> dict[str, np.ndarray]:
         """Per finding, the score of each recording of the split."""

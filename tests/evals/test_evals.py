@@ -131,6 +131,9 @@ def test_zero_shot_finds_what_the_prompts_say_and_lengths_do_not_matter(shards):
     assert result.scalars["auroc"] == 1.0 and not result.notes
     assert [row["finding"] for row in result.tables["findings"]] == ["abnormal"]
     assert set(result.figures) == {"zero_shot_roc"}
+    assert [row["recording"] for row in result.scores] == ["rec08", "rec09", "rec10", "rec11"]
+    slow, alpha = result.scores[1]["abnormal"], result.scores[0]["abnormal"]
+    assert slow > alpha
     short, long = (evaluate.scores(model(f), eval_data(shards))["abnormal"] for f in (1e-3, 1e3))
     np.testing.assert_allclose(short, long, rtol=1e-5)
     assert np.isfinite(short).all() and len(short) == 4
