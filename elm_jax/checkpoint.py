@@ -132,8 +132,8 @@ class Checkpoints:
 
     def _item(self, name: str, abstract: Any, step: int | None) -> Any:
         step = self._require(step)
-        metadata = ocp.StandardCheckpointer().metadata(self.path / str(step) / name)
-        saved = _shapes(metadata.item_metadata.tree)
+        metadata = ocp.StandardCheckpointHandler().metadata(self.path / str(step) / name)
+        saved = _shapes(metadata.tree)
         _require_same_tensors(saved, _shapes(abstract), f"{self.path}/{step}/{name}")
         args = ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
         return self._manager.restore(step, args=args)[name]

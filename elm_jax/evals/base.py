@@ -136,19 +136,26 @@ NEGATIVE = {"0", "false", "no", "normal", "healthy", "negative"}
 def binary_labels(recordings: Sequence[RecordingRow], label: str) -> np.ndarray:
     """1.0, 0.0, or NaN where a recording has no such label.
 
+    ``label`` names a yes/no label, or one value of a label in words: ``task=arithmetic``.
+
     Raises:
-      ValueError: a value that is neither; names the recording and the value.
+      ValueError: a value that is neither yes nor no; names the recording and the value.
     """
+    name, equals, wanted = label.partition("=")
     out = np.full(len(recordings), np.nan)
     for i, row in enumerate(recordings):
-        value = row.labels.get(label)
+        value = row.labels.get(name)
         if value is None or value == "":
             continue
         text = str(value).strip().lower().removesuffix(".0")
+        if equals:
+            out[i] = float(text == wanted.strip().lower())
+            continue
         if text not in POSITIVE | NEGATIVE:
             raise ValueError(
-                f"label {label!r} of recording {row.recording!r} is {value!r}; a yes/no label is "
-                f"one of {sorted(POSITIVE)} or {sorted(NEGATIVE)}"
+                f"label {name!r} of recording {row.recording!r} is {value!r}; a yes/no label is "
+                f"one of {sorted(POSITIVE)} or {sorted(NEGATIVE)}. For one value against the "
+                f"others write '{name}={value}'"
             )
         out[i] = float(text in POSITIVE)
     return out

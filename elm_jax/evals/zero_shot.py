@@ -103,7 +103,7 @@ def one_class(
 ) -> str:
     """Why findings have no AUROC: how many recordings have and lack each, or no such label."""
     known = sorted({key for row in recordings for key in row.labels})
-    absent = [finding for finding in labels if finding not in known]
+    absent = [finding for finding in labels if finding.partition("=")[0] not in known]
     lines = [
         f"{finding}: {int((label == 1).sum())} with, {int((label == 0).sum())} without"
         for finding, label in labels.items()

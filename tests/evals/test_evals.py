@@ -181,3 +181,13 @@ def test_what_would_stop_an_eval_is_said_before_training(shards):
         BandPower("train", "test", "abnormal").check(data)
     for row in data.recordings("test"):
         row.labels["abnormal"] = 1
+
+
+def test_one_value_of_a_label_in_words_can_be_asked_for():
+    rows = [
+        RecordingRow(f"r{i}", f"p{i}", "test", (), (), labels)
+        for i, labels in enumerate(({"task": "Arithmetic"}, {"task": "rest"}, {}))
+    ]
+    np.testing.assert_array_equal(binary_labels(rows, "task=arithmetic"), [1.0, 0.0, np.nan])
+    with pytest.raises(ValueError, match="For one value against the others write 'task=Arith"):
+        binary_labels(rows, "task")
