@@ -61,8 +61,8 @@ def construct(make: Callable[..., Any], settings: Mapping[str, Any], where: str,
     unknown = sorted(set(kwargs) - set(known))
     if unknown:
         raise ValueError(
-            f"{where}: unknown {unknown}; known: {sorted(known)}; for another kind than the "
-            f"recipe's, begin from a recipe in configs/ that has {settings.get('name')!r}"
+            f"{where}: unknown {unknown}; known: {sorted(known)}. Kinds differ in their settings: "
+            f"to change the kind give all of them, --{where}='{{\"name\": ..., ...}}'"
         )
     parameters = inspect.signature(make).parameters
     missing = [p for p in known if parameters[p].default is parameters[p].empty and p not in kwargs]
