@@ -12,15 +12,8 @@ import jax.numpy as jnp
 
 from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.models.base import Encoded
-from elm_jax.models.layers import (
-    BatchNorm,
-    Dtype,
-    conv1d_branches,
-    elu,
-    max_pool,
-    torch_uniform,
-    zero_padding,
-)
+from elm_jax.models.convolution import conv1d_branches, max_pool
+from elm_jax.models.layers import BatchNorm, Dtype, elu, torch_uniform, zero_padding
 
 Branches = Sequence[Sequence[int]]  # (kernel size, width, stride) each
 

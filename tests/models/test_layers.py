@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from elm_jax.models import layers
+from elm_jax.models import convolution, layers
 from elm_jax.models.heads import SignalProjector, TextProjector
 
 
@@ -98,10 +98,10 @@ def test_reflection_padding_equals_pytorch_and_never_reflects_twice():
 
     x = np.random.default_rng(0).normal(size=(2, 9, 3)).astype(np.float32)
     expected = torch.nn.ReflectionPad1d((8, 7))(torch.from_numpy(x).transpose(1, 2))
-    found = layers.reflect_pad(jnp.asarray(x), 8, 7)
+    found = convolution.reflect_pad(jnp.asarray(x), 8, 7)
     np.testing.assert_array_equal(found, expected.transpose(1, 2))
     with pytest.raises(ValueError, match="at least 9 samples, found 8"):
-        layers.reflect_pad(jnp.asarray(x[:, :8]), 8, 7)
+        convolution.reflect_pad(jnp.asarray(x[:, :8]), 8, 7)
 
 
 def test_initial_values_are_pytorchs():
@@ -142,7 +142,7 @@ def test_attention_width_must_divide_into_heads():
 
 def test_max_pool_drops_the_tail():
     x = jnp.arange(7.0).reshape(1, 7, 1)
-    np.testing.assert_array_equal(layers.max_pool(x, 3)[0, :, 0], [2.0, 5.0])
+    np.testing.assert_array_equal(convolution.max_pool(x, 3)[0, :, 0], [2.0, 5.0])
 
 
 def test_elu_and_its_slope_equal_pytorchs():
@@ -165,7 +165,7 @@ def test_branches_equal_separate_padded_convolutions_in_pytorch():
     x = rng.normal(size=(2, 30, 3)).astype(np.float32)
     for sizes, stride in (((4, 7, 16), 1), ((5, 2), 3), ((1, 1), 2)):
         kernels = [rng.normal(size=(k, 3, 4)).astype(np.float32) for k in sizes]
-        found = jax.jit(layers.conv1d_branches, static_argnames="stride")(
+        found = jax.jit(convolution.conv1d_branches, static_argnames="stride")(
             x, [jnp.asarray(k) for k in kernels], stride=stride
         )
         expected = []

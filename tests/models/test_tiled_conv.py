@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from elm_jax.models import tiled_conv
-from elm_jax.models.layers import conv1d_branches
+from elm_jax.models.convolution import conv1d_branches
 
 
 def numpy_correlation(x, kernel, start, length):
