@@ -100,10 +100,10 @@ def _example(spec: SignalSpec, texts: TextSource) -> Batch:
 
 
 def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
-    """Runs the evals on the latest checkpoint of ``workdir``.
+    """Runs the evals on the latest checkpoint of ``workdir``; writes to its ``evaluation/``.
 
     Returns:
-      What was written to ``summary.json``.
+      What was written to ``evaluation/summary.json``.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
@@ -140,5 +140,6 @@ def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
         loss=run_dir.last_loss(workdir),
         seconds=time.monotonic() - started,
     )
-    run_dir.write_results(workdir, content, results, simulated=corpus.manifest.simulated)
+    folder = workdir / "evaluation"
+    run_dir.write_results(folder, content, results, simulated=corpus.manifest.simulated)
     return content

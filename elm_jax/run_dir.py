@@ -3,7 +3,7 @@
 ``config.json``: the config as run. ``checkpoints/``: Orbax. ``metrics.jsonl``: one object a logged
 step, with the same as events under ``tensorboard/``. ``summary.json``, ``scores/EVAL.csv`` (a row a
 recording) and ``figures/*.png``: the results. ``train.log``: the log. ``tokenizer/``: a vocabulary
-learnt here, if any.
+learnt here, if any. ``evaluation/``: the results of ``config.mode=evaluate``.
 """
 
 import copy
@@ -182,28 +182,32 @@ def summary(
 
 
 def write_results(
-    workdir: epath.Path,
+    folder: epath.Path,
     content: Mapping[str, Any],
     results: Mapping[str, EvalResult],
     *,
     simulated: bool,
 ) -> None:
-    """Writes summary.json, scores and figures, and prints the results in short."""
+    """Writes summary.json, scores and figures into ``folder``; prints the results in short.
+
+    ``folder`` is the run's own after training; an evaluation has one beside, so that the training's
+    results stay. Training curves are drawn where ``folder`` has metrics.
+    """
     if jax.process_index():
         return
-    (workdir / "summary.json").write_text(json.dumps(content, indent=1) + "\n")
-    drawn = figures.training_curves(read_metrics(workdir), simulated=simulated)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    (folder / "summary.json").write_text(json.dumps(content, indent=1) + "\n")
+    rows = read_metrics(folder)
+    drawn = figures.training_curves(rows, simulated=simulated) if rows else {}
     for result in results.values():
         drawn |= result.figures
-    folder = workdir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     for stem, figure in drawn.items():
-        with (folder / f"{stem}.png").open("wb") as f:
+        with (folder / "figures" / f"{stem}.png").open("wb") as f:
             figure.savefig(f, format="png", dpi=120)
     for name, result in results.items():
-        _write_scores(workdir / "scores" / f"{name}.csv", result.scores)
+        _write_scores(folder / "scores" / f"{name}.csv", result.scores)
         _print_result(name, result, simulated=simulated)
-    log.info("written  %s: summary.json, scores/, metrics.jsonl, checkpoints/, figures/", workdir)
+    log.info("written  %s: %s", folder, ", ".join(sorted(p.name for p in folder.iterdir())))
     log.info("         figures: %s", ", ".join(f"{stem}.png" for stem in drawn))
 
 

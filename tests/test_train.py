@@ -83,6 +83,9 @@ def test_a_checkpoint_evaluates_to_the_same_scores(whole_run, shards):
     again = evaluate(recipe(shards, mode="evaluate"), workdir)
     assert again["zero_shot"]["auroc"] == summary["zero_shot"]["auroc"]
     assert again["step"] == 6
+    # Beside what training wrote, which stays.
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    assert json.loads((workdir / "evaluation" / "summary.json").read_text()) == again
 
 
 def test_another_config_in_the_same_workdir_is_refused(whole_run, shards):
