@@ -1,8 +1,11 @@
 """Orbax checkpoints: state, config and signal description together, restored onto any mesh."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
+import absl.logging
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
@@ -39,6 +42,16 @@ def _policy(keep_last: int, keep_best: int):
     return checkpoint_managers.AnyPreservationPolicy(policies)
 
 
+@contextlib.contextmanager
+def _errors_only() -> Iterator[None]:
+    level = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.logging.set_verbosity(level)
+
+
 class Checkpoints:
     """The ``checkpoints/`` folder of a workdir: asynchronous, keeps the last n and the best.
 
@@ -64,20 +77,23 @@ class Checkpoints:
         self.path = epath.Path(workdir).resolve() / "checkpoints"
         if read_only and not self.path.exists():
             raise FileNotFoundError(f"{workdir} is no workdir of an earlier run: no {self.path}")
-        self._manager = ocp.CheckpointManager(
-            self.path,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=_policy(keep_last, keep_best),
-                # The policy decides; without this the losses are not stored for the next process.
-                best_fn=_loss_of,
-                best_mode="min",
-                cleanup_tmp_directories=not read_only,
-                enable_async_checkpointing=not read_only,
-                read_only=read_only,
-                create=not read_only,
-            ),
-            item_names=("model", "optimizer", "about"),
+        options = dict(
+            preservation_policy=_policy(keep_last, keep_best),
+            # The policy decides; without this the losses are not stored for the next process.
+            best_fn=_loss_of,
+            best_mode="min",
+            cleanup_tmp_directories=not read_only,
+            enable_async_checkpointing=not read_only,
+            read_only=read_only,
+            create=not read_only,
         )
+        # Orbax warns that a manager asked to be read-only is read-only.
+        with _errors_only() if read_only else contextlib.nullcontext():
+            self._manager = ocp.CheckpointManager(
+                self.path,
+                options=ocp.CheckpointManagerOptions(**options),
+                item_names=("model", "optimizer", "about"),
+            )
 
     def latest_step(self) -> int | None:
         """The last step that was saved whole."""
