@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float32, Float64
 
 _HAMMING_LENGTH = 3.3  # taps x transition width / rate, mne's figure for a Hamming window
 _BLOCK_TAPS = 6  # blocks are this many times as long as the filter, up to a power of two
@@ -225,16 +225,3 @@ def filter_rows(
         width = min((n_fft - 2 * reach) // step, count - done)
         out[:, done : done + width] = kept[:, reach // step : reach // step + width]
         done += width
-
-
-def bandpass(
-    x: Float[np.ndarray, "c t"], sfreq_hz: float, highpass_hz: float, lowpass_hz: float
-) -> Float32[np.ndarray, "c t"]:
-    """The band-pass alone, at the full rate, as ``mne.io.Raw.filter`` gives it by default."""
-    x = np.ascontiguousarray(x, np.float32)
-    band = (float(sfreq_hz), float(highpass_hz), float(lowpass_hz))
-    picked = [(i, None, 1) for i in range(len(x))]
-    rows = Rows(x, picked, len(design_bandpass(*band)), keep_constant=highpass_hz == 0)
-    out = np.empty_like(x)
-    filter_rows(rows, band, 0, out)
-    return out

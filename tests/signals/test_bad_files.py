@@ -173,4 +173,5 @@ def test_no_bytes_make_reading_a_file_fail_in_another_way(tmp_path, changes):
         raw[at : at + len(new)] = new
     path = tmp_path / "mutated.edf"
     path.write_bytes(raw)
-    prepare_file(path, ELM_SPEC, EVAL_OPTIONS)
+    pieces, judgement = prepare_file(path, ELM_SPEC, EVAL_OPTIONS)
+    assert judgement.usable or (judgement.skipped and not pieces)
