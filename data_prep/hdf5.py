@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from data_prep.hdf5_safe import Hdf5Error, dataset, open_hdf5
+from elm_jax.data.hdf5_safe import Hdf5Error, dataset, open_hdf5
 from elm_jax.data.spec import UNITS_PER_V
 
 __all__ = ["ElmHdf5", "Hdf5Error", "Rows", "UV_PER_HDF5_UNIT", "write_hdf5"]

@@ -272,7 +272,7 @@ def _run(out: pathlib.Path, plan: Plan, args: argparse.Namespace) -> Manifest:
 
 def _write_hdf5(out: pathlib.Path, target: pathlib.Path) -> None:
     from data_prep.hdf5 import write_hdf5
-    from data_prep.hdf5_safe import Hdf5Error
+    from elm_jax.data.hdf5_safe import Hdf5Error
 
     temporary = target.with_name(f"{target.name}.tmp")
     try:

@@ -15,7 +15,7 @@ MAX_CHUNK_BYTES = 256 * 2**20
 
 
 class Hdf5Error(ValueError):
-    """A file that is no HDF5, not in ELM's layout, or not safe to read; says which and why."""
+    """A file that is no HDF5, not of the layout asked for, or not safe to read; says why."""
 
 
 def open_hdf5(path: pathlib.Path | str) -> Any:
