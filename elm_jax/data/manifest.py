@@ -152,11 +152,25 @@ def require_prepared(directory: str | pathlib.Path) -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True)
 class PieceRow:
-    """A stored gap-free stretch: its position in its split's data source, and where it lies."""
+    """A stored gap-free stretch.
+
+    Attributes:
+      index: its position in its split's data source.
+      start_s: where it begins in the recording.
+      n_samples: its length.
+      labels: JSON-ready values of this stretch alone, such as those of the event that it was cut
+        around. They stand before the recording's (see ``elm_jax.data.labels``).
+    """
 
     index: int
     start_s: float
     n_samples: int
+    labels: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_list(self) -> list[Any]:
+        """As recordings.jsonl has it: labels only where there are some."""
+        row = [self.index, self.start_s, self.n_samples]
+        return [*row, self.labels] if self.labels else row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +187,7 @@ class RecordingRow:
     def to_json(self) -> str:
         """One line of recordings.jsonl, without the line's end."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        values["pieces"] = [[p.index, p.start_s, p.n_samples] for p in self.pieces]
+        values["pieces"] = [p.to_list() for p in self.pieces]
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
