@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
+from elm_jax.data.people import People
 from elm_jax.data.spec import SignalSpec
 from elm_jax.optim import path_of
 from elm_jax.state import TrainState
@@ -18,11 +19,23 @@ from elm_jax.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """What a checkpoint says of itself, beside its arrays."""
+    """What a checkpoint says of itself, beside its arrays.
+
+    Attributes:
+      step: of training.
+      config: the config it was trained with.
+      spec: the signal it was trained on.
+      trained_on: the people whose recordings or reports shaped the parameters; None where the
+        checkpoint does not tell.
+      selected_on: the people on whose recordings a step, a rate or a temperature was chosen; None
+        where the checkpoint does not tell.
+    """
 
     step: int
     config: dict[str, Any]
     spec: SignalSpec
+    trained_on: People | None = None
+    selected_on: People | None = None
 
 
 def _loss_of(metrics: dict[str, float]) -> float:
@@ -109,13 +122,22 @@ class Checkpoints:
         return {s: m["loss"] for s, m in metrics.items() if m}
 
     def save(
-        self, state: TrainState, *, config: dict[str, Any], spec: SignalSpec, loss: float
+        self,
+        state: TrainState,
+        *,
+        config: dict[str, Any],
+        spec: SignalSpec,
+        loss: float,
+        trained_on: People | None = None,
+        selected_on: People | None = None,
     ) -> bool:
         """Saves unless this step is there already; returns at once, writing goes on behind."""
         step = int(state.step)
         if step == self.latest_step():
             return False
         about = {"config": config, "spec": spec.to_dict()}
+        for name, people in (("trained_on", trained_on), ("selected_on", selected_on)):
+            about |= {} if people is None else {name: people.to_json()}
         args = ocp.args.Composite(
             model=ocp.args.StandardSave(_model_part(state)),
             optimizer=ocp.args.StandardSave(state.opt_state),
@@ -124,14 +146,20 @@ class Checkpoints:
         return self._manager.save(step, args=args, metrics={"loss": float(loss)})
 
     def describe(self, step: int | None = None) -> Described:
-        """Config and signal description of a step (default: the latest)."""
+        """Config, signal description and people of a step (default: the latest)."""
         step = self._require(step)
         restored = self._manager.restore(
             step, args=ocp.args.Composite(about=ocp.args.JsonRestore())
         )
         about = restored["about"]
-        spec = SignalSpec.from_dict(about["spec"], source=f"{self.path}/{step}")
-        return Described(step, about["config"], spec)
+        source = f"{self.path}/{step}"
+        spec = SignalSpec.from_dict(about["spec"], source=source)
+        # Checkpoints of before people were recorded lack both.
+        people = (
+            People.from_json(about.get(name), source=f"{source}: {name}")
+            for name in ("trained_on", "selected_on")
+        )
+        return Described(step, about["config"], spec, *people)
 
     def restore(self, abstract: TrainState, step: int | None = None) -> TrainState:
         """The state of a step, laid out as ``abstract`` says (shapes, dtypes, shardings).

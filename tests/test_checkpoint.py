@@ -1,5 +1,7 @@
 """Checkpoints: which stay, what they refuse, and that a kill leaves the last whole one."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from tiny_shards import tiny_spec
 
 from elm_jax import run_dir
 from elm_jax.checkpoint import Checkpoints
+from elm_jax.data.people import People, PeopleError
 from elm_jax.data.spec import SpecError
 from elm_jax.state import TrainState
 
@@ -62,6 +65,27 @@ def test_a_state_comes_back_whole_with_its_config_and_signal(filled):
     about = checkpoints.describe()
     assert (about.step, about.spec) == (5, tiny_spec())
     assert about.config == {"encoder": {"name": "conv_eeg"}}
+
+
+def test_a_checkpoint_knows_whom_it_was_trained_on_and_an_old_one_says_that_it_does_not(
+    filled, tmp_path
+):
+    old = Checkpoints(filled, read_only=True).describe()
+    assert old.trained_on is None and old.selected_on is None
+    checkpoints = Checkpoints(tmp_path)
+    trained, selected = People.of(["tuh:a", "nmt:b"], unknown=True), People.of(["tuh:c"])
+    people = dict(trained_on=trained, selected_on=selected)
+    checkpoints.save(state_of(1), config={}, spec=tiny_spec(), loss=1.0, **people)
+    checkpoints.close()
+    about = Checkpoints(tmp_path, read_only=True).describe()
+    assert about.trained_on == trained and about.selected_on == selected
+    stored = checkpoints.path / "1" / "about" / "metadata"
+    assert "tuh:a" not in stored.read_text()
+    content = json.loads(stored.read_text())
+    content["trained_on"]["format"] = 7
+    stored.write_text(json.dumps(content))
+    with pytest.raises(PeopleError, match="checkpoints/1: trained_on: .* format 7, expected 1"):
+        Checkpoints(tmp_path, read_only=True).describe()
 
 
 def test_a_tensor_of_another_shape_is_named_with_both(filled):
