@@ -27,7 +27,13 @@ class BatchPlan(NamedTuple):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A pure function of (seed, step); the epoch follows from it; there is no state to save."""
+    """A pure function of (seed, step); the epoch follows from it; there is no state to save.
+
+    Attributes:
+      usable: ``[recordings]`` bool, which recordings are ever drawn: whom a model was trained on.
+    """
+
+    usable: np.ndarray
 
     def steps_per_epoch(self, epoch: int) -> int:
         """Batches in an epoch."""
@@ -94,13 +100,13 @@ class BagSampler:
         self.crops_per_bag = 1 if style == "y|x" else crops_per_bag
         self.segments_per_bag = 1 if style == "x|y" else segments_per_bag
         self._style, self._seed = style, seed
-        usable = (self._crops > 0) & (self._segments > 0)
-        if not usable.any():
+        self.usable = (self._crops > 0) & (self._segments > 0)
+        if not self.usable.any():
             raise ValueError(
                 "no recording has both a crop and a text segment: check that the reports were "
                 "paired with the recordings, and config.text.headings"
             )
-        self._count = np.where(usable, self._bags_of_each(), 0)
+        self._count = np.where(self.usable, self._bags_of_each(), 0)
         self._steps = len(self._fill(np.random.default_rng(0)))
 
     def _bags_of_each(self) -> np.ndarray:
@@ -195,9 +201,10 @@ class PairSampler:
         if pairs_per_batch < 1:
             raise ValueError(f"config.sampler.pairs_per_batch is {pairs_per_batch}; at least 1")
         crops, self._segments = np.asarray(crops, int), np.asarray(segments, int)
-        usable = np.where(self._segments > 0, crops, 0)
-        self._recording = np.repeat(np.arange(len(crops)), usable)
-        self._crop = np.concatenate([np.arange(n) for n in usable]) if len(usable) else usable
+        drawn = np.where(self._segments > 0, crops, 0)
+        self.usable = drawn > 0
+        self._recording = np.repeat(np.arange(len(crops)), drawn)
+        self._crop = np.concatenate([np.arange(n) for n in drawn]) if len(drawn) else drawn
         if not len(self._crop):
             raise ValueError("no recording has both a crop and a text segment")
         self.rows_per_batch, self._seed = pairs_per_batch, seed

@@ -51,6 +51,16 @@ def test_a_batch_holds_a_recording_once_and_only_crops_and_segments_it_has(
 
 
 @settings(deadline=None, max_examples=30)
+@given(counts.filter(lambda p: any(c and s for c, s in p)), styles)
+def test_nothing_is_drawn_that_is_not_usable(pairs, style):
+    pair_sampler = PairSampler(*zip(*pairs, strict=True), pairs_per_batch=3)
+    for sampler in (make(pairs, style), pair_sampler):
+        assert sampler.usable.tolist() == [c > 0 and s > 0 for c, s in pairs]
+        drawn = {r for e in range(3) for plan in epoch_of(sampler, e) for r in plan.recording}
+        assert drawn - {-1} <= set(np.flatnonzero(sampler.usable))
+
+
+@settings(deadline=None, max_examples=30)
 @given(counts.filter(lambda p: any(c and s for c, s in p)), styles, st.integers(0, 40))
 def test_a_plan_is_a_pure_function_of_seed_and_step(pairs, style, step):
     forward = make(pairs, style)
