@@ -40,6 +40,7 @@ from elm_jax.objectives.multi_instance import (
     OrthogonalAlignment,
     SoftTargetContrast,
 )
+from elm_jax.objectives.two_tower import TwoTower
 from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
 
 log = logging.getLogger(__name__)
@@ -245,46 +246,52 @@ def build_encoder(config: Any, spec: SignalSpec) -> Any:
     return construct(make, config.encoder.to_dict(), "config.encoder", **kwargs)
 
 
-def _two_tower(kind: type) -> Callable[[Any, SignalSpec, TextSource], Objective]:
-    """A builder for the objectives that have a signal and a text tower."""
+def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:
+    """A builder for the objectives that have a signal and a text tower.
 
-    def build(config: Any, spec: SignalSpec, texts: TextSource) -> Objective:
+    ``sampler`` is the only one whose batches the loss can read. A finished model's recipe has no
+    sampler, since nothing is learnt.
+    """
+
+    def build(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
         settings = config.objective.to_dict()
         dtype = compute_dtype(config)
         missing = {"signal_projection", "text_projection"} - set(settings)
         if missing:
             raise ValueError(f"config.objective: lacks {sorted(missing)}")
-        signal_sizes = tuple(settings.pop("signal_projection"))
-        text_sizes = tuple(settings.pop("text_projection"))
-        sampler = "bags" if kind is MultiInstance else "pairs"
-        if config.sampler.name != sampler:
-            raise ValueError(
-                f"config.objective {config.objective.name!r} needs config.sampler.name={sampler!r},"
-                f" found {config.sampler.name!r}"
-            )
-        if kind is MultiInstance:
-            settings["style"] = config.sampler.get("style", "x,y")
-        parts = dict(
-            encoder=build_encoder(config, spec),
-            signal_projector=SignalProjector(signal_sizes, dtype=dtype),
-            text_projector=TextProjector(text_sizes, dtype=dtype),
-            text_tower=texts.module,
-            pooling=texts.pooling,
+        signal_sizes, text_sizes = (
+            settings.pop(f"{side}_projection") for side in ("signal", "text")
         )
+        if sampler and "sampler" in config:
+            if config.sampler.name != sampler:
+                raise ValueError(
+                    f"config.objective {config.objective.name!r} needs config.sampler.name="
+                    f"{sampler!r}, found {config.sampler.name!r}"
+                )
+            if "style" in config.sampler:
+                settings["style"] = config.sampler.style
+        parts: dict[str, Any] = dict(encoder=build_encoder(config, spec))
+        if signal_sizes:
+            parts["signal_projector"] = SignalProjector(tuple(signal_sizes), dtype=dtype)
+        if text_sizes:
+            parts["text_projector"] = TextProjector(tuple(text_sizes), dtype=dtype)
+        if texts is not None:
+            parts |= dict(text_tower=texts.module, pooling=texts.pooling)
         return construct(kind, settings, "config.objective", **parts)
 
     return build
 
 
 OBJECTIVES = {
-    "multi_instance": _two_tower(MultiInstance),
-    "soft_target_contrast": _two_tower(SoftTargetContrast),
-    "orthogonal_alignment": _two_tower(OrthogonalAlignment),
+    "two_tower": _two_tower(TwoTower),  # a finished model: embeds, has no loss of its own
+    "multi_instance": _two_tower(MultiInstance, "bags"),
+    "soft_target_contrast": _two_tower(SoftTargetContrast, "pairs"),
+    "orthogonal_alignment": _two_tower(OrthogonalAlignment, "pairs"),
 }
 
 
-def build_objective(config: Any, spec: SignalSpec, texts: TextSource) -> Objective:
-    """The objective of ``config.objective``."""
+def build_objective(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
+    """The objective of ``config.objective``; ``texts`` is None for a model without a text side."""
     make = lookup(OBJECTIVES, config.objective.name, "config.objective.name")
     return make(config, spec, texts)
 
@@ -298,7 +305,7 @@ def build_evals(config: Any) -> dict[str, Any]:
     """The evals of ``config.evals``, by name (in alphabetical order, as a ConfigDict has them)."""
     evals = {}
     for name, settings in config.evals.items():
-        if name == "rows_per_batch" or settings is None:
+        if not hasattr(settings, "items"):  # a setting of all evals, or one that is switched off
             continue
         make = lookup(EVALS, settings.name, f"config.evals.{name}.name")
         evals[name] = construct(make, settings.to_dict(), f"config.evals.{name}")

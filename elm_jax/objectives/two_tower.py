@@ -25,20 +25,20 @@ class TwoTower:
 
     Attributes:
       encoder: any :class:`elm_jax.models.base.Encoder`.
-      signal_projector: head on the encoder's pooled vector.
-      text_projector: head on the text vector.
+      signal_projector: head on the encoder's pooled vector; None where there is none.
+      text_projector: head on the text vector; None where the model has no text side.
       text_tower: the trainable text tower; None where batches bring ``text_emb``.
       pooling: "cls" or "mean", of ``text_tower``.
     """
 
     encoder: nn.Module
-    signal_projector: nn.Module
-    text_projector: nn.Module
+    signal_projector: nn.Module | None = None
+    text_projector: nn.Module | None = None
     text_tower: nn.Module | None = None
     pooling: str = "cls"
 
     def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
-        """Fresh parameters and batch statistics."""
+        """Fresh parameters and batch statistics, of the sides that ``batch`` has."""
         names = ("encoder", "signal", "tower", "text")
         keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
         made: dict[str, Any] = {}
@@ -46,21 +46,26 @@ class TwoTower:
         encoded, made["encoder"] = self.encoder.init_with_output(
             encoder_key, batch["signal"], train=False
         )
-        made["signal_projector"] = self.signal_projector.init(
-            keys["signal"], encoded.pooled, train=False
-        )
-        if self.text_tower is None:
-            text = batch["text_emb"]
-        else:
-            tokens = batch["text_token"], batch["text_token_valid"]
-            hidden, made["text_tower"] = self.text_tower.init_with_output(
-                {"params": keys["tower"], "dropout": keys["tower"]}, *tokens, train=False
+        if self.signal_projector is not None:
+            made["signal_projector"] = self.signal_projector.init(
+                keys["signal"], encoded.pooled, train=False
             )
-            text = pool_text(hidden, tokens[1], self.pooling)
-        made["text_projector"] = self.text_projector.init(keys["text"], text, train=False)
+        if self._has_text(batch):
+            if self.text_tower is None:
+                text = batch["text_emb"]
+            else:
+                tokens = batch["text_token"], batch["text_token_valid"]
+                hidden, made["text_tower"] = self.text_tower.init_with_output(
+                    {"params": keys["tower"], "dropout": keys["tower"]}, *tokens, train=False
+                )
+                text = pool_text(hidden, tokens[1], self.pooling)
+            made["text_projector"] = self.text_projector.init(keys["text"], text, train=False)
         params = {name: made[name]["params"] for name in made if "params" in made[name]}
         stats = {name: made[name]["batch_stats"] for name in made if "batch_stats" in made[name]}
         return params, {"batch_stats": stats}
+
+    def _has_text(self, batch: Batch) -> bool:
+        return self.text_projector is not None and ("text_emb" in batch or "text_token" in batch)
 
     def _call(
         self, name: str, params: Params, stats: dict, key: Key | None, *args: Any, **kwargs: Any
@@ -93,10 +98,17 @@ class TwoTower:
                 "encoder", params, stats, key_signal, batch["signal"], valid=valid, train=train
             )
             out["features"] = encoded.pooled
-            out["projection"] = self._call(
-                "signal_projector", params, stats, None, encoded.pooled, valid=valid, train=train
-            )
-        if "text_emb" in batch or "text_token" in batch:
+            if self.signal_projector is not None:
+                out["projection"] = self._call(
+                    "signal_projector",
+                    params,
+                    stats,
+                    None,
+                    encoded.pooled,
+                    valid=valid,
+                    train=train,
+                )
+        if self._has_text(batch):
             text = self._text_vector(params, stats, batch, key_text, train=train)
             out["text_projection"] = self._call(
                 "text_projector",
