@@ -29,6 +29,7 @@ BASE = [
     "scipy>=1.17",
     "scikit-learn>=1.9",
     "matplotlib>=3.11",
+    "jinja2>=3.1",
     "PyYAML>=6.0",
     "threadpoolctl>=3.6",
     "tqdm>=4.70",
@@ -38,7 +39,14 @@ BASE = [
     "striprtf>=0.0.35",
 ]
 TORCH = ["torch==2.13.0"]
-TEST = [*TORCH, "pytest>=9.2", "pytest-xdist>=3.8", "hypothesis>=6.170", "beartype>=0.23"]
+TEST = [
+    *TORCH,
+    "pytest>=9.2",
+    "pytest-xdist>=3.8",
+    "hypothesis>=6.170",
+    "beartype>=0.23",
+    "playwright>=1.60",  # drives a Chromium that is there; its own browsers are not fetched
+]
 
 setup(
     name="elm_jax",
