@@ -74,12 +74,15 @@ TEXT_PROJECTOR_RULES = [
 
 
 class ElmCheckpoint(NamedTuple):
-    """A released model in our terms; variables are ``{"params": ..., "batch_stats": ...}``."""
+    """A released model in our terms; variables are ``{"params": ..., "batch_stats": ...}``.
+
+    Both of the projector are None where the settings have none.
+    """
 
     encoder: dict[str, Any]
-    projector: dict[str, Any]
+    projector: dict[str, Any] | None
     encoder_kwargs: dict[str, Any]
-    projector_kwargs: dict[str, Any]
+    projector_kwargs: dict[str, Any] | None
     window_samples: int
     sfreq_hz: float
     report: engine.LoadReport
@@ -103,40 +106,99 @@ def load_elm_checkpoint(
       ConvertError: settings lack a field, or tensors do not fit them.
     """
     path = pathlib.Path(path)
-    config = pathlib.Path(config) if config else path.parent / "config_xy.yaml"
-    encoder_kwargs, projector_kwargs, window_samples, sfreq_hz = _settings(config)
-    encoder, projector, report = from_released(
-        read_state_dict(path), encoder_kwargs, projector_kwargs, window_samples, source=str(path)
-    )
-    return ElmCheckpoint(
-        encoder, projector, encoder_kwargs, projector_kwargs, window_samples, sfreq_hz, report
-    )
+    settings = read_settings(config or path.parent / "config_xy.yaml")
+    own = settings.encoder_kwargs, settings.projector_kwargs, settings.window_samples
+    state = read_state_dict(path)
+    encoder, projector, report = from_released(state, *own, source=str(path))
+    return ElmCheckpoint(encoder, projector, *own, settings.sfreq_hz, report)
 
 
-def _settings(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], int, float]:
+# What is read of the authors' YAML.
+_SETTINGS = (
+    "dataset.sfreq",
+    "model.in_channels",
+    "model.n_time_samples",
+    "model.encoder_conv1_params",
+    "model.encoder_res_params",
+    "model.encoder_blocks",
+    "model.encoder_pool_size",
+    "model.encoder_dropout_p",
+    "model.res_dropout_p",
+    "model.ELM.eeg_proj_size",
+)
+
+
+class ElmSettings(NamedTuple):
+    """The authors' settings in our terms.
+
+    ``projector_kwargs`` is None for an encoder without projector; ``values`` is all of the YAML.
+    """
+
+    encoder_kwargs: dict[str, Any]
+    projector_kwargs: dict[str, Any] | None
+    window_samples: int
+    sfreq_hz: float
+    values: dict[str, Any]
+
+
+def read_settings(path: str | pathlib.Path) -> ElmSettings:
+    """Reads the YAML beside a released checkpoint.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ConvertError: no YAML mapping, fields are missing (all are named), or hold something else.
+    """
     import yaml
 
+    path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"the settings of an ELM checkpoint are missing: no {path}")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
-        model = values["model"]
-        encoder = dict(
-            in_channels=model["in_channels"],
-            kernels=tuple(map(tuple, model["encoder_conv1_params"])),
-            block_kernels=tuple(map(tuple, model["encoder_res_params"])),
-            n_blocks=model["encoder_blocks"],
-            pool_sizes=tuple(model["encoder_pool_size"]),
-            dropout=float(model["encoder_dropout_p"] or 0.0),
-            res_dropout=float(model["res_dropout_p"] or 0.0),
-        )
-        projector = dict(sizes=tuple(model["ELM"]["eeg_proj_size"]))
-        return encoder, projector, model["n_time_samples"], float(values["dataset"]["sfreq"])
-    except (KeyError, TypeError) as error:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise engine.ConvertError(f"{path}: no YAML: {error}") from error
+    found = {name: _look_up(values, name) for name in _SETTINGS}
+    missing = [name for name, value in found.items() if value is _ABSENT]
+    if missing:
         raise engine.ConvertError(
-            f"{path}: expected ELM's settings (model.in_channels, model.encoder_conv1_params, ...),"
-            f" found no {error}"
-        ) from error
+            f"{path}: expected the settings of an ELM encoder in its authors' layout; it lacks "
+            f"{', '.join(missing)}"
+        )
+    try:
+        return _in_our_terms({k.rpartition(".")[2]: v for k, v in found.items()}, values)
+    except (TypeError, ValueError) as error:
+        raise engine.ConvertError(f"{path}: a setting is of the wrong kind: {error}") from error
+
+
+_ABSENT = object()
+
+
+def _look_up(values: Any, name: str) -> Any:
+    for key in name.split("."):
+        if not isinstance(values, Mapping) or key not in values:
+            return _ABSENT
+        values = values[key]
+    return values
+
+
+def _branches(rows: Any) -> tuple[tuple[int, int, int], ...]:
+    return tuple((int(size), int(width), int(stride)) for size, width, stride in rows)
+
+
+def _in_our_terms(found: Mapping[str, Any], values: dict[str, Any]) -> ElmSettings:
+    encoder = dict(
+        in_channels=int(found["in_channels"]),
+        kernels=_branches(found["encoder_conv1_params"]),
+        block_kernels=_branches(found["encoder_res_params"]),
+        n_blocks=int(found["encoder_blocks"]),
+        pool_sizes=tuple(map(int, found["encoder_pool_size"])),
+        dropout=float(found["encoder_dropout_p"] or 0.0),
+        res_dropout=float(found["res_dropout_p"] or 0.0),
+    )
+    sizes = found["eeg_proj_size"]
+    projector = dict(sizes=tuple(map(int, sizes))) if sizes else None
+    samples, sfreq_hz = int(found["n_time_samples"]), float(found["sfreq"])
+    return ElmSettings(encoder, projector, samples, sfreq_hz, values)
 
 
 def _target(model: str, module, inputs: jax.ShapeDtypeStruct) -> dict[str, Any]:
@@ -147,12 +209,14 @@ def _target(model: str, module, inputs: jax.ShapeDtypeStruct) -> dict[str, Any]:
 def from_released(
     state: StateDict,
     encoder_kwargs: Mapping[str, Any],
-    projector_kwargs: Mapping[str, Any],
+    projector_kwargs: Mapping[str, Any] | None,
     window_samples: int,
     *,
     source: str = "state dict",
-) -> tuple[dict[str, Any], dict[str, Any], engine.LoadReport]:
+) -> tuple[dict[str, Any], dict[str, Any] | None, engine.LoadReport]:
     """Converts a released state dict: (encoder variables, projector variables, report).
+
+    Without ``projector_kwargs`` there is no projector, and None stands for it.
 
     Raises:
       ConvertError: a tensor does not fit; all of them are named.
@@ -160,24 +224,26 @@ def from_released(
     encoder = ConvEeg(**encoder_kwargs)
     width = sum(w for _, w, _ in encoder.kernels)
     signal = jax.ShapeDtypeStruct((1, encoder.in_channels, window_samples), jnp.float32)
-    projector = SignalProjector(**projector_kwargs)
-    target = _target("encoder", encoder, signal) | _target(
-        "projector", projector, jax.ShapeDtypeStruct((1, width), jnp.float32)
-    )
+    target = _target("encoder", encoder, signal)
+    if projector_kwargs:
+        pooled = jax.ShapeDtypeStruct((1, width), jnp.float32)
+        target |= _target("projector", SignalProjector(**projector_kwargs), pooled)
     rules = released_rules(projector_kwargs)
     tree, report = engine.from_torch(state, rules, target, excuses=EXCUSES, source=source)
-    return tree["encoder"], tree["projector"], report
+    return tree["encoder"], tree.get("projector"), report
 
 
-def released_rules(projector_kwargs: Mapping[str, Any]) -> list[ConvertRule]:
+def released_rules(projector_kwargs: Mapping[str, Any] | None) -> list[ConvertRule]:
     """The whole table for a released model with this projector."""
+    if not projector_kwargs:
+        return ENCODER_RULES
     single = len(projector_kwargs["sizes"]) == 1
     return ENCODER_RULES + (SINGLE_PROJECTOR_RULES if single else PROJECTOR_RULES)
 
 
 def to_released(
     encoder: Mapping[str, Any],
-    projector: Mapping[str, Any],
+    projector: Mapping[str, Any] | None,
     *,
     kept: StateDict | None = None,
 ) -> dict[str, np.ndarray]:
@@ -185,16 +251,23 @@ def to_released(
 
     Args:
       encoder: ``{"params": ..., "batch_stats": ...}`` of a ConvEeg.
-      projector: the same of a SignalProjector.
+      projector: the same of a SignalProjector, if there is one.
       kept: ``LoadReport.kept``: batch counters as they were; else they are written as 0.
     """
-    sizes = (1,) if "hidden" not in projector["params"] else (1, 1)
-    rules = released_rules({"sizes": sizes})
-    tree = {"encoder": encoder, "projector": projector}
-    names = engine.to_torch(tree, rules)
+    tree, kwargs = {"encoder": encoder}, None
+    if projector is not None:
+        tree["projector"] = projector
+        kwargs = {"sizes": (1, 1) if "hidden" in projector["params"] else (1,)}
+    return with_counters(tree, released_rules(kwargs), kept)
+
+
+def with_counters(
+    tree: Mapping[str, Any], rules: list[ConvertRule], kept: StateDict | None = None
+) -> dict[str, np.ndarray]:
+    """Our tree as a state dict, with every BatchNorm's counter as PyTorch has it."""
     counters = [
         name.removesuffix("running_mean") + "num_batches_tracked"
-        for name in names
+        for name in engine.to_torch(tree, rules)
         if name.endswith("running_mean")
     ]
     return engine.to_torch(tree, rules, excuses=EXCUSES, kept=kept, fill=counters)

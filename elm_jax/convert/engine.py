@@ -104,6 +104,22 @@ class LoadReport:
         lines += [f"  unexpected: {name}" for name in self.unexpected]
         return "\n".join(lines)
 
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the kept tensors, JSON-ready."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del values["kept"]
+        return values
+
+    def joined(self, other: "LoadReport", prefix: str) -> "LoadReport":
+        """This report and that of another file, whose names get ``prefix`` in front."""
+        parts: dict[str, Any] = {"source": self.source}
+        for name in ("matched", "reshaped", "widened", "excused", "kept"):
+            mine, more = getattr(self, name), getattr(other, name)
+            parts[name] = mine | {prefix + key: value for key, value in more.items()}
+        for name in ("missing", "unexpected"):
+            parts[name] = getattr(self, name) + [prefix + key for key in getattr(other, name)]
+        return LoadReport(**parts)
+
 
 def flatten(tree: Tree) -> dict[str, Any]:
     """Nested dicts -> leaves by slash-separated path."""

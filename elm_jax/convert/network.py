@@ -1,0 +1,165 @@
+"""From a recipe to the network: the shapes that a source must fill, and what the model gives."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from elm_jax import build
+from elm_jax.convert import probe
+from elm_jax.convert.engine import ConvertError
+from elm_jax.convert.parts import ModelParts
+from elm_jax.data import tokens
+from elm_jax.data.spec import SignalSpec
+from elm_jax.models.bert import Bert, BertConfig
+from elm_jax.objectives.base import Objective
+from elm_jax.text_source import TextSource
+
+SECTIONS = ("dtype", "encoder", "objective", "text")
+PROBE_TOKENS = 12
+
+
+def require_recipe(recipe: Any, source: str) -> dict[str, Any]:
+    """``recipe`` if it has every section.
+
+    Raises:
+      ConvertError: a section is missing or of the wrong kind; names it.
+    """
+    recipe = recipe if isinstance(recipe, Mapping) else {}
+    missing = [k for k in SECTIONS if k not in recipe]
+    wrong = [k for k in ("encoder", "objective") if not isinstance(recipe.get(k), Mapping)]
+    if missing or wrong or recipe["dtype"] not in probe.TOLERANCE:
+        raise ConvertError(
+            f"{source}: expected a recipe with {SECTIONS} (dtype one of {list(probe.TOLERANCE)}); "
+            f"missing {missing}, not a section {wrong}, dtype {recipe.get('dtype')!r}"
+        )
+    return dict(recipe)
+
+
+def tower_learns(recipe: Mapping[str, Any]) -> bool:
+    """Whether the text tower is part of the parameters (scratch or tuned), not only named."""
+    tower = (recipe["text"] or {}).get("tower") or {}
+    return tower.get("name") == "scratch_bert" or tower.get("freeze_layers", -1) >= 0
+
+
+def bert_config(recipe: Mapping[str, Any], params: Mapping[str, Any], folder: Any) -> BertConfig:
+    """The sizes of a text tower in the parameters; rates and activation as its recipe has them.
+
+    Args:
+      recipe: its sections.
+      params: the tower's parameters.
+      folder: of the Hugging Face files that a tuned tower came from.
+    """
+    tower = recipe["text"]["tower"]
+    if tower["name"] != "scratch_bert":
+        from elm_jax.text_source import find_model
+
+        return BertConfig.from_hf_dir(folder or find_model(tower["path"]))
+    embeddings = params["embeddings"]
+    return BertConfig(
+        vocab_size=embeddings["word"]["embedding"].shape[0],
+        width=tower["width"],
+        n_layers=tower["depth"],
+        n_heads=tower["heads"],
+        mlp_width=4 * tower["width"],
+        max_positions=embeddings["position"]["embedding"].shape[0],
+        dropout=tower["dropout"],
+        attention_dropout=tower["dropout"],
+    )
+
+
+def build_network(
+    recipe: Mapping[str, Any], spec: SignalSpec, bert: BertConfig | None = None
+) -> Objective:
+    """The objective that a recipe describes, with the text tower ``bert`` in it if there is one.
+
+    Raises:
+      ValueError: a name or a setting that :mod:`elm_jax.build` does not know.
+    """
+    texts = None
+    if bert is not None:
+        module = Bert(bert, dtype=build.DTYPES[recipe["dtype"]])
+        texts = TextSource(_no_table, module, recipe["text"]["tower"]["pooling"])
+    return build.build_objective(ConfigDict(dict(recipe)), spec, texts)
+
+
+def _no_table(texts: Any) -> Any:
+    raise ConvertError("a conversion reads no texts")
+
+
+def text_inputs(
+    recipe: Mapping[str, Any], *, text_width: int | None, bert: BertConfig | None, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """The text part of a probe's batch: token numbers for a tower, else vectors; may be empty."""
+    rng = np.random.default_rng(seed + 1)
+    if bert is not None:
+        limit = min(PROBE_TOKENS, tokens.MAX_TOKENS[recipe["text"]["mode"]], bert.max_positions)
+        token = rng.integers(0, bert.vocab_size, (probe.ROWS, limit)).astype(np.int32)
+        valid = np.ones((probe.ROWS, limit), bool)
+        valid[-1, limit // 2 :] = False
+        return {"text_token": token, "text_token_valid": valid}
+    if text_width:
+        return {"text_emb": rng.normal(size=(probe.ROWS, text_width)).astype(np.float32)}
+    return {}
+
+
+def shapes(
+    objective: Objective, spec: SignalSpec, text: Mapping[str, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(params, batch statistics) of an objective as shapes and types."""
+    signal = jax.ShapeDtypeStruct((1, len(spec.channels), spec.window_samples), jnp.float32)
+    batch = {"signal": signal, **{k: jnp.asarray(v) for k, v in text.items()}}
+    params, model_state = jax.eval_shape(objective.init, jax.random.key(0), batch)
+    return params, model_state["batch_stats"]
+
+
+def network_of(parts: ModelParts) -> tuple[Objective, dict[str, np.ndarray]]:
+    """The objective of ``parts`` and the text part of a probe's batch for it."""
+    bert, width = None, None
+    if "text_tower" in parts.params:
+        bert = bert_config(parts.recipe, parts.params["text_tower"], parts.text_tower_dir)
+    elif "text_projector" in parts.params:
+        width = parts.params["text_projector"]["hidden"]["kernel"].shape[0]
+    text = text_inputs(parts.recipe, text_width=width, bert=bert)
+    return build_network(parts.recipe, parts.spec, bert), text
+
+
+def predict_of(parts: ModelParts) -> probe.Predict:
+    """Host batch to host outputs, as the probe wants it."""
+    objective, _ = network_of(parts)
+
+    @jax.jit
+    def run(params, model_state, batch):
+        return objective.predict(params, model_state, batch)
+
+    def predict(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return jax.device_get(run(parts.params, parts.model_state, dict(batch)))
+
+    return predict
+
+
+def make_probe(parts: ModelParts) -> probe.Probe:
+    """A fresh probe of ``parts``; the one they came with, if any, is checked first.
+
+    Raises:
+      ProbeMismatch: they do not give what was stored with them.
+    """
+    predict = predict_of(parts)
+    if parts.probe is not None:
+        parts.probe.require_window(parts.spec, parts.source)
+        parts.probe.check(predict, parts.source)
+    _, text = network_of(parts)
+    return probe.make(predict, parts.spec, text=text, dtype=parts.recipe["dtype"])
+
+
+def local_tower(parts: ModelParts) -> pathlib.Path | None:
+    """The folder of a frozen tower that is local only, so that it must travel with the model."""
+    tower = (parts.recipe["text"] or {}).get("tower") or {}
+    if tower_learns(parts.recipe) or "path" not in tower:
+        return None
+    folder = parts.text_tower_dir or pathlib.Path(tower["path"])
+    return folder if folder.is_dir() else None

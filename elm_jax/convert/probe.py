@@ -1,0 +1,188 @@
+"""A stored input and what a model made of it: shows on loading that the model is that model.
+
+Shapes and names can all fit where a model is not the one that was saved: another order of equal
+layers, another number of attention heads, weights that were never copied. Its outputs then differ.
+"""
+
+import dataclasses
+import io
+import pathlib
+import zipfile
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from elm_jax.data.spec import SignalSpec
+
+Predict = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+ROWS = 2
+OUTPUTS = ("features", "projection", "text_projection", "logits")
+# Largest difference over the largest value of an output. Rounding of float32 on one CPU or another
+# is 1e-6; convolutions in TensorFloat-32, which GPUs use for float32 unless told otherwise, and in
+# bfloat16 (TPUs) err by more. Two equal layers swapped differ by 1e-1 and more.
+TOLERANCE = {"float32": 1e-2, "bfloat16": 6e-2}
+
+
+class ProbeMismatch(ValueError):
+    """A model that does not give the output that was stored with it."""
+
+
+class BadProbe(ValueError):
+    """A probe file that is broken, unsafe or incomplete."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """Inputs, as a batch for ``predict``, and the outputs that they gave.
+
+    Attributes:
+      inputs: ``signal [2, c, t]`` in network values; ``text_emb`` or ``text_token`` with
+        ``text_token_valid`` where the model has a text side.
+      outputs: those of :data:`OUTPUTS` that the model gives.
+      tolerance: the largest difference, as a share of each output's largest value.
+    """
+
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+    tolerance: float = TOLERANCE["float32"]
+
+    @property
+    def input(self) -> np.ndarray:
+        """The signal ``[2, c, t]``."""
+        return self.inputs["signal"]
+
+    def differences(self, predict: Predict) -> dict[str, float]:
+        """Largest difference of each output, as a share of the stored one's largest value.
+
+        Infinite where the output is missing, of another shape, or not finite.
+        """
+        found = predict(self.inputs)
+        return {k: _difference(found.get(k), v) for k, v in self.outputs.items()}
+
+    def check(self, predict: Predict, source: str = "the model") -> None:
+        """Raises unless ``predict`` gives the stored outputs.
+
+        Raises:
+          ProbeMismatch: names the output, the largest difference and the tolerance.
+        """
+        found = self.differences(predict)
+        worst = max(found, key=found.__getitem__)
+        if not found[worst] <= self.tolerance:
+            raise ProbeMismatch(
+                f"{source}: the built model is not the one that was saved: of its probe's outputs "
+                f"{worst!r} differs by {found[worst]:.3g} of the largest value (tolerance "
+                f"{self.tolerance:g}; all: {_listing(found)}). The weights were not really loaded, "
+                "or the settings (pooling, heads, order of layers) are not those they were "
+                "trained with."
+            )
+
+    def require_window(self, spec: SignalSpec, source: str) -> None:
+        """Raises unless the stored signal is one of ``spec``.
+
+        Raises:
+          ProbeMismatch: another number of channels or samples.
+        """
+        expected = (ROWS, len(spec.channels), spec.window_samples)
+        if self.input.shape != expected:
+            raise ProbeMismatch(
+                f"{source}: the probe's signal has shape {self.input.shape}, the signal description "
+                f"(channels, window_s, sfreq_hz) asks for {expected}: they are of two models"
+            )
+
+    def to_bytes(self) -> bytes:
+        """An ``.npz``, the same bytes for the same content."""
+        arrays = {f"in_{k}": v for k, v in self.inputs.items()}
+        arrays |= {f"out_{k}": v for k, v in self.outputs.items()}
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            for name, value in arrays.items():
+                member = io.BytesIO()
+                np.save(member, np.ascontiguousarray(value), allow_pickle=False)
+                # A fixed date: numpy.savez would write the present one.
+                entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+                archive.writestr(entry, member.getvalue())
+        return out.getvalue()
+
+
+def _listing(differences: Mapping[str, float]) -> str:
+    return ", ".join(f"{k} {v:.3g}" for k, v in differences.items())
+
+
+def _difference(found: np.ndarray | None, expected: np.ndarray) -> float:
+    if found is None or np.shape(found) != expected.shape:
+        return float("inf")
+    found = np.asarray(found, np.float64)
+    if not np.isfinite(found).all():
+        return float("inf")
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
+
+
+def probe_signal(spec: SignalSpec, seed: int = 0) -> np.ndarray:
+    """Two windows ``[2, c, t]`` of network values: rhythms of 1 to 30 Hz and noise, spread 1."""
+    rng = np.random.default_rng(seed)
+    shape = (ROWS, len(spec.channels), 1)
+    time_s = np.arange(spec.window_samples) / spec.sfreq_hz
+    signal = rng.normal(0.0, 0.5, (*shape[:2], spec.window_samples))
+    for _ in range(3):
+        rate_hz, phase = rng.uniform(1.0, 30.0, shape), rng.uniform(0.0, 2 * np.pi, shape)
+        signal += 0.7 * np.sin(2 * np.pi * rate_hz * time_s + phase)
+    return signal.astype(np.float32)
+
+
+def make(
+    predict: Predict,
+    spec: SignalSpec,
+    *,
+    text: Mapping[str, np.ndarray] | None = None,
+    seed: int = 0,
+    dtype: str = "float32",
+) -> Probe:
+    """Runs a model on a signal made from ``seed`` and keeps what it gives.
+
+    Args:
+      predict: host batch to host outputs.
+      spec: the signal that the model takes.
+      text: the text part of the batch, two rows, for a model with a text side.
+      seed: of the signal.
+      dtype: what the model computes in; decides the tolerance.
+
+    Raises:
+      BadProbe: an output is not finite, or none is there.
+    """
+    inputs = {"signal": probe_signal(spec, seed), **(text or {})}
+    found = predict(inputs)
+    outputs = {k: np.asarray(found[k], np.float32) for k in OUTPUTS if k in found}
+    bad = [k for k, v in outputs.items() if not np.isfinite(v).all() or not v.any()]
+    if bad or not outputs:
+        raise BadProbe(f"the model gives no usable output (found {sorted(found)}, broken: {bad})")
+    return Probe(inputs, outputs, TOLERANCE[dtype])
+
+
+def read(path: str | pathlib.Path, *, dtype: str = "float32") -> Probe:
+    """Reads ``probe.npz``; the tolerance is ours, not the file's.
+
+    Raises:
+      FileNotFoundError: there is none.
+      BadProbe: broken, unsafe, or without a signal or outputs.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no probe {path}: a saved model without one cannot be checked")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {k: file[k] for k in file.files}
+    # What numpy raises for damaged archives is not documented; a pickle is a ValueError.
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, TypeError) as error:
+        raise BadProbe(f"{path}: broken or no plain arrays: {error}") from error
+    inputs = {k.removeprefix("in_"): v for k, v in arrays.items() if k.startswith("in_")}
+    outputs = {k.removeprefix("out_"): v for k, v in arrays.items() if k.startswith("out_")}
+    signal = inputs.get("signal")
+    if signal is None or signal.ndim != 3 or signal.dtype != np.float32 or not outputs:
+        raise BadProbe(
+            f"{path}: expected in_signal [2, c, t] float32 and outputs: {sorted(arrays)}"
+        )
+    wrong = [k for k, v in outputs.items() if k not in OUTPUTS or v.dtype != np.float32]
+    if wrong or not all(np.isfinite(v).all() and v.any() for v in outputs.values()):
+        raise BadProbe(f"{path}: outputs must be finite float32 of {OUTPUTS}: {sorted(outputs)}")
+    return Probe(inputs, outputs, TOLERANCE[dtype])

@@ -1,0 +1,143 @@
+"""Weights in the layout of ELM's authors: a state dict, and their YAML beside it."""
+
+import pathlib
+from typing import Any
+
+from elm_jax.convert import elm
+from elm_jax.convert.engine import ConvertError
+from elm_jax.convert.parts import ModelParts, origin_of
+from elm_jax.convert.reader import read_state_dict
+from elm_jax.data.spec import SignalSpec
+from elm_jax.signals.pipeline import ELM_SPEC
+
+WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+YAMLS = (".yaml", ".yml")
+OUR_SECTION = "elm_jax"  # in a YAML that we wrote: what the authors' layout has no place for
+
+
+def is_released(path: str | pathlib.Path) -> bool:
+    """Whether ``path`` is such a weights file, or a folder with one and a YAML."""
+    path = pathlib.Path(path)
+    if path.is_file():
+        return path.suffix in WEIGHTS
+    files = list(path.iterdir()) if path.is_dir() else []
+    suffixes = {f.suffix for f in files}
+    return bool(suffixes & set(WEIGHTS)) and bool(suffixes & set(YAMLS))
+
+
+def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = None) -> ModelParts:
+    """Reads a model of the authors' class: theirs, a user's own, or one that we exported.
+
+    Args:
+      path: ``.pt``, ``.pth``, ``.ckpt``, ``.bin`` or ``.safetensors``, names with or without
+        ``module.``; or the folder that holds one.
+      config: the authors' YAML. By default the one with the same stem beside the weights, else
+        the only one there.
+
+    Returns:
+      parts with ``assumed`` = ("mean", "std") unless the YAML is one of ours, which tells them.
+
+    Raises:
+      FileNotFoundError: weights or YAML are missing.
+      UnreadableWeights: the file is broken or unsafe.
+      ConvertError: which file is meant is not clear, the YAML lacks fields, or tensors do not fit.
+      SpecError: the settings give no possible signal description.
+    """
+    weights = _weights_in(pathlib.Path(path))
+    yaml_path = pathlib.Path(config) if config else _yaml_beside(weights)
+    settings = elm.read_settings(yaml_path)
+    spec = _spec(settings, str(yaml_path))
+    ours = settings.values.get(OUR_SECTION, {"assumed": ("mean", "std")})
+    encoder, projector, report = elm.from_released(
+        read_state_dict(weights),
+        settings.encoder_kwargs,
+        settings.projector_kwargs,
+        settings.window_samples,
+        source=str(weights),
+    )
+    found = {"encoder": encoder, "signal_projector": projector}
+    variables = {name: value for name, value in found.items() if value is not None}
+    params = {name: value["params"] for name, value in variables.items()}
+    stats = {n: v["batch_stats"] for n, v in variables.items() if "batch_stats" in v}
+    return ModelParts(
+        spec=spec,
+        recipe=_recipe(settings, ours.get("dtype", "float32")),
+        params=params,
+        model_state={"batch_stats": stats},
+        trained_on=ours.get("trained_on"),
+        assumed=tuple(ours.get("assumed", ())),
+        report=report,
+        source=str(weights),
+        origin=origin_of(params) or ours.get("origin", ""),
+    )
+
+
+def _weights_in(path: pathlib.Path) -> pathlib.Path:
+    """The weights file that is meant."""
+    if not path.is_dir():
+        return path
+    found = sorted(f for f in path.iterdir() if f.suffix in WEIGHTS)
+    # The authors' runs save the text projector and heads beside it, as model_2_..., model_1_...
+    encoder = [f for f in found if f.stem == "model_0_checkpoint"] or found
+    if len({f.stem for f in encoder}) == 1:
+        return min(encoder, key=lambda f: WEIGHTS.index(f.suffix))
+    if not found:
+        raise FileNotFoundError(f"{path} holds no weights file ({', '.join(WEIGHTS)})")
+    names = ", ".join(f.name for f in found)
+    raise ConvertError(f"{path} holds several weights files ({names}): name the one that is meant")
+
+
+def _yaml_beside(weights: pathlib.Path) -> pathlib.Path:
+    if not weights.is_file():
+        raise FileNotFoundError(f"no weights file {weights}")
+    found = sorted(f for f in weights.parent.iterdir() if f.suffix in YAMLS)
+    same = [f for f in found if f.stem == weights.stem]
+    if len(same or found) == 1:
+        return (same or found)[0]
+    names = ", ".join(f.name for f in found) or "none"
+    raise ConvertError(
+        f"{weights}: expected one YAML of settings beside it, or {weights.stem}.yaml; found "
+        f"{names}. Name it with --config (config=...)"
+    )
+
+
+def _spec(settings: elm.ElmSettings, source: str) -> SignalSpec:
+    window_s = settings.window_samples / settings.sfreq_hz
+    spec = ELM_SPEC.replace(sfreq_hz=settings.sfreq_hz, window_s=window_s)
+    if OUR_SECTION in settings.values:
+        ours = settings.values[OUR_SECTION]
+        if not isinstance(ours, dict) or not isinstance(ours.get("spec"), dict):
+            raise ConvertError(f"{source}: {OUR_SECTION}.spec is missing")
+        spec = SignalSpec.from_dict(ours["spec"], source=f"{source}: {OUR_SECTION}.spec")
+    if spec.sfreq_hz != settings.sfreq_hz or spec.window_samples != settings.window_samples:
+        raise ConvertError(
+            f"{source}: {OUR_SECTION}.spec has windows of {spec.window_samples} samples at "
+            f"{spec.sfreq_hz:g} Hz, model.n_time_samples and dataset.sfreq say "
+            f"{settings.window_samples} at {settings.sfreq_hz:g} Hz"
+        )
+    channels = settings.encoder_kwargs["in_channels"]
+    if channels != len(spec.channels):
+        raise ConvertError(
+            f"{source}: model.in_channels is {channels}; these files do not name their channels, "
+            f"and ELM's montage ({spec.montage}) has {len(spec.channels)}"
+        )
+    return spec
+
+
+def _recipe(settings: elm.ElmSettings, dtype: str) -> dict[str, Any]:
+    encoder = {k: v for k, v in settings.encoder_kwargs.items() if k != "in_channels"}
+    for name in ("kernels", "block_kernels"):
+        encoder[name] = [list(branch) for branch in encoder[name]]
+    encoder["pool_sizes"] = list(encoder["pool_sizes"])
+    projector = settings.projector_kwargs
+    objective = {
+        "name": "two_tower",
+        "signal_projection": list(projector["sizes"]) if projector else None,
+        "text_projection": None,
+    }
+    return {
+        "dtype": dtype,
+        "encoder": {"name": "conv_eeg"} | encoder,
+        "objective": objective,
+        "text": None,
+    }
