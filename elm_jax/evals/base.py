@@ -93,8 +93,14 @@ class EvalData:
         """Text projections ``[n, e]`` of texts, in order."""
         distinct = tuple(dict.fromkeys(texts))
         table = self._table(distinct)
-        batch = table.take(np.arange(len(distinct)))
-        return predict(batch)["text_projection"][table.rows(texts)]
+        # Batches of one size, the last padded: a corpus's reports may be a hundred thousand texts.
+        n = len(distinct)
+        size = min(self._rows_per_batch, n)
+        rows = np.arange(-(-n // size) * size)
+        rows[n:] = -1
+        batches = (table.take(part) for part in rows.reshape(-1, size))
+        parts = [predict(batch)["text_projection"] for batch in batches]
+        return np.concatenate(parts)[table.rows(texts)]
 
 
 @runtime_checkable
