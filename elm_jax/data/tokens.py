@@ -15,6 +15,10 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUED = "##"
 
 
+class TextTooLong(ValueError):
+    """A text that must be read whole has more tokens than the tower takes."""
+
+
 def learn_wordpiece(
     texts: Iterable[str], *, vocab_size: int, out_dir: pathlib.Path | str, min_frequency: int = 2
 ) -> None:
@@ -143,3 +147,27 @@ def tokenize(
         token_id[row, : len(ids)] = ids
         token_valid[row, : len(ids)] = True
     return token_id, token_valid
+
+
+def require_whole(tokenizer: Any, texts: Sequence[str], *, mode: str) -> None:
+    """Raises where :func:`tokenize` would cut a text.
+
+    Reports are cut on purpose in training; what a person asks for (a prompt, a query) is not: the
+    answer would be to another question.
+
+    Raises:
+      TextTooLong: names the first such text, its tokens and the limit, and counts the others.
+    """
+    if not texts:
+        return
+    encoded = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+    long = [(text, len(ids)) for text, ids in zip(texts, encoded, strict=True)]
+    long = [(text, tokens) for text, tokens in long if tokens > MAX_TOKENS[mode]]
+    if long:
+        text, tokens = long[0]
+        more = f" ({len(long) - 1} more are too long)" if len(long) > 1 else ""
+        raise TextTooLong(
+            f"{text!r} has {tokens} tokens, [CLS] and [SEP] counted; the text tower takes "
+            f"{MAX_TOKENS[mode]} (config.text.mode={mode!r}){more}. Shorten it, or make several of "
+            f"it: they are averaged"
+        )

@@ -5,7 +5,14 @@ import sys
 import numpy as np
 import pytest
 
-from elm_jax.data.tokens import MAX_TOKENS, learn_wordpiece, load_tokenizer, tokenize
+from elm_jax.data.tokens import (
+    MAX_TOKENS,
+    TextTooLong,
+    learn_wordpiece,
+    load_tokenizer,
+    require_whole,
+    tokenize,
+)
 
 WORDS = "alpha theta delta slowing sharp waves left right temporal normal abnormal spindles".split()
 # Many words of equal count: ties between merges are where a learner may waver.
@@ -105,3 +112,17 @@ def test_errors_say_what_to_do(tokenizer, tmp_path):
         load_tokenizer("ncbi/no-such-model-anywhere")
     with pytest.raises(FileNotFoundError, match="expected a folder"):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["sentence", "report"])
+def test_a_prompt_is_never_cut_in_silence(tokenizer, mode):
+    fits = " ".join(["left"] * (MAX_TOKENS[mode] - 2))
+    require_whole(tokenizer, [fits, ""], mode=mode)
+    require_whole(tokenizer, [], mode=mode)
+    token, valid = tokenize(tokenizer, [fits], mode=mode)
+    assert valid.all()
+    expected = (
+        rf"'{fits} left' has {MAX_TOKENS[mode] + 1} tokens.* takes {MAX_TOKENS[mode]} .*1 more"
+    )
+    with pytest.raises(TextTooLong, match=expected):
+        require_whole(tokenizer, [fits, fits + " left", fits + " left left"], mode=mode)
