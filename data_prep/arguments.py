@@ -1,6 +1,7 @@
 """The command line of ``python -m data_prep.prepare``."""
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 
@@ -12,14 +13,19 @@ from elm_jax.data.spec import RESAMPLERS
 _EPILOG = """\
 corpora:
   edf_folder   any folder of EDF/BDF files; give people and reports by --reports or --people
-  tueg         TUH EEG: TUEG, TUAB, TUSZ in every published folder layout
+  tueg         TUH EEG: TUEG, TUAB, TUSZ in every published folder layout, as unlabelled EEG
+  tuab         TUH Abnormal EEG: normal or abnormal by recording, published train/eval split
+  tuev         TUH EEG Events: 5 s around each event of a .rec file, six classes
+  tusz         TUH EEG Seizure v2: windows of seizure and background out of .csv_bi files
+  nmt          NMT Scalp EEG: normal or abnormal by recording, unit error mended
   hdf5         a file in ELM's published layout (needs --hdf5_unit)
   demo         simulated people; written first, to --input or beside --out
 
 people:
   A person is institution:id. The same id at the same institution is the same person in every
   corpus (tuh:aaaaaaaa in TUEG and TUAB), equal ids at two institutions are two people. Splits,
-  --people and --exclude_people go by person.
+  --people and --exclude_people go by person. tuab, tuev, tusz and nmt keep their published splits;
+  who is in a test set and elsewhere stays in the test set only, and is listed.
 
 The same command run again goes on where it was stopped. File names are kept, as names of
 recordings, in the prepared directory; nothing of a file's header is.
@@ -38,6 +44,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"{args.corpus} needs --input DIR")
     if args.out is None and not (args.dry_run and args.input):
         parser.error("--out DIR is needed (only --dry_run goes without)")
+    if not 0 < args.nmt_unit_factor < math.inf:
+        parser.error("--nmt_unit_factor must be a positive number")
     if args.workers < 0 or args.min_shards < 1 or args.shard_mb <= 0:
         parser.error("--workers must be 0 or more, --min_shards 1 or more, --shard_mb positive")
     return args
@@ -106,30 +114,27 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--drop_start_s",
         type=float,
-        default=10.0,
         metavar="S",
-        help="cut from the beginning of each recording (default: 10)",
+        help="cut from the beginning of each recording (default: 10; tuev, tusz: 0)",
     )
     add(
         "--cut_multiple_s",
         type=float,
-        default=10.0,
         metavar="S",
-        help="cut each to a multiple of this; 0: do not (default: 10)",
+        help="cut each to a multiple of this; 0: do not (default: 10; tuev, tusz: 0)",
     )
     add(
         "--min_duration_s",
         type=float,
-        default=60.0,
         metavar="S",
-        help="skip recordings whose raw length is below (default: 60)",
+        help="skip recordings whose raw length is below (default: 60; tuev, tusz: 0)",
     )
     add(
         "--max_duration_s",
         type=float,
-        default=9000.0,
         metavar="S",
-        help="skip recordings whose raw length is above; inf: none (default: 9000)",
+        help="skip recordings whose raw length is above; inf: none (default: 9000; tuev, tusz: "
+        "none)",
     )
     add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
     add(
@@ -137,13 +142,22 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="hdf5: take subject_ids, which count recordings, for people",
     )
+    add(
+        "--nmt_unit_factor",
+        type=float,
+        default=100.0,
+        metavar="F",
+        help="nmt: multiply the values by this (default: 100, as they are that much too small for "
+        "the unit that the files state; 1: for copies in which that is mended)",
+    )
     add("--demo_people", type=int, metavar="N", help="demo: people to simulate (default: 96)")
     add("--demo_seed", type=int, metavar="N", help="demo: seed of the simulation (default: 0)")
     add = parser.add_argument_group("people and splits").add_argument
     add(
         "--institution",
         metavar="NAME",
-        help="whose people these are (default: tuh for tueg, local for edf_folder)",
+        help="whose people these are (default: tuh for tueg, tuab, tuev and tusz, nmt for nmt, "
+        "local for others)",
     )
     add(
         "--split",

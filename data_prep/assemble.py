@@ -76,6 +76,7 @@ def stored_rows(pairs: Sequence[tuple[Source, Part]], split_of: Mapping[str, str
             labels=source.labels,
             total=part.total,
             total_square=part.total_square,
+            piece_labels=part.labels,
         )
         for source, part in pairs
     ]

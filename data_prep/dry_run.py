@@ -27,7 +27,7 @@ def dry_run(
     judgements: list[Any] = [None] * len(sources)
     for i, judgement in run_parallel(_judge, recipe, sources, workers):
         judgements[i] = judgement
-    _print_table(sources, judgements)
+    _print_table(recipe, sources, judgements)
     for item in findings:
         print(f"{item['file']}: {item['kind']}: {item['detail']}")
     usable = [i for i, j in enumerate(judgements) if j.usable]
@@ -42,16 +42,17 @@ def _judge(recipe: Recipe, source: Source) -> Any:
     return recipe.corpus.judge(source, recipe.spec, recipe.options)
 
 
-def _print_table(sources: Sequence[Source], judgements: Sequence[Any]) -> None:
+def _print_table(recipe: Recipe, sources: Sequence[Source], judgements: Sequence[Any]) -> None:
     # Where several recordings lie in one file, its name tells nothing.
     shared = len({s.path for s in sources}) < len(sources)
     names = [s.recording if shared else s.file for s in sources]
     rows = [_HEAD, *map(_row, names, sources, judgements)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(_HEAD) - 1)]
-    for row, judgement in zip(rows, [None, *judgements], strict=True):
+    notes = [recipe.corpus.notes(s) + _notes(j) for s, j in zip(sources, judgements, strict=True)]
+    for row, lines in zip(rows, [[], *notes], strict=True):
         cells = [c.ljust(w) for c, w in zip(row, widths, strict=False)]
         print("  ".join([*cells, row[-1]]).rstrip())
-        for line in _notes(judgement) if judgement else ():
+        for line in lines:
             print(f"    {line}")
 
 
@@ -70,6 +71,9 @@ def _row(name: str, source: Source, judgement: Any) -> tuple[str, ...]:
 
 def _notes(judgement: Any) -> list[str]:
     lines = []
+    if judgement.windows:
+        counts = ", ".join(f"{n} {label}" for label, n in judgement.windows.items())
+        lines.append(f"windows: {counts}")
     if judgement.electrodes_missing:
         lines.append(f"missing: {', '.join(judgement.electrodes_missing)}")
     if judgement.unknown:
@@ -96,6 +100,9 @@ def _print_total(
         f"\nTotal: {len(usable)} of {len(sources)} recordings usable, {len(people)} people, "
         f"{hours:.2f} hours; {reports} with a report, {len(usable) - reports} without"
     )
+    windows = sum((Counter(judgements[i].windows) for i in usable), Counter())
+    if windows:
+        print(f"  windows: {', '.join(f'{n} {label}' for label, n in sorted(windows.items()))}")
     for kind, n in Counter(skip_kind(j) for j in judgements if not j.usable).most_common():
         print(f"  {n} skipped: {kind} ({kind_sentence(kind)})")
 
@@ -110,7 +117,9 @@ def _print_needs(
     """Disk from the durations, time from doing the median recording once."""
     spec = recipe.spec
     length_s = {i: judgements[i].duration_s or 0.0 for i in usable}
-    disk = 2 * len(spec.channels) * spec.sfreq_hz * sum(length_s.values())
+    windows = sum(sum(judgements[i].windows.values()) for i in usable)
+    stored_s = windows * spec.window_s if windows else sum(length_s.values())
+    disk = 2 * len(spec.channels) * spec.sfreq_hz * stored_s
     probe = sorted(usable, key=lambda i: (length_s[i], i))[len(usable) // 2]
     # Twice: the first call also pays for imports and for designing the filter.
     for _ in range(2):

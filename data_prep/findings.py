@@ -11,6 +11,12 @@ FINDING_KINDS = {
     "storage_overflow": "samples beyond the range of int16 storage were set to its end",
     "not_in_layout": "the file is not where the corpus's layout has recordings: skipped",
     "person_conflict": "folder and file name give different people: skipped",
+    "split_conflict": "the person is in the published evaluation set too, and stays there only: "
+    "skipped",
+    "label_conflict": "folder and label table say different things: skipped",
+    "events_missing": "there is no file of events beside the recording: skipped",
+    "events_unreadable": "the file of events beside the recording is not in its format: skipped",
+    "events_not_understood": "rows of a file of events were left out",
     "person_excluded": "the person is on the exclusion list: skipped",
     "person_not_listed": "the person is not on the list given by --people: skipped",
     "id_of_nobody": "a list of people names ids that no recording has",

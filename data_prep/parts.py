@@ -82,6 +82,7 @@ class Part:
       total: sum of all stored samples, exact.
       total_square: sum of their squares, exact.
       defects: lines of the defect list.
+      labels: of each piece alone; empty where none has any.
     """
 
     key: str
@@ -91,6 +92,7 @@ class Part:
     total: int
     total_square: int
     defects: tuple[dict[str, Any], ...]
+    labels: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -155,18 +157,20 @@ def make_part(recipe: Recipe, source: Source, key: str) -> Part:
         limit = np.iinfo(np.int16).max / STEPS_PER_UNIT[recipe.spec.unit]
         detail = f"{overflow} samples beyond +-{limit:.0f} {recipe.spec.unit}"
         defects.append(finding(source.file, "storage_overflow", detail))
-    sums = [exact_sums(signal) for _, signal in cuts]
+    sums = [exact_sums(signal) for _, signal, _ in cuts]
+    labels = tuple(labels for *_, labels in cuts)
     part = Part(
         key,
         None if cuts else skip_kind(judgement),
-        tuple(start_s for start_s, _ in cuts),
-        tuple(signal.shape[1] for _, signal in cuts),
+        tuple(start_s for start_s, *_ in cuts),
+        tuple(signal.shape[1] for _, signal, _ in cuts),
         sum(a for a, _ in sums),
         sum(b for _, b in sums),
         tuple(defects),
+        labels if any(labels) else (),
     )
     if cuts:
-        _write_signals(recipe.folder, key, [signal for _, signal in cuts])
+        _write_signals(recipe.folder, key, [signal for _, signal, _ in cuts])
     durable.write_json(recipe.folder / f"{key}.json", part.to_dict())
     return part
 
@@ -176,8 +180,10 @@ def skip_kind(judgement: Any) -> str:
     return (judgement.skipped or "nothing_left").partition(":")[0]
 
 
-def _cuts(pieces: list[Any], spec: SignalSpec) -> tuple[list[tuple[float, np.ndarray]], int]:
-    """Pieces as stored: (start_s, int16 ``[c, t]``), none too long, and how many did not fit."""
+def _cuts(
+    pieces: list[Any], spec: SignalSpec
+) -> tuple[list[tuple[float, np.ndarray, dict[str, Any]]], int]:
+    """Pieces as stored: (start_s, int16 ``[c, t]``, labels), and how many samples did not fit."""
     cuts, overflow = [], 0
     for piece in pieces:
         if piece.signal.shape[0] != len(spec.channels):
@@ -187,7 +193,8 @@ def _cuts(pieces: list[Any], spec: SignalSpec) -> tuple[list[tuple[float, np.nda
         stored, beyond = quantise(piece.signal, STEPS_PER_UNIT[spec.unit])
         overflow += beyond
         for cut in cut_long(stored.shape[1], spec):
-            cuts.append((piece.start_s + cut.start / spec.sfreq_hz, stored[:, cut]))
+            start_s = piece.start_s + cut.start / spec.sfreq_hz
+            cuts.append((start_s, stored[:, cut], piece.labels))
     return cuts, overflow
 
 

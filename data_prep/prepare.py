@@ -29,7 +29,8 @@ from data_prep.dry_run import dry_run
 from data_prep.pairing import pair, read_rename, require_unique, warn_of_unnamed_people
 from data_prep.parts import Recipe
 from data_prep.reports_file import ReportsError
-from data_prep.split import split_people
+from data_prep.split import settle_splits, split_people
+from data_prep.storage import label_counts
 from data_prep.summary import SKIPPING_FINDINGS, print_kinds, print_summary
 from data_prep.tables import TableError
 from data_prep.work import PrepareError, prepare_parts, size_of
@@ -84,12 +85,15 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """
     rename = read_rename(args.rename)
     corpus = corpus_class(args.corpus)(rename=rename)
-    spec, options = _spec_and_options(args)
+    spec, options = _spec_and_options(args, corpus)
     sources = corpus.sources(args)
     spec = corpus.spec(spec, args)
     findings = list(corpus.findings)
     sources, more = pair(sources, args)
     findings += more
+    if corpus.settles_splits:
+        sources, more = settle_splits(sources)
+        findings += more
     require_unique(sources)
     # Now, not after hours of work: a person in two published splits is an error.
     split_people(sources, args.split, args.split_seed)
@@ -107,6 +111,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         "split_seed": args.split_seed,
         "shard_mb": args.shard_mb,
         "min_shards": args.min_shards,
+        **corpus.stated_options(args),
     }
     recipe = Recipe(corpus, spec, options, folder)
     return Plan(corpus, sources, findings, recipe, args.split, written)
@@ -116,17 +121,19 @@ def _jsonable(value: Any) -> Any:
     return "inf" if isinstance(value, float) and math.isinf(value) else value
 
 
-def _spec_and_options(args: argparse.Namespace):
-    from elm_jax.signals.pipeline import ELM_SPEC, PrepOptions
+def _spec_and_options(args: argparse.Namespace, corpus: Corpus):
+    from elm_jax.signals.pipeline import ELM_SPEC, EVAL_OPTIONS, PrepOptions
 
     spec = ELM_SPEC.replace(window_s=args.window_s, resample=args.resample)
-    options = PrepOptions(
-        drop_start_s=args.drop_start_s,
-        cut_multiple_s=args.cut_multiple_s or None,
-        min_duration_s=args.min_duration_s,
-        max_duration_s=args.max_duration_s,
-    )
-    return spec, options
+    options = EVAL_OPTIONS if corpus.whole_recordings else PrepOptions()
+    given = {
+        field.name: getattr(args, field.name)
+        for field in dataclasses.fields(options)
+        if getattr(args, field.name) is not None
+    }
+    if given.get("cut_multiple_s") == 0:
+        given["cut_multiple_s"] = None
+    return spec, dataclasses.replace(options, **given)
 
 
 def prepare(args: argparse.Namespace) -> int:
@@ -254,10 +261,13 @@ def _run(out: pathlib.Path, plan: Plan, args: argparse.Namespace) -> Manifest:
     skipped += Counter(f["kind"] for f in plan.findings if f["kind"] in SKIPPING_FINDINGS)
     split_of = split_people([source for source, _ in pairs], plan.fractions, args.split_seed)
     defects = [defect for part in parts for defect in part.defects]
+    rows, more_counts = stored_rows(pairs, split_of), {"skipped": dict(sorted(skipped.items()))}
+    if label := plan.corpus.counted_label:
+        more_counts["labels"] = {label: label_counts(rows, label, plan.recipe.spec)}
     return assemble(
         out,
         pairs,
-        stored_rows(pairs, split_of),
+        rows,
         plan.recipe.spec,
         Layout(args.shard_mb, args.min_shards),
         corpus=plan.corpus.name,
@@ -266,7 +276,7 @@ def _run(out: pathlib.Path, plan: Plan, args: argparse.Namespace) -> Manifest:
         options=plan.options,
         inputs_sha256=plan.inputs_sha256(),
         defects=(*plan.findings, *defects),
-        more_counts={"skipped": dict(sorted(skipped.items()))},
+        more_counts=more_counts,
     )
 
 

@@ -9,8 +9,10 @@ nobody, but gives a corpus of 12 people a fair chance of no test people at all.)
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from data_prep.corpora.base import SPLITS, CorpusError, Source
+from data_prep.findings import finding
 
 DEFAULT_FRACTIONS = {"train": 0.67, "valid": 0.0, "test": 0.33}
 
@@ -63,6 +65,32 @@ def assign(people: Iterable[str], fractions: Mapping[str, float], seed: int) -> 
         for name, a, b in zip(names, cuts, cuts[1:], strict=False)
         for person in ranked[a:b]
     }
+
+
+def settle_splits(sources: Sequence[Source]) -> tuple[list[Source], list[dict[str, Any]]]:
+    """Leaves people of several published splits in the one that is evaluated on.
+
+    A published test set stays whole, so that scores on it compare with others'; a person's other
+    recordings go, so that nobody is trained on who is tested. Validation goes before training.
+
+    Returns:
+      the sources that stay, and a finding for each that went.
+    """
+    order = {"test": 0, "valid": 1, "train": 2}
+    best: dict[str, str] = {}
+    for source in sources:
+        if source.split is not None:
+            known = best.setdefault(source.person, source.split)
+            best[source.person] = min(known, source.split, key=order.__getitem__)
+    kept, findings = [], []
+    for source in sources:
+        split = best.get(source.person)
+        if source.split is None or source.split == split:
+            kept.append(source)
+        else:
+            detail = f"person {source.person} is published in {source.split} and in {split}"
+            findings.append(finding(source.file, "split_conflict", detail))
+    return kept, findings
 
 
 def split_people(

@@ -29,6 +29,7 @@ class Stored:
       labels: JSON-ready values.
       total: sum of all stored samples, exact.
       total_square: sum of their squares, exact.
+      piece_labels: of each piece alone; empty where none has any.
     """
 
     recording: str
@@ -40,6 +41,11 @@ class Stored:
     labels: dict[str, Any] = dataclasses.field(default_factory=dict)
     total: int = 0
     total_square: int = 0
+    piece_labels: tuple[dict[str, Any], ...] = ()
+
+    def labels_of(self, piece: int) -> dict[str, Any]:
+        """What one of the pieces is labelled beyond its recording."""
+        return self.piece_labels[piece] if self.piece_labels else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,4 +166,22 @@ def counts(rows: Sequence[Stored], spec: SignalSpec) -> dict[str, dict[str, Any]
             "reports": sum(len(row.reports) for row in own),
             "recordings_without_report": sum(not row.reports for row in own),
         }
+    return result
+
+
+def label_counts(
+    rows: Sequence[Stored], name: str, spec: SignalSpec
+) -> dict[str, dict[str, dict[str, int]]]:
+    """Split -> value of a label -> {recordings, windows}; "none" is the value of what lacks it."""
+    result: dict[str, dict[str, dict[str, int]]] = {}
+    for row in rows:
+        windows: dict[str, int] = {}
+        for p, n in enumerate(row.n_samples):
+            value = row.labels_of(p).get(name, row.labels.get(name))
+            key = "none" if value is None else str(value)
+            windows[key] = windows.get(key, 0) + n // spec.window_samples
+        for key, count in windows.items():
+            cell = result.setdefault(row.split, {}).setdefault(key, {"recordings": 0, "windows": 0})
+            cell["recordings"] += 1
+            cell["windows"] += count
     return result

@@ -29,6 +29,9 @@ def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
         row = manifest.counts[split]
         cells = [f"{row[c]:.2f}" if c == "hours" else str(row[c]) for c in _COLUMNS]
         print("  " + "".join(cell.rjust(12) for cell in (split, *cells)))
+    if factor := manifest.options.get("nmt_unit_factor"):
+        print(f"  The files' values were multiplied by {factor:g} (--nmt_unit_factor)")
+    _print_labels(manifest)
     _print_defects(out, manifest)
     _print_gaps(manifest)
     # The demo is prepared by the main program, which goes on by itself.
@@ -41,6 +44,22 @@ def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
         f"\nNext:  python -m elm_jax.main --config configs/{recipe}.py {more}"
         f"--config.data.dir={shlex.quote(str(out))} --workdir runs/NAME"
     )
+
+
+def _print_labels(manifest: Manifest) -> None:
+    """Recordings and windows of each value of the corpus's label, by split."""
+    for name, by_split in manifest.counts.get("labels", {}).items():
+        values = sorted({value for counted in by_split.values() for value in counted})
+        print(f"  Windows (recordings) by label {name!r}:")
+        rows = [["", *values]]
+        for split in SPLITS:
+            cells = [by_split.get(split, {}).get(value) for value in values]
+            rows.append(
+                [split, *(f"{c['windows']} ({c['recordings']})" if c else "0" for c in cells)]
+            )
+        width = max(12, *(len(text) + 2 for row in rows for text in row))
+        for first, *others in rows:
+            print("  " + first.rjust(12) + "".join(text.rjust(width) for text in others))
 
 
 def _print_gaps(manifest: Manifest) -> None:

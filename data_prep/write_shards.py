@@ -89,7 +89,7 @@ def write_shard(
             "start_s": row.start_s[p],
             "signal": np.ascontiguousarray(signal),
             "reports": list(row.reports),
-            "labels": json.dumps(row.labels, sort_keys=True, ensure_ascii=False),
+            "labels": json.dumps(row.labels | row.labels_of(p), sort_keys=True, ensure_ascii=False),
         }
         writer.write(serialise(example))
     writer.close()
@@ -139,7 +139,7 @@ def recording_rows(rows: Sequence[Stored]) -> Iterator[RecordingRow]:
             if row.split != split:
                 continue
             pieces = tuple(
-                PieceRow(index + p, start_s, n)
+                PieceRow(index + p, start_s, n, row.labels_of(p))
                 for p, (start_s, n) in enumerate(zip(row.start_s, row.n_samples, strict=True))
             )
             index += len(pieces)

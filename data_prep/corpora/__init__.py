@@ -9,6 +9,10 @@ CORPORA = {
     "edf_folder": "data_prep.corpora.edf_folder:EdfFolder",
     "hdf5": "data_prep.corpora.hdf5:Hdf5",
     "tueg": "data_prep.corpora.tueg:Tueg",
+    "tuab": "data_prep.corpora.tuab:Tuab",
+    "tuev": "data_prep.corpora.tuev:Tuev",
+    "tusz": "data_prep.corpora.tusz:Tusz",
+    "nmt": "data_prep.corpora.nmt:Nmt",
     "demo": "data_prep.corpora.demo:Demo",
 }
 

@@ -10,13 +10,14 @@ import argparse
 import dataclasses
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from elm_jax.data.spec import SignalSpec
 
 if TYPE_CHECKING:
-    from elm_jax.signals.pipeline import Judgement, Piece, PrepOptions
+    from elm_jax.signals.pipeline import Judgement, Mend, Piece, PrepOptions
 
 SPLITS = ("train", "valid", "test")
 
@@ -78,6 +79,11 @@ class Corpus:
       simulated: True for generated signals; stored with the shards and shown wherever they are.
       institution: whose people these are unless ``--institution`` says otherwise. Ids are unique
         within an institution only.
+      settles_splits: True if people in several published splits are kept in the one that is
+        evaluated on (``data_prep.split.settle_splits``); False makes them an error.
+      whole_recordings: True for recordings that are prepared whole, however short or long, as ELM
+        does for evaluations; False cuts and skips as pretraining does. Options given say otherwise.
+      counted_label: the label whose values the summary counts; "" for none.
       rename: electrode names of the files -> names the montage knows (``--rename``).
       findings: what ``sources`` noticed and left out, as :func:`data_prep.findings.finding` dicts.
     """
@@ -85,6 +91,9 @@ class Corpus:
     name: str = ""
     simulated: bool = False
     institution: str = "local"
+    settles_splits: bool = False
+    whole_recordings: bool = False
+    counted_label: str = ""
 
     def __init__(self, *, rename: Mapping[str, str] | None = None):
         self.rename = dict(rename) if rename else None
@@ -97,6 +106,25 @@ class Corpus:
           CorpusError: the folder is missing or holds nothing of this corpus.
         """
         raise NotImplementedError
+
+    def stated_options(self, args: argparse.Namespace) -> dict[str, Any]:
+        """Options of this corpus alone, JSON-ready, for the manifest."""
+        return {}
+
+    def notes(self, source: Source) -> list[str]:
+        """What ``--dry_run`` says of a source beyond its judgement, one line each."""
+        return []
+
+    def say_findings(self) -> str:
+        """The end of a message that nothing was found: what was left out and why."""
+        kinds = Counter(item["kind"] for item in self.findings)
+        listing = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+        some = "".join(f"\n  {f['file']}: {f['kind']}: {f['detail']}" for f in self.findings[:3])
+        return f". Left out: {listing}, such as{some}" if self.findings else ""
+
+    def mend(self, source: Source) -> "Mend | None":
+        """What corrects a source's recording once it is read; None where nothing is wrong."""
+        return None
 
     def spec(self, spec: SignalSpec, args: argparse.Namespace) -> SignalSpec:
         """The signal description to store; a corpus of ready-made signals may have to change it."""
@@ -112,13 +140,15 @@ class Corpus:
         """
         from elm_jax.signals.pipeline import prepare_file
 
-        return prepare_file(source.path, spec, options, rename=self.rename, file=source.file)
+        more = {"rename": self.rename, "file": source.file, "mend": self.mend(source)}
+        return prepare_file(source.path, spec, options, **more)
 
     def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions") -> "Judgement":
         """The judgement of :meth:`pieces` without its work, for ``--dry_run``."""
         from elm_jax.signals.pipeline import judge_file
 
-        return judge_file(source.path, spec, options, rename=self.rename, file=source.file)
+        more = {"rename": self.rename, "file": source.file, "mend": self.mend(source)}
+        return judge_file(source.path, spec, options, **more)
 
 
 def find_files(folder: pathlib.Path | str, suffixes: tuple[str, ...]) -> list[pathlib.Path]:

@@ -40,10 +40,15 @@ _TOKEN_V06 = re.compile(r"a_\d*$")
 
 
 class Tueg(Corpus):
-    """TUEG, TUAB or TUSZ: person, session and official split are read from the path."""
+    """TUEG, TUAB or TUSZ: person, session and official split are read from the path.
+
+    Attributes:
+      example: a path as the corpus has it, for messages.
+    """
 
     name = "tueg"
     institution = INSTITUTION
+    example = "edf/000/aaaaaaaa/s001_2015/01_tcp_ar/aaaaaaaa_s001_t000.edf"
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
         """Lists the recordings with their session's reports; files outside the layout are listed.
@@ -59,18 +64,25 @@ class Tueg(Corpus):
             source = self._source(path, file, reports, args.institution)
             if source is not None:
                 found.append(source)
+        return unique(self.require(found, folder))
+
+    def require(self, found: list[Source], folder: pathlib.Path | str) -> list[Source]:
+        """The sources, of which there must be one.
+
+        Raises:
+          CorpusError: there is none; the message says what was looked for and what was left out.
+        """
         if not found:
             raise CorpusError(
-                f"--input {folder}: no EDF lies in a TUH layout, such as "
-                "edf/000/aaaaaaaa/s001_2015/01_tcp_ar/aaaaaaaa_s001_t000.edf; for other folders "
-                "use edf_folder"
+                f"--input {folder}: no EDF lies in the layout of {self.name}, such as "
+                f"{self.example}; for other folders use edf_folder{self.say_findings()}"
             )
-        return _unique(found)
+        return found
 
     def _source(
         self, path: pathlib.Path, file: str, reports: "_SessionReports", institution: str | None
     ) -> Source | None:
-        folders, stem = _folders(path, file), path.stem
+        folders, stem = release_folders(path, file), path.stem
         # A person's folder is known by holding a session's ("abnormal" has eight letters too).
         held = [
             (person, match["session"])
@@ -92,6 +104,8 @@ class Tueg(Corpus):
             self.findings.append(finding(file, "not_in_layout", "no TUH name and folder"))
             return None
         labels = {"session": session}
+        if named and named["token"]:
+            labels["token"] = named["token"]
         montage = [p for p in folders if _MONTAGE.match(p)]
         if montage:
             labels["montage"] = montage[-1]
@@ -99,7 +113,9 @@ class Tueg(Corpus):
         if pathology:
             labels["pathology"] = pathology[-1]
             labels["abnormal"] = int(pathology[-1] == "abnormal")
-        official = [SPLITS[p] for p in folders if p in SPLITS]
+        official = [p for p in folders if p in SPLITS]
+        if official and self.settles_splits:
+            labels["eval_set"] = f"{self.name.upper()}_{official[-1]}"
         return Source(
             recording=recording,
             person=f"{institution or owner}:{person}",
@@ -107,11 +123,11 @@ class Tueg(Corpus):
             file=file,
             reports=reports.of(path, None if named is None else f"{person}_{session}"),
             labels=labels,
-            split=official[-1] if official else None,
+            split=SPLITS[official[-1]] if official else None,
         )
 
 
-def _folders(path: pathlib.Path, file: str) -> tuple[str, ...]:
+def release_folders(path: pathlib.Path, file: str) -> tuple[str, ...]:
     """The folders that the layout speaks of: those below ``edf``, which may be above --input."""
     folders = path.absolute().parts[:-1]
     if "edf" in folders:
@@ -159,7 +175,7 @@ def _is_of(stem: str, prefix: str) -> bool:
     return stem == prefix or stem.startswith(f"{prefix}_")
 
 
-def _unique(sources: list[Source]) -> list[Source]:
+def unique(sources: list[Source]) -> list[Source]:
     """Some sessions are released under two montages: those recordings are named by their path."""
     count: dict[str, int] = {}
     for source in sources:

@@ -20,6 +20,9 @@ DEFECT_KINDS: dict[str, str] = {
     "missing_electrodes": "the montage needs electrodes that the recording lacks",
     "low_rate": "the sampling rate is too low for the pass band",
     "nothing_left": "no stretch is as long as one window",
+    "unit_not_wrong": "the values are EEG in the unit that the file states, and would not be after "
+    "the factor that its corpus is known to need",
+    "no_events": "no window around an event lies within the recording",
     # Skipped by the rules of pretraining.
     "too_short": "the recording is shorter than the minimum duration",
     "too_long": "the recording is longer than the maximum duration",
@@ -45,6 +48,10 @@ DEFECT_KINDS: dict[str, str] = {
     "saturated_stretch": "the electrode stands at the limit of its range for a stretch: cut out",
     "saturated_channel": "many samples of the electrode stand at the limit of its range",
     "short_stretch": "a stretch between gaps is shorter than one window: dropped",
+    "event_lost": "an event lies outside of the recording or in a stretch that is not used: left "
+    "out",
+    "event_cut": "an event ends after the recording: cut at its end",
+    "events_other_length": "the file of events states another length than the recording has",
 }
 
 

@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -23,6 +24,9 @@ ELM_SPEC = SignalSpec(
     mean=0.0, std=1.0,
 )  # fmt: skip
 
+#: Corrects what a corpus is known to have wrong; may raise UnusableRecording.
+Mend = Callable[[Recording], Recording]
+
 #: Everything of a recording, however short or long.
 EVAL_OPTIONS = PrepOptions(0.0, None, 0.0, math.inf)
 
@@ -34,10 +38,12 @@ class Piece:
     Attributes:
       signal: in ``spec.unit`` at ``spec.sfreq_hz``; rows are ``spec.channels``.
       start_s: where it begins, in seconds from the start of the recording.
+      labels: JSON-ready values of this stretch alone, such as those of an event.
     """
 
     signal: Float32[np.ndarray, "c t"]
     start_s: float
+    labels: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -55,6 +61,8 @@ class Judgement:
       duration_s: length of the raw data; None likewise.
       defects: everything noticed, what was cut out included.
       skipped: why the file is not used, or None.
+      stretches: (start_s, samples at the spec's rate) of the pieces that it gives.
+      windows: label -> windows, where windows are cut around events; else empty.
     """
 
     file: str
@@ -67,9 +75,12 @@ class Judgement:
     duration_s: float | None = None
     defects: list[Defect] = dataclasses.field(default_factory=list)
     skipped: str | None = None
+    stretches: tuple[tuple[float, int], ...] = ()
+    windows: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-def _judgement(recording: Recording, plan: Plan) -> Judgement:
+def _judgement(recording: Recording, plan: Plan, spec: SignalSpec) -> Judgement:
+    per_sample = spec.sfreq_hz / recording.sfreq_hz
     return Judgement(
         file=recording.file,
         usable=plan.verdict is None,
@@ -81,7 +92,15 @@ def _judgement(recording: Recording, plan: Plan) -> Judgement:
         duration_s=recording.duration_s,
         defects=[*recording.defects, *plan.defects],
         skipped=f"{plan.verdict.kind}: {plan.verdict.detail}" if plan.verdict else None,
+        stretches=tuple(
+            (s.start_s, round((s.keep[1] - s.keep[0]) * per_sample)) for s in plan.spans
+        ),
     )
+
+
+def _read(path, spec: SignalSpec, rename, file: str | None, mend: Mend | None) -> Recording:
+    recording = read_edf(path, rename=rename, file=file, channels=needed_channels(spec.channels))
+    return mend(recording) if mend else recording
 
 
 def _unread(defect: Defect) -> Judgement:
@@ -92,7 +111,7 @@ def _unread(defect: Defect) -> Judgement:
 
 def judge(recording: Recording, spec: SignalSpec, options: PrepOptions) -> Judgement:
     """Says what :func:`process` would do with a recording, without filtering anything."""
-    return _judgement(recording, make_plan(recording, spec, options))
+    return _judgement(recording, make_plan(recording, spec, options), spec)
 
 
 def judge_file(
@@ -102,12 +121,11 @@ def judge_file(
     *,
     rename: Mapping[str, str | None] | None = None,
     file: str | None = None,
+    mend: Mend | None = None,
 ) -> Judgement:
     """:func:`judge` for a file; never raises over what is in it."""
     try:
-        recording = read_edf(
-            path, rename=rename, file=file, channels=needed_channels(spec.channels)
-        )
+        recording = _read(path, spec, rename, file, mend)
     except UnusableRecording as verdict:
         return _unread(verdict.defect)
     return judge(recording, spec, options)
@@ -146,6 +164,7 @@ def prepare_file(
     *,
     rename: Mapping[str, str | None] | None = None,
     file: str | None = None,
+    mend: Mend | None = None,
 ) -> tuple[list[Piece], Judgement]:
     """Reads, judges and processes a file; no pieces if it is not usable.
 
@@ -155,15 +174,14 @@ def prepare_file(
       options: what is cut off and what is too short or too long.
       rename: channel label in the file -> electrode or derivation meant.
       file: the name to say in defects; the file's own name if None.
+      mend: is given the recording as read and returns it as it should be.
     """
     try:
-        recording = read_edf(
-            path, rename=rename, file=file, channels=needed_channels(spec.channels)
-        )
+        recording = _read(path, spec, rename, file, mend)
     except UnusableRecording as verdict:
         return [], _unread(verdict.defect)
     plan = make_plan(recording, spec, options)
-    return _pieces(recording, spec, plan), _judgement(recording, plan)
+    return _pieces(recording, spec, plan), _judgement(recording, plan, spec)
 
 
 def windows(

@@ -1,0 +1,188 @@
+"""Corpora of events: windows with labels of their own, cut out of whole recordings.
+
+The signal is filtered and resampled as a whole before it is cut. Each window is stored as a piece
+of its own with the labels ``event`` (the publisher's word) and ``event_class`` (its number in ELM's
+evaluations), so windows of neighbouring events may overlap.
+"""
+
+import dataclasses
+import math
+import pathlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from data_prep.corpora.base import Corpus, Source
+from data_prep.corpora.event_files import (
+    Event,
+    EventFile,
+    EventsError,
+    Siblings,
+    from_json,
+    to_json,
+)
+from data_prep.findings import finding
+from elm_jax.data.spec import SignalSpec
+
+if TYPE_CHECKING:
+    from elm_jax.signals.pipeline import Judgement, PrepOptions
+
+# Times have four decimals: nearer to a sample than this is that sample.
+_SAMPLE_TOLERANCE = 1e-6
+# The reference takes recordings that end up to a second before their last event does.
+_LATE_S = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """A window to be: sample ``first`` of a gap-free stretch, and the event it shows."""
+
+    stretch: int
+    first: int
+    event: Event
+
+
+class EventCorpus(Corpus):
+    """A corpus whose recordings have files of events beside them.
+
+    Attributes:
+      classes: the labels, and the number of each.
+      suffix: of the files of events.
+    """
+
+    classes: ClassVar[Mapping[str, int]] = {}
+    suffix: ClassVar[str] = ""
+    counted_label = "event"
+    whole_recordings = True
+
+    def read_events(self, path: pathlib.Path) -> EventFile:
+        """Reads one file of events.
+
+        Raises:
+          EventsError: it cannot be read.
+        """
+        raise NotImplementedError
+
+    def firsts(self, begin: int, end: int, n: int, spec: SignalSpec) -> list[int]:
+        """First samples of an event's windows.
+
+        Args:
+          begin: the event's first sample, counted in the stretch; negative if before it.
+          end: the sample at which it ends, which may be after the stretch.
+          n: samples of the stretch, at least a window's.
+          spec: of the signal.
+        """
+        raise NotImplementedError
+
+    def with_events(self, source: Source, siblings: Siblings) -> Source | None:
+        """The source with its events; None, and listed, if they are missing or not readable."""
+        path = siblings.of(source.path, self.suffix)
+        if path is None:
+            self.findings.append(
+                finding(source.file, "events_missing", f"no {source.path.stem}{self.suffix}")
+            )
+            return None
+        try:
+            read = self.read_events(path)
+        except EventsError as error:
+            self.findings.append(finding(source.file, "events_unreadable", str(error)))
+            return None
+        for why, count in sorted(read.odd.items()):
+            detail = f"{count} rows with {why}"
+            self.findings.append(finding(source.file, "events_not_understood", detail))
+        stated = {} if read.duration_s is None else {"stated_s": read.duration_s}
+        return source.replace(extra=source.extra | stated | {"events": to_json(read.events)})
+
+    def pieces(self, source: Source, spec: SignalSpec, options: "PrepOptions"):
+        """One piece a window; see :meth:`Corpus.pieces`."""
+        whole, judgement = super().pieces(source, spec, options)
+        if not judgement.usable:
+            return [], judgement
+        # Ours: the lengths that came out, not those that were expected.
+        judgement.stretches = tuple((p.start_s, p.signal.shape[1]) for p in whole)
+        windows = []
+        for cut in self._settle(source, spec, judgement):
+            piece, stop = whole[cut.stretch], cut.first + spec.window_samples
+            windows.append(
+                dataclasses.replace(
+                    piece,
+                    signal=piece.signal[:, cut.first : stop],
+                    start_s=piece.start_s + cut.first / spec.sfreq_hz,
+                    labels=self.labels_of(cut.event),
+                )
+            )
+        return windows, judgement
+
+    def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions"):
+        """The judgement of :meth:`pieces`."""
+        judgement = super().judge(source, spec, options)
+        if judgement.usable:
+            self._settle(source, spec, judgement)
+        return judgement
+
+    def notes(self, source: Source) -> list[str]:
+        """How many events of which label the file lists."""
+        labels = Counter(event.label for event in from_json(source.extra["events"]))
+        return [f"events: {say_counts(labels)}"]
+
+    def labels_of(self, event: Event) -> dict[str, Any]:
+        """What a window of the event is labelled."""
+        return {"event": event.label, "event_class": self.classes[event.label]}
+
+    def _settle(self, source: Source, spec: SignalSpec, judgement: "Judgement") -> list[Cut]:
+        """The cuts; writes what became of the events into the judgement."""
+        from elm_jax.signals.defects import Defect
+
+        events = from_json(source.extra["events"])
+        cuts = cut_windows(events, judgement.stretches, spec, self.firsts)
+        judgement.windows = dict(sorted(Counter(cut.event.label for cut in cuts).items()))
+        shown, end_s = {cut.event for cut in cuts}, judgement.duration_s or 0.0
+        late = [e for e in events if e in shown and e.stop_s > end_s + _LATE_S]
+        for kind, some in (("event_lost", [e for e in events if e not in shown]),
+                           ("event_cut", late)):  # fmt: skip
+            if some:
+                times = {"start_s": some[0].start_s, "stop_s": some[0].stop_s}
+                detail = f"{say_counts(Counter(e.label for e in some))}; this is the first"
+                judgement.defects.append(Defect(source.file, kind, detail, **times))
+        stated_s = source.extra.get("stated_s", end_s)
+        if abs(stated_s - end_s) > _LATE_S:
+            detail = f"stated {stated_s:g} s, found {end_s:g} s"
+            judgement.defects.append(Defect(source.file, "events_other_length", detail))
+        if not cuts:
+            judgement.usable = False
+            defect = Defect(source.file, "no_events", f"none of {len(events)} events is left")
+            judgement.defects.append(defect)
+            judgement.skipped = f"{defect.kind}: {defect.detail}"
+        return cuts
+
+
+def cut_windows(
+    events: Sequence[Event],
+    stretches: Sequence[tuple[float, int]],
+    spec: SignalSpec,
+    firsts: Callable[[int, int, int, SignalSpec], list[int]],
+) -> list[Cut]:
+    """The windows of events, in order of time.
+
+    Args:
+      events: what is labelled.
+      stretches: (start_s, samples) of the gap-free parts of the recording.
+      spec: of the signal.
+      firsts: as :meth:`EventCorpus.firsts`.
+    """
+    cuts = []
+    for k, (start_s, n) in enumerate(stretches):
+        if n < spec.window_samples:
+            continue
+        for event in events:
+            begin, end = (
+                math.ceil((t - start_s) * spec.sfreq_hz - _SAMPLE_TOLERANCE)
+                for t in (event.start_s, event.stop_s)
+            )
+            cuts += [Cut(k, first, event) for first in firsts(begin, end, n, spec)]
+    return sorted(cuts, key=lambda cut: (cut.stretch, cut.first, cut.event))
+
+
+def say_counts(counts: Mapping[str, int]) -> str:
+    """``{"bckg": 3, "seiz": 1}`` -> "3 bckg, 1 seiz"."""
+    return ", ".join(f"{n} {label}" for label, n in sorted(counts.items())) or "none"
