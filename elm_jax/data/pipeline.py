@@ -9,6 +9,10 @@ A batch of bags has these keys (g bags, each with its crops and segments in cons
     text_valid     bool  [g * segments]
     text_bag       int32 [g * segments]
 
+A batch of labelled windows has ``signal``, ``signal_valid`` and
+
+    label          float32 [b, k]               as elm_jax.data.targets has it; NaN is missing
+
 A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` int32: the row in
 :attr:`Windows.recording`.
 """
@@ -61,6 +65,11 @@ class Windows:
         """Windows of each recording."""
         return np.bincount(self.recording, minlength=recordings).tolist()
 
+    def first(self, recordings: int) -> Int[np.ndarray, " r"]:
+        """Number of the first window of each recording (where it has any)."""
+        counts = self.counts(recordings)
+        return np.cumsum(counts) - counts
+
     def read(self, reader: ShardReader, rows: Int[np.ndarray, " n"]) -> np.ndarray:
         """int16 ``[n, c, t]`` for window numbers; ``-1`` gives zeros. A piece is read once."""
         spec = reader.manifest.spec
@@ -97,8 +106,7 @@ class BagPipeline:
     ):
         self._reader, self._sampler, self._windows = reader, sampler, windows
         self._texts, self._segment_rows, self._process = texts, segment_rows, process
-        counts = windows.counts(len(reader.recordings))
-        self._first_window = np.concatenate([[0], np.cumsum(counts)])
+        self._first_window = windows.first(len(reader.recordings))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """This process's rows of the batch of a global step."""
@@ -121,6 +129,44 @@ class BagPipeline:
             "signal_bag": np.repeat(bag, crops),
             "text_bag": np.repeat(bag, segments),
         } | self._texts.take(text.ravel())
+
+    def dataset(self, start: int, stop: int, *, threads: int = 2) -> Iterator[Batch]:
+        """Batches of steps ``start`` to ``stop``, read ahead in order."""
+        return _through_tf_data(self.batch, start, stop, threads=threads)
+
+
+class WindowPipeline:
+    """Batches of labelled windows: shards, a sampler and targets behind ``batch(step)``.
+
+    Args:
+      reader: the split's shards.
+      sampler: whose plans are followed; recordings are ``reader.recordings``.
+      windows: the recordings' windows.
+      targets: of every window, float32 ``[windows, k]``.
+      process: this process's number and how many there are.
+    """
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        sampler: Sampler,
+        windows: Windows,
+        targets: np.ndarray,
+        process: tuple[int, int] = (0, 1),
+    ):
+        self._reader, self._sampler, self._windows = reader, sampler, windows
+        self._targets, self._process = targets, process
+        self._first_window = windows.first(len(reader.recordings))
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """This process's rows of the batch of a global step."""
+        plan = share(self._sampler.plan(step), *self._process)
+        first = self._first_window[np.maximum(plan.recording, 0)]
+        window = np.where(plan.recording >= 0, first + plan.crop[:, 0], -1)
+        valid = window >= 0
+        label = np.where(valid[:, None], self._targets[np.maximum(window, 0)], np.nan)
+        signal = self._windows.read(self._reader, window)
+        return {"signal": signal, "signal_valid": valid, "label": label.astype(np.float32)}
 
     def dataset(self, start: int, stop: int, *, threads: int = 2) -> Iterator[Batch]:
         """Batches of steps ``start`` to ``stop``, read ahead in order."""

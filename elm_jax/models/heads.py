@@ -57,3 +57,31 @@ class TextProjector(nn.Module):
         x = nn.relu(BatchNorm(hidden, name="norm")(x, valid=valid, train=train))
         x = Dense(out, dtype=self.dtype, name="out")(x)
         return BatchNorm(out, affine=False, name="out_norm")(x, valid=valid, train=train)
+
+
+class Classifier(nn.Module):
+    """ELM's classification head: Linear, BatchNorm, ReLU, Dropout (each layer), Linear.
+
+    The last Linear has no bias, as published. Without hidden layers it is a linear classifier.
+
+    Attributes:
+      sizes: (hidden, ..., out).
+      dropout: rate after each hidden layer while training.
+      dtype: computed in.
+    """
+
+    sizes: tuple[int, ...]
+    dropout: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b d"], *, valid: Bool[Array, " b"] | None = None, train: bool
+    ) -> Float[Array, "b k"]:
+        """Logits; ``valid`` rows alone touch the batch statistics."""
+        x = zero_padding(x, valid)
+        for i, size in enumerate(self.sizes[:-1]):
+            x = Dense(size, dtype=self.dtype, name=f"hidden_{i}")(x)
+            x = nn.relu(BatchNorm(size, name=f"norm_{i}")(x, valid=valid, train=train))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return Dense(self.sizes[-1], use_bias=False, dtype=self.dtype, name="out")(x)

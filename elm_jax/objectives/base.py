@@ -6,11 +6,21 @@ from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 
 
 class LossOut(NamedTuple):
-    """What a loss gives beside its scalar; ``terms`` sum to it, ``report`` is only logged."""
+    """What a loss gives beside its scalar.
+
+    Attributes:
+      model_state: the mutable state after the call.
+      terms: they sum to the loss.
+      report: means that are only logged.
+      weight: what this batch's means count for beside other batches': its rows that are scored.
+      sums: what may be added up over batches for :meth:`Objective.scores`; validation does.
+    """
 
     model_state: ModelState
     terms: dict[str, Float[Array, ""]]
     report: dict[str, Float[Array, ""]]
+    weight: Float[Array, ""]
+    sums: dict[str, Array]
 
 
 @runtime_checkable
@@ -29,6 +39,10 @@ class Objective(Protocol):
 
     def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:
         """State that follows the parameters (a momentum encoder); the identity elsewhere."""
+        ...
+
+    def scores(self, sums: dict[str, Array]) -> dict[str, float]:
+        """Scores of a whole split from :attr:`LossOut.sums` added up over its batches."""
         ...
 
     def predict(self, params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:

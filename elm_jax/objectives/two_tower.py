@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
@@ -29,6 +30,8 @@ class TwoTower:
       text_projector: head on the text vector; None where the model has no text side.
       text_tower: the trainable text tower; None where batches bring ``text_emb``.
       pooling: "cls" or "mean", of ``text_tower``.
+      encoder_frozen: the encoder stays as it is: it runs in evaluation mode (BatchNorm uses and
+        keeps its running statistics, no dropout) and nothing is differentiated through it.
     """
 
     encoder: nn.Module
@@ -36,6 +39,7 @@ class TwoTower:
     text_projector: nn.Module | None = None
     text_tower: nn.Module | None = None
     pooling: str = "cls"
+    encoder_frozen: bool = False
 
     def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
         """Fresh parameters and batch statistics, of the sides that ``batch`` has."""
@@ -94,17 +98,15 @@ class TwoTower:
         out: dict[str, Array] = {}
         if "signal" in batch:
             valid = batch.get("signal_valid")
-            encoded = self._call(
-                "encoder", params, stats, key_signal, batch["signal"], valid=valid, train=train
-            )
-            out["features"] = encoded.pooled
+            features = self._features(params, stats, batch["signal"], valid, key_signal, train)
+            out["features"] = features
             if self.signal_projector is not None:
                 out["projection"] = self._call(
                     "signal_projector",
                     params,
                     stats,
                     None,
-                    encoded.pooled,
+                    features,
                     valid=valid,
                     train=train,
                 )
@@ -121,6 +123,11 @@ class TwoTower:
             )
         return out, dict(model_state) | {"batch_stats": stats}
 
+    def _features(self, params, stats, signal, valid, key, train) -> Float[Array, "b d"]:
+        learns = train and not self.encoder_frozen
+        encoded = self._call("encoder", params, stats, key, signal, valid=valid, train=learns)
+        return jax.lax.stop_gradient(encoded.pooled) if self.encoder_frozen else encoded.pooled
+
     def _text_vector(self, params, stats, batch, key, *, train) -> Float[Array, "m d"]:
         if self.text_tower is None:
             return batch["text_emb"]
@@ -132,13 +139,26 @@ class TwoTower:
         """The loss's terms (summed by the loop's scalar) and what is only reported."""
         raise TypeError(f"{type(self).__name__} has no loss of its own; use one of its subclasses")
 
+    def weight(self, batch: Batch) -> Float[Array, ""]:
+        """How many rows of ``batch`` are scored: what its means count for."""
+        return batch["signal_valid"].sum(dtype=jnp.float32)
+
+    def sums(self, out: dict[str, Array], batch: Batch) -> dict[str, Array]:
+        """What :meth:`scores` needs, to be added up over batches."""
+        return {}
+
+    def scores(self, sums: dict[str, Array]) -> dict[str, float]:
+        """Scores of a whole split; none here."""
+        return {}
+
     def loss(
         self, params: Params, model_state: ModelState, batch: Batch, key: Key, *, train: bool
     ) -> tuple[Float[Array, ""], LossOut]:
         """The sum of :meth:`terms` over the global batch."""
         out, model_state = self.embed(params, model_state, batch, key, train=train)
         terms, report = self.terms(out, batch)
-        return sum(terms.values()), LossOut(model_state, terms, report)
+        more = self.weight(batch), self.sums(out, batch)
+        return sum(terms.values()), LossOut(model_state, terms, report, *more)
 
     def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:
         """Nothing follows the parameters here."""

@@ -1,0 +1,200 @@
+"""What is to be predicted: from stored labels to arrays that a loss reads.
+
+    config.labels = dict(name="abnormal", kind="binary", classes=())
+
+    kind         label                               target of a row
+    binary       yes/no, or one value: "task=rest"   [1]: 1, 0, NaN where it is missing
+    multiclass   a word or number, one of classes    [1]: the class's number, NaN
+    multilabel   ``classes`` are names of yes/no     [k]: 1, 0, NaN each
+                 labels
+    regression   a number                            [1]: (value - mean) / std, NaN
+
+Windows have their piece's label (an event's), else their recording's.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from elm_jax.axes import Float
+from elm_jax.data.labels import window_labels
+from elm_jax.data.manifest import RecordingRow
+from elm_jax.data.pipeline import Windows
+
+KINDS = ("binary", "multiclass", "multilabel", "regression")
+POSITIVE = {"1", "true", "yes", "abnormal", "pathological", "positive"}
+NEGATIVE = {"0", "false", "no", "normal", "healthy", "negative"}
+
+
+class TargetError(ValueError):
+    """Labels that cannot be learnt as asked."""
+
+
+def as_word(value: Any) -> str:
+    """A label's value as it is compared: lower case, whole numbers without a point."""
+    return str(value).strip().lower().removesuffix(".0")
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a model predicts, complete: enough to read its outputs years later.
+
+    Attributes:
+      name: the label; in "multilabel" only a title.
+      kind: one of ``KINDS``.
+      classes: of "multiclass", the values in the order of the outputs; of "multilabel", the labels.
+      mean: of a regression's values over the training windows.
+      std: likewise.
+    """
+
+    name: str
+    kind: str
+    classes: tuple[str, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise TargetError(f"config.labels.kind is {self.kind!r}; known: {KINDS}")
+        if not self.name:
+            raise TargetError("config.labels.name is empty: say which label is to be learnt")
+        needs = {"multiclass": 2, "multilabel": 1}.get(self.kind, 0)
+        if self.classes and (len(self.classes) < needs or not needs):
+            raise TargetError(
+                f"config.labels.classes is {self.classes} for kind {self.kind!r}, which has "
+                f"{f'at least {needs}' if needs else 'none'}"
+            )
+        if len(set(map(as_word, self.classes))) != len(self.classes):
+            raise TargetError(f"config.labels.classes has one twice: {self.classes}")
+        if self.kind == "multilabel" and not self.classes:
+            raise TargetError(
+                "config.labels.classes is empty: list the names of the yes/no labels that are "
+                "learnt together"
+            )
+        if not (np.isfinite(self.mean) and np.isfinite(self.std) and self.std > 0):
+            raise TargetError(f"config.labels: mean {self.mean} and std {self.std} must be numbers")
+
+    @property
+    def outputs(self) -> int:
+        """Logits a row."""
+        return max(1, len(self.classes))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, where: str = "config.labels") -> "Target":
+        """Reads :meth:`to_dict`'s form, where what is None or absent has its default.
+
+        Raises:
+          TargetError: a field is unknown or missing, or values do not go together.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        given = {k: v for k, v in values.items() if v is not None}
+        if (unknown := set(given) - set(known)) or (missing := {"name", "kind"} - set(given)):
+            problem = f"unknown {sorted(unknown)}" if unknown else f"lacks {sorted(missing)}"
+            raise TargetError(f"{where}: {problem}; known: {known}")
+        given["classes"] = tuple(str(c) for c in given.get("classes", ()))
+        return cls(**given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values of every field."""
+        return dataclasses.asdict(self) | {"classes": list(self.classes)}
+
+    def of_windows(
+        self, recordings: Sequence[RecordingRow], windows: Windows
+    ) -> Float[np.ndarray, "n k"]:
+        """The target of every window, float32; NaN where its label is missing.
+
+        Raises:
+          LabelError: no recording has such a label.
+          TargetError: a value that is no label of this kind; names it and a recording with it.
+        """
+        if self.kind == "multilabel":
+            columns = [self._binary(name, recordings, windows) for name in self.classes]
+            return np.stack(columns, axis=1).astype(np.float32)
+        read = {"binary": self._binary, "multiclass": self._class, "regression": self._number}
+        return read[self.kind](self.name, recordings, windows).astype(np.float32)[:, None]
+
+    def _binary(self, name, recordings, windows) -> np.ndarray:
+        name, equals, wanted = name.partition("=")
+
+        def number(text: str) -> float | None:
+            if equals:
+                return float(text == as_word(wanted))
+            return 1.0 if text in POSITIVE else 0.0 if text in NEGATIVE else None
+
+        hint = (
+            f"a yes/no label is one of {sorted(POSITIVE)} or {sorted(NEGATIVE)}. For one value "
+            f"against the others write '{name}=VALUE', for more kind='multiclass'"
+        )
+        return _translate(name, recordings, windows, number, hint)
+
+    def _class(self, name, recordings, windows) -> np.ndarray:
+        order = {as_word(c): float(i) for i, c in enumerate(self.classes)}
+        hint = f"config.labels.classes are {list(self.classes)}"
+        return _translate(name, recordings, windows, order.get, hint)
+
+    def _number(self, name, recordings, windows) -> np.ndarray:
+        def number(text: str) -> float | None:
+            try:
+                value = float(text)
+            except ValueError:
+                return None
+            return (value - self.mean) / self.std if np.isfinite(value) else None
+
+        return _translate(name, recordings, windows, number, "kind='regression' needs numbers")
+
+
+def _translate(name, recordings, windows, number, hint: str) -> np.ndarray:
+    """Numbers for the label's values: each distinct value is read once."""
+    values = window_labels(recordings, windows, name)
+    out, read = np.full(len(values), np.nan), {}
+    for i, value in enumerate(values):
+        if _missing(value):
+            continue
+        if value not in read:
+            read[value] = number(as_word(value))
+            if read[value] is None:
+                raise TargetError(
+                    f"label {name!r} of recording {recordings[windows.recording[i]].recording!r} "
+                    f"is {value!r}; {hint}"
+                )
+        out[i] = read[value]
+    return out
+
+
+def complete(target: Target, recordings: Sequence[RecordingRow], windows: Windows) -> Target:
+    """``target`` with what the training data say: classes, or mean and standard deviation.
+
+    Given classes stay as they are.
+
+    Raises:
+      LabelError, TargetError: no such label, fewer than two classes, or values that do not differ.
+    """
+    if target.kind == "multiclass" and not target.classes:
+        values = window_labels(recordings, windows, target.name)
+        words = {as_word(v) for v in values if not _missing(v)}
+        if len(words) < 2:
+            raise TargetError(
+                f"label {target.name!r} has {len(words)} value(s) in the training data "
+                f"({sorted(words)}): nothing to tell apart"
+            )
+        numbers = all(word.lstrip("-").isdigit() for word in words)
+        return dataclasses.replace(
+            target, classes=tuple(sorted(words, key=int if numbers else None))
+        )
+    if target.kind == "regression":
+        plain = dataclasses.replace(target, mean=0.0, std=1.0)
+        values = plain.of_windows(recordings, windows).astype(np.float64)
+        values = values[np.isfinite(values)]
+        if not len(values) or not values.std() > 0:
+            raise TargetError(
+                f"label {target.name!r} has {len(np.unique(values))} value(s) in the training "
+                "data: nothing to learn"
+            )
+        return dataclasses.replace(target, mean=float(values.mean()), std=float(values.std()))
+    return target

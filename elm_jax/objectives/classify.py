@@ -1,0 +1,176 @@
+"""Supervised learning of labels: an encoder, its projector where there is one, and a classifier."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from elm_jax import losses
+from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
+from elm_jax.data.targets import Target
+from elm_jax.objectives.two_tower import Terms, TwoTower
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classify(TwoTower):
+    """A classifier on the encoder's vector, or on the projection where there is a projector.
+
+    Batches have ``signal``, ``signal_valid`` and ``label [b, k]`` as
+    :class:`elm_jax.data.targets.Target` gives it. Parameters are ``{"encoder"[,
+    "signal_projector"], "classifier"}``.
+
+    Attributes:
+      classifier: from vectors to ``target.outputs`` logits.
+      target: what is predicted.
+      class_weight: of "multiclass", a weight a class; of "binary" and "multilabel", what the loss
+        of a positive is multiplied by, one a label; empty: all one.
+      label_smoothing: of "multiclass": share of the target that all classes divide.
+    """
+
+    classifier: nn.Module
+    target: Target
+    class_weight: tuple[float, ...] = ()
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        if self.text_projector is not None or self.text_tower is not None:
+            raise ValueError("config.objective 'classify' has no text side: text_projection=None")
+        expected = 0 if self.target.kind == "regression" else self.target.outputs
+        if self.class_weight and len(self.class_weight) != expected:
+            raise ValueError(
+                f"config.objective.class_weight has {len(self.class_weight)} entries; "
+                f"{self.target.kind} of {self.target.name!r} has {expected}"
+            )
+        if any(not weight > 0 for weight in self.class_weight):
+            raise ValueError(f"config.objective.class_weight must be positive: {self.class_weight}")
+        if self.label_smoothing and self.target.kind != "multiclass":
+            raise ValueError("config.objective.label_smoothing is for kind 'multiclass' alone")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"config.objective.label_smoothing is {self.label_smoothing}")
+
+    def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
+        """Fresh parameters and batch statistics."""
+        key_towers, key_classifier = jax.random.split(key)
+        params, model_state = super().init(key_towers, batch)
+        out, _ = super().embed(params, model_state, _signal_side(batch), None, train=False)
+        keys = {"params": key_classifier, "dropout": key_classifier}
+        made = self.classifier.init(keys, out.get("projection", out["features"]), train=False)
+        stats = model_state["batch_stats"]
+        if "batch_stats" in made:
+            stats = stats | {"classifier": made["batch_stats"]}
+        return params | {"classifier": made["params"]}, {"batch_stats": stats}
+
+    def embed(
+        self, params: Params, model_state: ModelState, batch: Batch, key: Key | None, *, train: bool
+    ) -> tuple[dict[str, Array], ModelState]:
+        """``features``, ``projection`` where there is a projector, and ``logits [b, k]``."""
+        keys = (None, None) if key is None else jax.random.split(key)
+        out, model_state = super().embed(params, model_state, batch, keys[0], train=train)
+        if "features" not in out:
+            return out, model_state
+        stats = dict(model_state["batch_stats"])
+        vector = out.get("projection", out["features"])
+        valid = batch.get("signal_valid")
+        out["logits"] = self._call(
+            "classifier", params, stats, keys[1], vector, valid=valid, train=train
+        )
+        return out, dict(model_state) | {"batch_stats": stats}
+
+    def terms(self, out: dict[str, Array], batch: Batch) -> Terms:
+        """One term; the share of right answers (regression: of variance explained) is reported."""
+        logits, label, valid = out["logits"], batch["label"], batch["signal_valid"]
+        loss, weight = self._loss()(logits, label, valid)
+        scored = _scored(label, valid)
+        right = jnp.where(scored, self._right(logits, label), 0).sum() / jnp.maximum(
+            scored.sum(), 1
+        )
+        name = "mean_absolute_error" if self.target.kind == "regression" else "accuracy"
+        return {self.target.kind: jnp.sum(loss * weight)}, {name: right}
+
+    def _loss(self) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
+        weight = jnp.asarray(self.class_weight) if self.class_weight else None
+
+        def binary(logits, label, valid):
+            return losses.binary_cross_entropy(logits, label, valid=valid, positive_weight=weight)
+
+        def multiclass(logits, label, valid):
+            smoothing = self.label_smoothing
+            return losses.cross_entropy(
+                logits,
+                _class_of(label),
+                valid=valid,
+                class_weight=weight,
+                label_smoothing=smoothing,
+            )
+
+        def regression(logits, label, valid):
+            return losses.squared_error(logits, label, valid=valid)
+
+        kinds = dict(binary=binary, multilabel=binary, multiclass=multiclass, regression=regression)
+        return kinds[self.target.kind]
+
+    def _right(self, logits: Array, label: Array) -> Array:
+        """1 where an entry is right; a regression's distance in the label's unit."""
+        if self.target.kind == "regression":
+            return jnp.abs(logits - label) * self.target.std
+        if self.target.kind == "multiclass":
+            return (jnp.argmax(logits, axis=1) == _class_of(label)).astype(jnp.float32)[:, None]
+        return ((logits > 0) == (label > 0.5)).astype(jnp.float32)
+
+    def weight(self, batch: Batch) -> Float[Array, ""]:
+        """What the loss is divided by: entries with a label, times their classes' weights."""
+        scored = _scored(batch["label"], batch["signal_valid"]).astype(jnp.float32)
+        if self.target.kind == "multiclass" and self.class_weight:
+            weights = jnp.asarray(self.class_weight)[jnp.maximum(_class_of(batch["label"]), 0)]
+            scored = scored * weights[:, None]
+        return scored.sum()
+
+    def sums(self, out: dict[str, Array], batch: Batch) -> dict[str, Array]:
+        """Entries by class and answer: ``confusion [labels, truth, answer]``; none of numbers."""
+        if self.target.kind == "regression":
+            return {}
+        logits, label = out["logits"], batch["label"]
+        scored = _scored(label, batch["signal_valid"]).astype(jnp.float32)
+        if self.target.kind == "multiclass":
+            truth, answer = _class_of(label)[:, None], jnp.argmax(logits, 1)[:, None]
+            k = self.target.outputs
+        else:
+            truth, answer, k = (label > 0.5).astype(int), (logits > 0).astype(int), 2
+        truth, answer = (jax.nn.one_hot(x, k) for x in (truth, answer))
+        return {"confusion": jnp.einsum("bl,blt,bla->lta", scored, truth, answer)}
+
+    def scores(self, sums: dict[str, Array]) -> dict[str, float]:
+        """``balanced_accuracy``: mean share of right answers of the classes that are there."""
+        if "confusion" not in sums:
+            return {}
+        confusion = np.asarray(sums["confusion"], np.float64)
+        truth = confusion.sum(axis=2)
+        right = np.diagonal(confusion, axis1=1, axis2=2)
+        recall = right / np.maximum(truth, 1)
+        there = (truth > 0).sum(axis=1)
+        means = recall.sum(axis=1)[there > 0] / there[there > 0]
+        return {"balanced_accuracy": float(means.mean())} if len(means) else {}
+
+    def predict(self, params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
+        """``features``, ``projection`` if there is one, ``logits``: numbers in the label's unit."""
+        out = super().predict(params, model_state, batch)
+        if "logits" in out and self.target.kind == "regression":
+            out["logits"] = out["logits"] * self.target.std + self.target.mean
+        return out
+
+
+def _signal_side(batch: Batch) -> Batch:
+    return {"signal": batch["signal"]}
+
+
+def _scored(label: Array, valid: Array) -> Array:
+    return jnp.isfinite(label) & valid[:, None]
+
+
+def _class_of(label: Array) -> Array:
+    """Class numbers ``[b]``; -1 where the label is missing."""
+    label = label[:, 0]
+    return jnp.where(jnp.isfinite(label), label, -1).astype(jnp.int32)
