@@ -1,16 +1,15 @@
 """A run's folder: what is written where, and where a run starts from.
 
 ``config.json``: the config as run. ``checkpoints/``: Orbax. ``metrics.jsonl``: one object a logged
-step, with the same as events under ``tensorboard/``. ``summary.json``, ``scores/EVAL.csv`` (a row a
-recording) and ``figures/*.png``: the results. ``train.log``: the log. ``tokenizer/``: a vocabulary
-learnt here, if any. ``evaluation/``: the results of ``config.mode=evaluate``.
+step, with the same as events under ``tensorboard/``. ``train.log``: the log. ``tokenizer/``: a
+vocabulary learnt here, if any. What ``elm_jax.results`` writes: ``summary.json``, ``report.html``,
+``scores/``, ``tables/``, ``figures/``; those of ``config.mode=evaluate`` lie in ``evaluation/``.
 """
 
 import copy
-import csv
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,11 +18,15 @@ from etils import epath
 
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.data.spec import SignalSpec
-from elm_jax.evals import figures
-from elm_jax.evals.base import EvalResult
 from elm_jax.metrics import read_metrics
 from elm_jax.optim import RunLength
+from elm_jax.results import summary, write_results
 from elm_jax.state import TrainState
+
+__all__ = [
+    "describe", "differences", "last_loss", "plain_config", "require_same_model", "restore",
+    "summary", "write_results",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -45,18 +48,19 @@ def differences(old: Any, new: Any, path: str) -> list[str]:
     return [] if old == new else [f"{path}: the checkpoint has {old}, the config {new}"]
 
 
-def require_same_model(config: Any, saved: Mapping[str, Any], where: str) -> None:
-    """Raises unless ``config`` builds the model of a checkpoint's config, as evaluation needs.
+def require_same_model(recipe: Mapping[str, Any], saved: Mapping[str, Any], where: str) -> None:
+    """Raises unless a config's recipe (see pretrained.recipe_of) is that of a saved model.
 
     Where the text tower lies (``text.tower.path``) may differ between machines.
 
     Raises:
       ValueError: lists every difference.
     """
-    new, saved = copy.deepcopy(plain_config(config)), copy.deepcopy(dict(saved))
-    for c in (new, saved):
-        c["text"]["tower"].pop("path", None)
-    lines = [d for k in SAME_MODEL for d in differences(saved.get(k), new.get(k), f"config.{k}")]
+    recipe, saved = copy.deepcopy(dict(recipe)), copy.deepcopy(dict(saved))
+    for sections in (recipe, saved):
+        if sections.get("text"):
+            sections["text"]["tower"].pop("path", None)
+    lines = [d for k in SAME_MODEL for d in differences(saved.get(k), recipe.get(k), f"config.{k}")]
     if lines:
         listing = "\n  ".join(lines)
         raise ValueError(
@@ -150,87 +154,3 @@ def last_loss(workdir: epath.Path) -> float | None:
     """The loss of the last logged step."""
     rows = read_metrics(workdir)
     return rows[-1]["loss"] if rows else None
-
-
-def summary(
-    config: Any,
-    corpus: Any,
-    results: Mapping[str, EvalResult],
-    *,
-    step: int,
-    loss: float | None,
-    seconds: float,
-) -> dict[str, Any]:
-    """The content of summary.json."""
-    manifest = corpus.manifest
-    out: dict[str, Any] = {
-        "simulated": manifest.simulated,
-        "corpus": manifest.corpus,
-        "data_dir": config.data.dir,
-        "seed": config.seed,
-        "step": step,
-        "loss": loss,
-        "seconds": round(seconds, 1),
-        "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
-        "counts": {k: dict(v) for k, v in manifest.counts.items()},
-    }
-    for name, result in results.items():
-        out[name] = {**result.scalars, **result.tables}
-        if result.notes:
-            out[name]["notes"] = list(result.notes)
-    return out
-
-
-def write_results(
-    folder: epath.Path,
-    content: Mapping[str, Any],
-    results: Mapping[str, EvalResult],
-    *,
-    simulated: bool,
-) -> None:
-    """Writes summary.json, scores and figures into ``folder``; prints the results in short.
-
-    ``folder`` is the run's own after training; an evaluation has one beside, so that the training's
-    results stay. Training curves are drawn where ``folder`` has metrics.
-    """
-    if jax.process_index():
-        return
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    (folder / "summary.json").write_text(json.dumps(content, indent=1) + "\n")
-    rows = read_metrics(folder)
-    drawn = figures.training_curves(rows, simulated=simulated) if rows else {}
-    for result in results.values():
-        drawn |= result.figures
-    for stem, figure in drawn.items():
-        with (folder / "figures" / f"{stem}.png").open("wb") as f:
-            figure.savefig(f, format="png", dpi=120)
-    for name, result in results.items():
-        _write_scores(folder / "scores" / f"{name}.csv", result.scores)
-        _print_result(name, result, simulated=simulated)
-    log.info("written  %s: %s", folder, ", ".join(sorted(p.name for p in folder.iterdir())))
-    log.info("         figures: %s", ", ".join(f"{stem}.png" for stem in drawn))
-
-
-def _write_scores(path: epath.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as f:
-        writer = csv.DictWriter(f, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _print_result(name: str, result: EvalResult, *, simulated: bool) -> None:
-    tag = " (simulated)" if simulated else ""
-    if "auroc" in result.scalars:
-        low, high = result.scalars["auroc_low"], result.scalars["auroc_high"]
-        value = result.scalars["auroc"]
-        log.info("%-10s AUROC %.3f [%.3f, %.3f]%s", name, value, low, high, tag)
-    for rows in result.tables.values():
-        for row in rows:
-            interval = f"[{row['low']:.3f}, {row['high']:.3f}]"
-            text = f"{row['finding']:<24} {row['value']:.3f} {interval}"
-            log.info("  %s  %d with, %d without", text, row["positives"], row["negatives"])
-    for note in result.notes:
-        log.info("%-10s not computed: %s", name, note)

@@ -1,0 +1,185 @@
+"""Results of a run on disk and on the terminal.
+
+``summary.json``: everything that is a number, and what could not be computed. ``scores/EVAL.csv``:
+a row a recording. ``tables/EVAL_TABLE.csv``: tables of any columns. ``figures/*.png``.
+``report.html``: all of it on one page (``elm_jax.report``).
+"""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from elm_jax import report, tables
+from elm_jax.evals import figures
+from elm_jax.evals.base import EvalResult
+from elm_jax.metrics import read_metrics
+
+log = logging.getLogger(__name__)
+
+PRINTED_ROWS = 30
+# Keys of summary.json that no eval may be named after.
+RESERVED = frozenset(
+    "simulated corpus data_dir seed step loss seconds device counts mode signal model people evals "
+    "training_figures notes".split()
+)
+FINDING = {"finding", "value", "low", "high", "positives", "negatives"}
+
+
+def plain(value: Any) -> Any:
+    """JSON-ready: NumPy's numbers become Python's, and what is no number becomes None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def summary(
+    config: Any,
+    corpus: Any,
+    results: Mapping[str, EvalResult],
+    *,
+    step: int,
+    loss: float | None,
+    seconds: float,
+    model: Mapping[str, Any] | None = None,
+    people: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of summary.json.
+
+    Args:
+      config: of the run.
+      corpus: the data (``build.Corpus``).
+      results: by eval.
+      step: of the model.
+      loss: the last one that training logged, if any.
+      seconds: the run took.
+      model: where the model comes from, and the digest of its weights.
+      people: whom the model was trained on, in words and numbers (``leakage.in_words``).
+    """
+    manifest = corpus.manifest
+    out: dict[str, Any] = {
+        "simulated": manifest.simulated,
+        "corpus": manifest.corpus,
+        "data_dir": config.data.dir,
+        "mode": config.mode,
+        "seed": config.seed,
+        "step": step,
+        "loss": loss,
+        "seconds": round(seconds, 1),
+        "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+        "counts": {k: dict(v) for k, v in manifest.counts.items()},
+        "signal": manifest.spec.to_dict(),
+        "model": dict(model or {}),
+        "people": dict(people or {}),
+        "evals": sorted(results),
+    }
+    return plain(out | {name: _of_eval(result) for name, result in results.items()})
+
+
+def _of_eval(result: EvalResult) -> dict[str, Any]:
+    out: dict[str, Any] = {**result.scalars, **result.tables}
+    if result.notes:
+        out["notes"] = list(result.notes)
+    if result.figures:
+        out["figures"] = list(result.figures)
+    return out
+
+
+def write_results(
+    folder: epath.Path,
+    content: Mapping[str, Any],
+    results: Mapping[str, EvalResult],
+    *,
+    simulated: bool,
+) -> dict[str, Any]:
+    """Writes summary.json, scores, tables, figures and report.html; prints the results in short.
+
+    ``folder`` is the run's own after training; an evaluation has one beside, so that the training's
+    results stay. Training curves are drawn where ``folder`` has metrics.
+
+    Returns:
+      What summary.json holds.
+    """
+    rows = read_metrics(folder)
+    curves = figures.training_curves(rows, simulated=simulated) if rows else {}
+    content = plain(content) | ({"training_figures": list(curves)} if curves else {})
+    if jax.process_index():
+        return content
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = curves | {stem: f for result in results.values() for stem, f in result.figures.items()}
+    for stem, figure in drawn.items():
+        _write_figure(folder / "figures" / f"{tables.file_stem(stem)}.png", figure)
+    for name, result in results.items():
+        _write_table(folder / "scores" / f"{tables.file_stem(name)}.csv", result.scores)
+        for table, table_rows in result.tables.items():
+            stem = tables.file_stem(f"{name}_{table}")
+            _write_table(folder / "tables" / f"{stem}.csv", table_rows)
+        print_result(name, result, simulated=simulated)
+    # Last: who finds it finds the rest.
+    (folder / "summary.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    page = report.write(folder)
+    log.info("written  %s: %s", folder, ", ".join(sorted(p.name for p in folder.iterdir())))
+    log.info("         figures: %s", ", ".join(f"{stem}.png" for stem in drawn) or "none")
+    log.info("         all of it on one page: %s", page)
+    return content
+
+
+def _write_figure(path: epath.Path, figure: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as f:
+        figure.savefig(f, format="png", dpi=120)
+
+
+def _write_table(path: epath.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(tables.to_csv(rows), encoding="utf-8")
+
+
+def print_result(name: str, result: EvalResult, *, simulated: bool) -> None:
+    """Says an eval's scalars, short tables and notes in the log."""
+    tag = " (simulated)" if simulated else ""
+    for line in scalar_lines(result.scalars):
+        log.info("%-10s %s%s", name, line, tag)
+    for table, rows in result.tables.items():
+        if rows and all(set(row) == FINDING for row in rows):
+            for line in map(_finding_line, rows):
+                log.info("  %s", line)
+        elif len(rows) > PRINTED_ROWS:
+            stem = tables.file_stem(f"{name}_{table}")
+            log.info("  %s: %d rows in tables/%s.csv", table, len(rows), stem)
+        elif rows:
+            log.info("  %s%s", table, tag)
+            for line in tables.aligned(rows):
+                log.info("    %s", line)
+    for note in result.notes:
+        log.info("%-10s note: %s", name, note)
+
+
+def scalar_lines(scalars: Mapping[str, Any]) -> list[str]:
+    """A line each for scalars with an interval, and one for all others."""
+    shown = tables.show([scalars] if scalars else [])
+    cells = dict(zip(shown.columns, shown.cells[0], strict=True)) if shown.cells else {}
+    own = [k for k in cells if f"{k}_low" in scalars]
+    others = ", ".join(f"{tables.name_of(k)} {v}" for k, v in cells.items() if k not in own)
+    return [f"{tables.name_of(k)} {cells[k]}" for k in own] + ([others] if others else [])
+
+
+def _finding_line(row: Mapping[str, Any]) -> str:
+    value = tables.with_interval(row["value"], row["low"], row["high"])
+    counts = f"{row['positives']} with, {row['negatives']} without"
+    return f"{row['finding']:<24} {value}  {counts}"
