@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from data_prep.corpora.demo.prompts import HELD_OUT_PROMPTS
 from elm_jax.signals.pipeline import ELM_SPEC
@@ -25,6 +25,7 @@ def evals() -> dict[str, Any]:
     """What ELM's recipes evaluate after training; each entry names its kind."""
     return dict(
         rows_per_batch=512,
+        trained_on_people="refuse",  # or "mark": what to do where a trained-on person is scored
         zero_shot=zero_shot(abnormality_prompts()),
         band_power=dict(name="band_power", train_split="train", split="test", label="abnormal"),
         embedding_map=dict(name="embedding_map", split="test", label="abnormal"),
@@ -56,6 +57,43 @@ def schedule(*, per: str, floor: float = 0.01, **durations: float) -> dict[str, 
     if unknown:
         raise ValueError(f"schedule: unknown {sorted(unknown)}; known: {names}")
     return dict(per=per, floor=floor) | {name: durations.get(name) for name in names}
+
+
+def finished(mode: str) -> ConfigDict:
+    """What every recipe of a finished model has; the recipe adds its own section and evals.
+
+    End such a recipe with ``return common.finish(config, arg, common.finished_smoke())``. ``:demo``
+    and ``:smoke`` make a corpus and a small model where none is named.
+    """
+    config = ConfigDict()
+    config.mode = mode  # evaluate | embed | query
+    config.seed = 0
+    config.model = ""  # a workdir, a released .pt, a saved folder, a Hugging Face id
+    config.model_yaml = ""  # settings of a released file, if they do not lie beside it
+    config.text_tower = ""  # where a frozen text tower lies, if not where it lay in training
+    config.demo_model = ""  # RECIPE:ARGUMENT that ':demo' and ':smoke' train where none is named
+
+    # -- data: a directory that `python -m data_prep.prepare` wrote, for the model's signal
+    config.data = dict(
+        dir="",
+        normalisation="model",  # mean and std: those of the model's training, or "corpus"
+        demo_people=96,
+        reader_threads=2,
+    )
+    # How reports are read; None: as in the model's training.
+    config.text = dict.fromkeys(
+        ("mode", "headings", "other_headings", "include_heading", "prefix"),
+        config_dict.placeholder(object),
+    )
+    config.mesh = dict(data=-1, fsdp=1, model=1)
+    config.evals = dict(rows_per_batch=512, trained_on_people="refuse")  # refuse | mark
+    config.demo = dict(demo_model="elm_5s:demo")
+    return config
+
+
+def finished_smoke() -> dict[str, Any]:
+    """The smallest model and corpus that a finished model's recipe runs on."""
+    return dict(demo_model="elm_5s:smoke", data=dict(demo_people=8), evals=dict(rows_per_batch=32))
 
 
 def demo_overrides(*, pool_sizes: tuple[int, ...], crops_per_bag: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import functools
 import inspect
 import logging
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -95,30 +95,52 @@ def expected_spec(config: Any) -> SignalSpec:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """A prepared directory, checked against the config, and its text."""
+    """A prepared directory whose signal was checked, and its text.
+
+    Attributes:
+      directory: where it is.
+      manifest: what it holds.
+      text: how reports become segments (``config.text``); None for a model without a text side.
+    """
 
     directory: pathlib.Path
     manifest: Manifest
-    config: Any
+    text: Mapping[str, Any] | None
 
     @classmethod
     def open(cls, config: Any) -> "Corpus":
-        """Opens ``config.data.dir``.
+        """Opens ``config.data.dir`` for training on ``config.signal``.
 
         Raises:
           SpecError: the shards hold another signal than ``config.signal``.
         """
-        directory = pathlib.Path(config.data.dir)
-        manifest = Manifest.load(directory)
-        expected_spec(config).require_same(
-            manifest.spec,
-            source=str(directory / "manifest.json"),
-            hint="Prepare the recordings again with these settings (python -m data_prep.prepare "
+        hint = (
+            "Prepare the recordings again with these settings (python -m data_prep.prepare "
             f"... --window_s {config.signal.window_s:g}), or set config.signal.* to what the "
-            "shards hold.",
-            ignore=("mean", "std"),
+            "shards hold."
         )
-        return cls(directory, manifest, config)
+        text = config.text.to_dict()
+        return cls.fitting(config.data.dir, expected_spec(config), hint=hint, text=text)
+
+    @classmethod
+    def fitting(
+        cls,
+        directory: str | pathlib.Path,
+        spec: SignalSpec,
+        *,
+        hint: str,
+        text: Mapping[str, Any] | None = None,
+    ) -> "Corpus":
+        """Opens a prepared directory whose signal must be ``spec`` (mean and std may differ).
+
+        Raises:
+          SpecError: it holds another signal; ends with ``hint``: what to do.
+        """
+        directory = pathlib.Path(directory)
+        manifest = Manifest.load(directory)
+        source = str(directory / "manifest.json")
+        spec.require_same(manifest.spec, source=source, hint=hint, ignore=("mean", "std"))
+        return cls(directory, manifest, text)
 
     @property
     def spec(self) -> SignalSpec:
@@ -142,19 +164,16 @@ class Corpus:
 
     @functools.cache  # noqa: B019
     def segments(self, split: str) -> list[tuple[str, ...]]:
-        """The text segments of each recording of a split."""
-        text = self.config.text
-        return [
-            segments_of(
-                row.reports,
-                mode=text.mode,
-                headings=text.headings if isinstance(text.headings, str) else list(text.headings),
-                include_heading=text.include_heading,
-                prefix=text.prefix,
-                other_headings=tuple(text.other_headings),
-            )
-            for row in self.reader(split).recordings
-        ]
+        """The text segments of each recording of a split.
+
+        Raises:
+          ValueError: there is no text side.
+        """
+        if self.text is None:
+            raise ValueError("this model has no text side: it says not how to read a report")
+        keys = ("mode", "headings", "include_heading", "prefix", "other_headings")
+        settings = {key: self.text[key] for key in keys}
+        return [segments_of(row.reports, **settings) for row in self.reader(split).recordings]
 
 
 TOWERS = {"pretrained_bert": pretrained_bert, "scratch_bert": scratch_bert}
@@ -166,23 +185,30 @@ def compute_dtype(config: Any) -> Any:
 
 
 def build_text_source(
-    config: Any, corpus: Corpus, workdir: epath.Path, *, learn: bool = True
+    config: Any,
+    *,
+    workdirs: Sequence[epath.Path],
+    cache: epath.Path | None,
+    corpus: Callable[[], Sequence[str]] | None = None,
 ) -> TextSource:
     """The text tower of ``config.text.tower``.
 
-    A run that starts from another's parameters (``config.resume``, ``config.init_from``) takes its
-    vocabulary too, since token numbers mean nothing without it. ``learn=False`` (evaluation) never
-    learns one.
+    Args:
+      config: with ``text`` and ``dtype``.
+      workdirs: where a learnt vocabulary is kept; a run that starts from another's parameters
+        takes that one's too, since token numbers mean nothing without it.
+      cache: where vectors of frozen towers are kept; None: nowhere.
+      corpus: gives the texts to learn a vocabulary from; None: none is learnt.
     """
     make = lookup(TOWERS, config.text.tower.name, "config.text.tower.name")
-    origins = [epath.Path(path) for path in (config.resume, config.init_from) if path]
     return construct(
         make,
         config.text.tower.to_dict(),
         "config.text.tower",
         mode=config.text.mode,
-        corpus=(lambda: distinct(corpus.segments("train"))) if learn else None,
-        workdirs=(workdir, *origins),
+        corpus=corpus,
+        workdirs=tuple(workdirs),
+        cache=cache,
         dtype=compute_dtype(config),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import absl.logging
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
@@ -36,6 +37,7 @@ class Described:
     spec: SignalSpec
     trained_on: People | None = None
     selected_on: People | None = None
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def _loss_of(metrics: dict[str, float]) -> float:
@@ -130,12 +132,13 @@ class Checkpoints:
         loss: float,
         trained_on: People | None = None,
         selected_on: People | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> bool:
         """Saves unless this step is there already; returns at once, writing goes on behind."""
         step = int(state.step)
         if step == self.latest_step():
             return False
-        about = {"config": config, "spec": spec.to_dict()}
+        about = {"config": config, "spec": spec.to_dict(), "extra": extra or {}}
         for name, people in (("trained_on", trained_on), ("selected_on", selected_on)):
             about |= {} if people is None else {name: people.to_json()}
         args = ocp.args.Composite(
@@ -159,7 +162,24 @@ class Checkpoints:
             People.from_json(about.get(name), source=f"{source}: {name}")
             for name in ("trained_on", "selected_on")
         )
-        return Described(step, about["config"], spec, *people)
+        return Described(step, about["config"], spec, *people, extra=about.get("extra", {}))
+
+    def read_model(self, step: int | None = None) -> dict[str, Any]:
+        """``{"params", "model_state"}`` of a step as numpy arrays, in the shapes they were saved.
+
+        For who asks what there is; training restores into shapes that it knows.
+        """
+        step = self._require(step)
+        metadata = ocp.StandardCheckpointHandler().metadata(self.path / str(step) / "model")
+        place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+            metadata.tree,
+            is_leaf=lambda x: hasattr(x, "shape"),
+        )
+        args = ocp.args.Composite(model=ocp.args.StandardRestore(abstract))
+        tree = self._manager.restore(step, args=args)["model"]
+        return jax.tree.map(np.asarray, {k: tree[k] for k in ("params", "model_state")})
 
     def restore(self, abstract: TrainState, step: int | None = None) -> TrainState:
         """The state of a step, laid out as ``abstract`` says (shapes, dtypes, shardings).

@@ -1,7 +1,9 @@
 """The command: ``python -m elm_jax.main --config configs/elm_5s.py --workdir runs/NAME``."""
 
+import importlib
 import logging
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -19,6 +21,14 @@ from ml_collections import config_flags
 from elm_jax import command_line
 
 log = logging.getLogger("elm_jax.main")
+
+# Where each mode is; imported when it runs.
+MODES = {
+    "train": ("elm_jax.train", "train"),
+    "evaluate": ("elm_jax.evaluate", "evaluate"),
+    "embed": ("elm_jax.embed", "embed"),
+    "query": ("elm_jax.query", "query"),
+}
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: configs/NAME.py[:demo|:smoke].")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is written; resumed if it exists.")
@@ -53,31 +63,61 @@ def use_demo_corpus(config, workdir: epath.Path, *, already_small: bool) -> None
         config.data.dir = str(out)
 
 
+def use_demo_model(config, workdir: epath.Path) -> None:
+    """Points the config at a small model, trained beside the workdir on the same data if need be.
+
+    Raises:
+      OSError: it could not be trained.
+    """
+    import configs
+
+    recipe, _, size = config.demo_model.partition(":")
+    path = pathlib.Path(configs.__file__).with_name(f"{recipe}.py")
+    out = workdir.parent / f"{size}_model_{recipe}_{epath.Path(config.data.dir).name}"
+    log.info("No model named (config.model is empty): training the %s model first.", size)
+    command = ["elm_jax.main", "--config", f"{path}:{size}"]
+    command += [f"--config.data.dir={config.data.dir}", "--workdir", str(out)]
+    log.info("python -m %s", " ".join(command))
+    code = subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    if code:
+        raise OSError(f"the small model could not be trained (exit code {code}): see above")
+    with config.unlocked():
+        config.model = str(out)
+
+
 def run(workdir: epath.Path) -> None:
     """Finds data if none is named, keeps TensorFlow off the devices, and dispatches on the mode."""
     config = CONFIG.value
-    modes = ("train", "evaluate")
-    if config.mode not in modes:
-        raise ValueError(f"config.mode is {config.mode!r}; known: {modes}")
-    if not config.data.dir:
+    if config.mode not in MODES:
+        raise ValueError(f"config.mode is {config.mode!r}; known: {sorted(MODES)}")
+    demo_model = config.get("demo_model", "")
+    if not config.data.dir and (demo_model or "encoder" in config):
         argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]
         use_demo_corpus(config, workdir, already_small=bool(argument))
+    if demo_model and not config.model:
+        use_demo_model(config, workdir)
 
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
     tf.config.set_visible_devices([], "TPU")
 
-    from elm_jax.evaluate import evaluate
-    from elm_jax.train import train
+    module, function = MODES[config.mode]
+    getattr(importlib.import_module(module), function)(config, workdir)
 
-    {"train": train, "evaluate": evaluate}[config.mode](config, workdir)
+
+def take_words(words: list[str]) -> None:
+    """Words after the flags are the texts of a query; other modes take none."""
+    if not words:
+        return
+    if "query" not in CONFIG.value:
+        command_line.fail(f"unknown arguments: {words}")
+    CONFIG.value.query.texts = tuple(words)
 
 
 def main(argv) -> int:
     """Reads the flags, prepares JAX, and hands over; returns the exit code."""
-    if len(argv) > 1:
-        command_line.fail(f"unknown arguments: {argv[1:]}")
+    take_words(argv[1:])
     workdir = command_line.absolute(WORKDIR.value)
     try:
         workdir.mkdir(parents=True, exist_ok=True)

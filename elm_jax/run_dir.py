@@ -19,8 +19,8 @@ from etils import epath
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.data.spec import SignalSpec
 from elm_jax.metrics import read_metrics
-from elm_jax.optim import RunLength
 from elm_jax.results import summary, write_results
+from elm_jax.schedules import RunLength
 from elm_jax.state import TrainState
 
 __all__ = [

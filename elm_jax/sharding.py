@@ -58,17 +58,22 @@ def to_global(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
 
 
+def ways(mesh: Mesh | AbstractMesh) -> int:
+    """Into how many shares a batch's rows are cut."""
+    return int(np.prod([mesh.shape[a] for a in BATCH_AXES if a in mesh.axis_names]))
+
+
 def require_divisible(rows: Mapping[str, int], mesh: Mesh | AbstractMesh) -> None:
     """Raises unless every kind of row of the *global* batch can be shared out evenly.
 
     Raises:
       ValueError: names the kind of row, and the next number that would do.
     """
-    ways = int(np.prod([mesh.shape[a] for a in BATCH_AXES if a in mesh.axis_names]))
+    shares = ways(mesh)
     for key, count in rows.items():
-        if count % ways:
+        if count % shares:
             raise ValueError(
-                f"{key}: {count} rows a batch, not a multiple of the {ways} ways in which the mesh "
-                f"shares them; the next that fits is {(count // ways + 1) * ways}: change "
+                f"{key}: {count} rows a batch, not a multiple of the {shares} ways in which the "
+                f"mesh shares them; the next that fits is {(count // shares + 1) * shares}: change "
                 "config.sampler (bags, or pairs, per batch) or config.mesh"
             )

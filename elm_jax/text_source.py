@@ -77,6 +77,7 @@ def scratch_bert(
     mode: str,
     corpus: Corpus,
     workdirs: Sequence[epath.Path],
+    cache: epath.Path | None,
     dtype: Any,
 ) -> TextSource:
     """A small BERT, trained jointly; its WordPiece vocabulary is learnt from the corpus.
@@ -87,6 +88,7 @@ def scratch_bert(
     Raises:
       FileNotFoundError: there is none, and ``corpus`` is None.
     """
+    del cache
     tokenizer = tokens.load_tokenizer(_own_tokenizer(workdirs, corpus, vocab_size))
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -133,60 +135,74 @@ def pretrained_bert(
     mode: str,
     corpus: Corpus,
     workdirs: Sequence[epath.Path],
+    cache: epath.Path | None,
     dtype: Any,
 ) -> TextSource:
     """A BERT from a Hugging Face directory or id, frozen (``freeze_layers=-1``) or in the step.
 
     ``freeze_layers = n > 0`` trains the tower except its embeddings and first n layers; 0 trains
-    all of it; -1 freezes all of it.
+    all of it; -1 freezes all of it. A frozen tower is looked for when the first text is embedded:
+    who only embeds signals need not have it. Its vectors are kept in ``cache``; None: nowhere.
 
     Raises:
       FileNotFoundError: the model is neither a directory nor in the local cache, and cannot be
         downloaded; says how to get it.
     """
-    del corpus
+    del corpus, workdirs
     if freeze_layers < -1:
         raise ValueError(f"config.text.tower.freeze_layers={freeze_layers}; known: -1, 0, 1, ...")
+    if freeze_layers == -1:
+        return TextSource(_frozen_table(path, pooling, mode, cache, dtype))
     from elm_jax.convert.bert import load_bert
 
     folder = find_model(path)
     loaded = load_bert(folder)
-    config, params = loaded.config, loaded.variables["params"]
-    module = Bert(config, dtype=dtype)
-    tokenizer = tokens.load_tokenizer(folder)
-    token_table = _token_table(tokenizer, mode)
-    if freeze_layers >= 0:
-        n = freeze_layers
-        if n > config.n_layers:
-            raise ValueError(
-                f"config.text.tower.freeze_layers={n}, but {path} has "
-                f"{config.n_layers} layers; -1 freezes the whole tower"
-            )
-        frozen = ("embeddings.*", *(f"layer_{i}/.*" for i in range(n))) if n else ()
-        return TextSource(
-            token_table,
-            module,
-            pooling,
-            overlay=lambda fresh: dict(fresh) | {"text_tower": params},
-            frozen=tuple(f"text_tower/{p}" for p in frozen),
+    config, params, n = loaded.config, loaded.variables["params"], freeze_layers
+    if n > config.n_layers:
+        raise ValueError(
+            f"config.text.tower.freeze_layers={n}, but {path} has {config.n_layers} layers; -1 "
+            "freezes the whole tower"
         )
+    frozen = ("embeddings.*", *(f"layer_{i}/.*" for i in range(n))) if n else ()
+    return TextSource(
+        _token_table(tokens.load_tokenizer(folder), mode),
+        Bert(config, dtype=dtype),
+        pooling,
+        overlay=lambda fresh: dict(fresh) | {"text_tower": params},
+        frozen=tuple(f"text_tower/{p}" for p in frozen),
+    )
 
-    computed_in = np.dtype(dtype).name
-    key = dict(weights=weights_hash(folder), mode=mode, pooling=pooling, dtype=computed_in)
-    cache = workdirs[0].parent / "text_cache"
 
-    @jax.jit
-    def apply(params, token, valid):
-        hidden = module.apply({"params": params}, token, valid, train=False)
-        return pool_text(hidden, valid, pooling)
+def _frozen_table(
+    path: str, pooling: str, mode: str, cache: epath.Path | None, dtype: Any
+) -> Callable[[Sequence[str]], TextTable]:
+    """The table of a frozen tower, which is read from disk when the first text is asked for."""
+
+    @functools.cache
+    def tower():
+        from elm_jax.convert.bert import load_bert
+
+        folder = find_model(path)
+        loaded = load_bert(folder)
+        module = Bert(loaded.config, dtype=dtype)
+
+        @jax.jit
+        def apply(params, token, valid):
+            hidden = module.apply({"params": params}, token, valid, train=False)
+            return pool_text(hidden, valid, pooling)
+
+        computed_in = np.dtype(dtype).name
+        key = dict(weights=weights_hash(folder), mode=mode, pooling=pooling, dtype=computed_in)
+        token_table = _token_table(tokens.load_tokenizer(folder), mode)
+        # An argument, not a constant of the compiled program: a tower has half a gigabyte.
+        return token_table, functools.partial(apply, loaded.variables["params"]), key
 
     def table(texts: Sequence[str]) -> TextTable:
-        # An argument, not a constant of the compiled program: a tower has half a gigabyte.
-        run = functools.partial(apply, params)
+        token_table, run, key = tower()
         vectors = cached_embeddings(texts, token_table, run, key=key, cache=cache)
         return TextTable(tuple(texts), {"text_emb": vectors})
 
-    return TextSource(table)
+    return table
 
 
 def find_model(path_or_id: str) -> pathlib.Path:
@@ -237,13 +253,15 @@ def cached_embeddings(
     apply: Callable[..., jax.Array],
     *,
     key: Mapping[str, str],
-    cache: epath.Path,
+    cache: epath.Path | None,
     rows_per_batch: int = 64,
 ) -> Float[np.ndarray, "n d"]:
     """Vectors of distinct ``texts``, from disk if the same were embedded by the same weights.
 
     The file is written under a name of its own and renamed, so two processes may do it at once.
     """
+    if cache is None:
+        return _embeddings(texts, token_table, apply, rows_per_batch)
     content = json.dumps([dict(sorted(key.items())), list(texts)], ensure_ascii=False)
     name = hashlib.sha256(content.encode()).hexdigest()[:32]
     path = cache / f"{name}.npy"
@@ -251,6 +269,22 @@ def cached_embeddings(
         with path.open("rb") as f:
             return np.load(f, allow_pickle=False)
     log.info("embedding %d distinct texts once, into %s", len(texts), path)
+    out = _embeddings(texts, token_table, apply, rows_per_batch)
+    cache.mkdir(parents=True, exist_ok=True)
+    unique = cache / f".{name}.{uuid.uuid4().hex}.tmp"
+    with unique.open("wb") as f:
+        np.save(f, out)
+    unique.replace(path)
+    return out
+
+
+def _embeddings(
+    texts: Sequence[str],
+    token_table: Callable[[Sequence[str]], TextTable],
+    apply: Callable[..., jax.Array],
+    rows_per_batch: int,
+) -> Float[np.ndarray, "n d"]:
+    """Vectors of texts in batches of one shape."""
     arrays = token_table(texts).arrays
     token, valid = arrays["text_token"], arrays["text_token_valid"]
     rows = []
@@ -259,10 +293,4 @@ def cached_embeddings(
         short = max(0, start + rows_per_batch - len(texts))
         padded = [np.pad(a[part], ((0, short), (0, 0)), mode="edge") for a in (token, valid)]
         rows.append(np.asarray(apply(*padded), np.float32)[: len(token[part])])
-    out = np.concatenate(rows)
-    cache.mkdir(parents=True, exist_ok=True)
-    unique = cache / f".{name}.{uuid.uuid4().hex}.tmp"
-    with unique.open("wb") as f:
-        np.save(f, out)
-    unique.replace(path)
-    return out
+    return np.concatenate(rows)

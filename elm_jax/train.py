@@ -11,16 +11,19 @@ import numpy as np
 import optax
 from etils import epath
 
-from elm_jax import build, evaluate, run_dir
+from elm_jax import build, evaluate, pretrained, run_dir
 from elm_jax.axes import Array, Batch
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.data.pipeline import to_network
+from elm_jax.data.text import distinct
 from elm_jax.metrics import MetricsWriter
 from elm_jax.objectives.base import Objective
-from elm_jax.optim import Optimizer, make_optimizer, run_length, trainable_norm
+from elm_jax.optim import Optimizer, make_optimizer, trainable_norm
 from elm_jax.progress import Progress
+from elm_jax.schedules import run_length
 from elm_jax.sharding import make_mesh, replicated, require_divisible, shardings, to_global
 from elm_jax.state import TrainState
+from elm_jax.text_source import TextSource
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +130,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
 
     # -- data ---------------------------------------------------------------------------------
     corpus = build.Corpus.open(config)
-    texts = build.build_text_source(config, corpus, workdir)
+    texts = _texts(config, corpus, workdir)
     sampler, batches = build.build_batches(config, corpus, texts)
     example = batches.batch(0)
     processes = jax.process_count()
@@ -198,7 +201,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     checkpoints.wait()
 
     # -- evals --------------------------------------------------------------------------------
-    results = evaluate.run(config, corpus, texts, objective, state)
+    model = pretrained.of_run(config, corpus.spec, objective, state, texts, source=str(workdir))
+    results = evaluate.run(config, corpus, model)
     for name, result in results.items():
         writer.write(
             int(state.step), {f"{name}/{k}": v for k, v in result.scalars.items()}, log_line=False
@@ -215,6 +219,17 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     )
     run_dir.write_results(workdir, content, results, simulated=corpus.manifest.simulated)
     return content
+
+
+def _texts(config: Any, corpus: build.Corpus, workdir: epath.Path) -> TextSource:
+    """The run's text tower; a vocabulary is the run's own, or that of the run it starts from."""
+    origins = [epath.Path(path) for path in (config.resume, config.init_from) if path]
+    return build.build_text_source(
+        config,
+        workdirs=(workdir, *origins),
+        cache=workdir.parent / "text_cache",
+        corpus=lambda: distinct(corpus.segments("train")),
+    )
 
 
 def _means(measures: list[dict[str, Array]]) -> dict[str, float]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from elm_jax.axes import Batch
 from elm_jax.data.manifest import Manifest
+from elm_jax.data.people import People
 from elm_jax.data.pipeline import Windows, window_batches
 from elm_jax.data.shards import RecordingRow, ShardReader
 from elm_jax.data.text import TextTable
@@ -24,16 +25,36 @@ class EvalResult(NamedTuple):
     notes: tuple[str, ...] = ()  # what could not be computed, and why
 
 
+class ModelInfo(NamedTuple):
+    """The model under test, as far as it is known.
+
+    Attributes:
+      source: where it comes from.
+      weights_sha256: digest of its weights.
+      trained_on: people it was trained on; None: not told.
+      selected_on: people a step or a rate was chosen on; None: not told.
+    """
+
+    source: str = ""
+    weights_sha256: str = ""
+    trained_on: People | None = None
+    selected_on: People | None = None
+
+
+NO_MODEL = ModelInfo()
+
+
 class Encoded(NamedTuple):
     """What ``predict`` gave for all windows of a split.
 
     Shapes: features ``[n, d]``, projection ``[n, e]`` (or None), recording ``[n]``: rows of
-    :meth:`EvalData.recordings`.
+    :meth:`EvalData.recordings`; logits ``[n, k]`` (or None).
     """
 
     features: np.ndarray
     projection: np.ndarray | None
     recording: np.ndarray
+    logits: np.ndarray | None = None
 
 
 class EvalData:
@@ -43,8 +64,11 @@ class EvalData:
       manifest: of the shards; says how signals were stored and whether they are simulated.
       reader: gives a split's shards.
       windows: gives a split's windows.
-      table: texts to what the model reads.
+      table: texts to what the model reads; None where it reads none.
       rows_per_batch: windows encoded at a time.
+      segments: gives the text segments of each recording of a split.
+      random_predict: makes the predict of the same network with fresh weights, from a seed.
+      model: what is known of the model under test.
     """
 
     def __init__(
@@ -52,18 +76,50 @@ class EvalData:
         manifest: Manifest,
         reader: Callable[[str], ShardReader],
         windows: Callable[[str], Windows],
-        table: Callable[[Sequence[str]], TextTable],
+        table: Callable[[Sequence[str]], TextTable] | None,
         *,
         rows_per_batch: int,
+        segments: Callable[[str], list[tuple[str, ...]]] | None = None,
+        random_predict: Callable[[int], Predict] | None = None,
+        model: ModelInfo = NO_MODEL,
     ):
         self.manifest = manifest
         self._reader, self.windows, self._table = reader, windows, table
-        self._rows_per_batch = rows_per_batch
+        self._rows_per_batch, self._segments = rows_per_batch, segments
+        self._random_predict, self.model = random_predict, model
+        self._random: dict[int, Predict] = {}
         self._encoded: dict[tuple[int, str], Encoded] = {}
 
     def recordings(self, split: str) -> list[RecordingRow]:
         """The recordings of a split, in order."""
         return self._reader(split).recordings
+
+    def segments(self, split: str) -> list[tuple[str, ...]]:
+        """The text segments of each recording of a split.
+
+        Raises:
+          ValueError: the model has no text side.
+        """
+        if self._segments is None:
+            raise ValueError("these evals were given no reports")
+        return self._segments(split)
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the model has a text side."""
+        return self._table is not None
+
+    def random_predict(self, seed: int = 0) -> Predict:
+        """The same network with fresh weights: a row to compare with.
+
+        Raises:
+          ValueError: not known here, before a model is built.
+        """
+        if self._random_predict is None:
+            raise ValueError("there is no model yet whose network could get fresh weights")
+        if seed not in self._random:
+            self._random[seed] = self._random_predict(seed)
+        return self._random[seed]
 
     def batches(self, split: str) -> Iterator[Batch]:
         """All windows of a split: ``signal``, ``signal_valid``, ``window``."""
@@ -75,22 +131,32 @@ class EvalData:
         """All windows of a split through ``predict``; kept for the next eval that asks."""
         key = (id(predict), split)
         if key not in self._encoded:
-            features, projections = [], []
+            found: dict[str, list[np.ndarray]] = {}
             for batch in self.batches(split):
                 valid = batch["signal_valid"]
                 out = predict({k: batch[k] for k in ("signal", "signal_valid")})
-                features.append(out["features"][valid])
-                projections.append(out["projection"][valid] if "projection" in out else None)
-            has_projection = all(p is not None for p in projections)
+                for name, rows in out.items():
+                    found.setdefault(name, []).append(rows[valid])
+            whole = {name: np.concatenate(rows) for name, rows in found.items()}
             self._encoded[key] = Encoded(
-                np.concatenate(features),
-                np.concatenate(projections) if has_projection else None,
+                whole["features"],
+                whole.get("projection"),
                 self.windows(split).recording,
+                whole.get("logits"),
             )
         return self._encoded[key]
 
     def text_projection(self, predict: Predict, texts: Sequence[str]) -> np.ndarray:
-        """Text projections ``[n, e]`` of texts, in order."""
+        """Text projections ``[n, e]`` of texts, in order.
+
+        Raises:
+          ValueError: the model has no text side.
+        """
+        if self._table is None:
+            raise ValueError(
+                f"{self.model.source or 'the model'} has no text tower, so it cannot read texts; "
+                "fit one to your own reports with configs/elm_adapt.py"
+            )
         distinct = tuple(dict.fromkeys(texts))
         table = self._table(distinct)
         # Batches of one size, the last padded: a corpus's reports may be a hundred thousand texts.

@@ -1,0 +1,83 @@
+"""What every mode on a finished model begins with: the model, and data whose signal it takes."""
+
+import logging
+from typing import Any
+
+import jax
+from etils import epath
+
+from elm_jax import build, run_dir
+from elm_jax.pretrained import Pretrained, load_pretrained, recipe_of
+from elm_jax.sharding import make_mesh
+
+log = logging.getLogger(__name__)
+
+NORMALISATIONS = ("model", "corpus")
+
+
+def open_model(config: Any, workdir: epath.Path) -> Pretrained:
+    """The model of ``config.model``, or the one that was trained in ``workdir``.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: ``config`` has the sections of a training recipe, and they describe another model.
+    """
+    jax.set_mesh(make_mesh(config.mesh.to_dict()))
+    named = config.get("model", "")
+    if not named and not (workdir / "checkpoints").exists():
+        raise FileNotFoundError(
+            "config.model is empty, and --workdir holds no trained model. Give --config.model=...: "
+            "the workdir of a training, a released .pt with its YAML beside it, a saved folder, or "
+            "a Hugging Face id; or try the recipe with ':demo', which trains a small one"
+        )
+    trains = "encoder" in config
+    tower = config.text.tower.get("path") if trains else config.get("text_tower")
+    model = load_pretrained(
+        named or str(workdir),
+        config=config.get("model_yaml") or None,
+        text_tower=tower or None,
+        cache=workdir.parent / "text_cache",
+    )
+    if trains:
+        run_dir.require_same_model(
+            recipe_of(run_dir.plain_config(config)), model.recipe, model.source
+        )
+    log.info("model    %s", model)
+    return model
+
+
+def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, build.Corpus]:
+    """The model and the corpus of ``config.data.dir``, both with the same mean and std.
+
+    ``config.data.normalisation``: "model" (default): those that the model was trained with;
+    "corpus": the corpus's own.
+
+    Raises:
+      SpecError: the corpus was prepared as another signal than the model takes.
+    """
+    model = open_model(config, workdir)
+    how = config.data.get("normalisation", "model")
+    if how not in NORMALISATIONS:
+        raise ValueError(f"config.data.normalisation is {how!r}; known: {NORMALISATIONS}")
+    if not config.data.dir:
+        raise FileNotFoundError(
+            "config.data.dir is empty: give a directory that python -m data_prep.prepare wrote"
+        )
+    hint = (
+        f"Prepare these recordings for this model: python -m data_prep.prepare ... --window_s "
+        f"{model.spec.window_s:g} --out ANOTHER"
+    )
+    corpus = build.Corpus.fitting(
+        config.data.dir, model.spec, hint=hint, text=_text(config, model.recipe["text"])
+    )
+    if how == "corpus":
+        return model.with_normalisation(corpus.spec), corpus
+    return model, corpus.with_normalisation(model.spec)
+
+
+def _text(config: Any, of_model: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How reports are read: as in the model's training, but for what the config says."""
+    if of_model is None:
+        return None
+    given = config.text.to_dict() if "text" in config else {}
+    return dict(of_model) | {k: v for k, v in given.items() if v is not None and k != "tower"}

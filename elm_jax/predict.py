@@ -1,0 +1,65 @@
+"""One way to run a model: host arrays in, host arrays out, rows shared out over the devices."""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from elm_jax.axes import Batch, ModelState, Params
+from elm_jax.evals.base import Predict
+from elm_jax.objectives.base import Objective
+from elm_jax.sharding import batch_sharding, make_mesh, replicated, ways
+
+ALL_DEVICES = {"data": -1, "fsdp": 1, "model": 1}
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def make_predict(
+    objective: Objective,
+    params: Params,
+    model_state: ModelState,
+    *,
+    prepare: Callable[[Batch], Batch] = _as_it_is,
+    mesh: Mesh | None = None,
+) -> Predict:
+    """``objective.predict`` jitted; the same on every process.
+
+    Args:
+      objective: what predicts.
+      params: its parameters.
+      model_state: its batch statistics.
+      prepare: runs on the device before: stored integers to network values.
+      mesh: the devices; that of ``params`` if they are on one, else all devices.
+
+    Returns:
+      a function from a batch to float32 arrays on the host. Where the number of rows is a multiple
+      of the mesh's ways, each device computes its share of them.
+    """
+    mesh = mesh or _mesh_of(params) or make_mesh(ALL_DEVICES)
+    everywhere, rows = replicated(mesh), batch_sharding(mesh)
+    params, model_state = jax.device_put((params, model_state), everywhere)
+
+    @functools.partial(jax.jit, out_shardings=everywhere)
+    def apply(params, model_state, batch):
+        shared = {
+            k: v if v.shape[0] % ways(mesh) else jax.lax.with_sharding_constraint(v, rows)
+            for k, v in batch.items()
+        }
+        return objective.predict(params, model_state, prepare(shared))
+
+    def predict(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with jax.set_mesh(mesh):
+            out = apply(params, model_state, dict(batch))
+        return {k: np.asarray(v, np.float32) for k, v in out.items()}
+
+    return predict
+
+
+def _mesh_of(params: Params) -> Mesh | None:
+    leaf = jax.tree.leaves(params)[0]
+    return getattr(getattr(leaf, "sharding", None), "mesh", None)

@@ -1,0 +1,573 @@
+"""A finished model: loaded from wherever it is, asked for vectors, saved and shared.
+
+model = elm_jax.load_pretrained("runs/mine")       # a workdir, a released .pt, a folder, an id
+vectors = model.embed("patient.edf").projection    # one row a window
+texts = model.encode_text(["Diffuse slowing."])    # same space, where there is a text side
+"""
+
+import copy
+import dataclasses
+import functools
+import logging
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+from ml_collections import ConfigDict
+
+from elm_jax import build, run_dir
+from elm_jax.axes import Float, ModelState, Params
+from elm_jax.checkpoint import Checkpoints
+from elm_jax.convert import released
+from elm_jax.convert.engine import flatten
+from elm_jax.convert.parts import ModelParts, weights_sha256
+from elm_jax.data.people import People
+from elm_jax.data.pipeline import to_network
+from elm_jax.data.spec import SignalSpec
+from elm_jax.evals.base import Predict
+from elm_jax.objectives.base import Objective
+from elm_jax.predict import make_predict
+from elm_jax.signals.defects import Defect
+from elm_jax.signals.pipeline import (
+    EVAL_OPTIONS,
+    Judgement,
+    Piece,
+    judge,
+    prepare_file,
+    process,
+    windows,
+)
+from elm_jax.signals.recording import from_mne
+from elm_jax.state import TrainState
+from elm_jax.text_source import TextSource
+
+if TYPE_CHECKING:
+    import mne
+
+log = logging.getLogger(__name__)
+
+SECTIONS = ("dtype", "encoder", "objective", "text")
+ROWS_PER_CALL = 128  # windows computed at a time: more is no faster on a CPU, and needs memory
+CHECKPOINTS = "checkpoints"
+WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+
+
+class TextTowerMissing(ValueError):
+    """A text was given to a model that reads none."""
+
+
+class UnusableSignal(ValueError):
+    """A recording or an array that is not, and cannot be made, what the model takes."""
+
+
+class Encoding(NamedTuple):
+    """What a model makes of windows; None where it has no such output.
+
+    Attributes:
+      features: the encoder's pooled vectors.
+      projection: in the space shared with texts.
+      logits: of the classes of a fine-tuned model.
+      start_s: where each window begins, from the start of the recording (:meth:`Pretrained.embed`).
+      defects: what was noticed about the recording, such as stretches that were left out.
+    """
+
+    features: Float[np.ndarray, "b d"]
+    projection: Float[np.ndarray, "b e"] | None = None
+    logits: Float[np.ndarray, "b k"] | None = None
+    start_s: Float[np.ndarray, " b"] | None = None
+    defects: tuple[Defect, ...] = ()
+
+
+@dataclasses.dataclass(eq=False)
+class Pretrained:
+    """A finished model with everything needed to use it.
+
+    Attributes:
+      spec: the signal it takes; its mean and std are those it was trained with.
+      recipe: the sections of a config from which :mod:`elm_jax.build` makes its network.
+      objective: the network; only ``predict`` is used.
+      params: parameters.
+      model_state: batch statistics.
+      texts: the text tower; None where there is no text side.
+      trained_on: the people it was trained on; None where its source does not tell.
+      selected_on: the people on whose recordings a step or a rate was chosen; None likewise.
+      assumed: fields of ``spec`` that its source does not tell.
+      source: where it comes from.
+      step: of its training; None where its source does not tell.
+      parts: what was read of the source.
+    """
+
+    spec: SignalSpec
+    recipe: dict[str, Any]
+    objective: Objective
+    params: Params
+    model_state: ModelState
+    texts: TextSource | None
+    trained_on: People | None
+    source: str
+    selected_on: People | None = None
+    assumed: tuple[str, ...] = ()
+    step: int | None = None
+    parts: ModelParts | None = None
+
+    # -- vectors --------------------------------------------------------------------------------
+
+    def encode(self, x: Float[np.ndarray, "b c t"]) -> Encoding:
+        """Vectors of windows in *network values*: ``(signal * scale - mean) / std`` of ``spec``.
+
+        Raises:
+          UnusableSignal: another shape than ``[b, channels, window]``, or values that are not
+            finite.
+        """
+        x = np.asarray(x)
+        wanted = (len(self.spec.channels), self.spec.window_samples)
+        if x.ndim != 3 or x.shape[1:] != wanted:
+            raise UnusableSignal(
+                f"expected windows [b, {wanted[0]} channels, {wanted[1]} samples] "
+                f"({self.spec.window_s:g} s at {self.spec.sfreq_hz:g} Hz), found {x.shape}"
+            )
+        if not np.issubdtype(x.dtype, np.floating):
+            raise UnusableSignal(
+                f"expected floating-point network values, found {x.dtype}; stored integers are "
+                "turned into them by elm_jax.data.pipeline.to_network"
+            )
+        if not np.isfinite(x).all():
+            bad = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2)))
+            raise UnusableSignal(f"windows {bad[:8].tolist()} hold NaN or infinity")
+        out = self._in_calls(x.astype(np.float32, copy=False))
+        return Encoding(out["features"], out.get("projection"), out.get("logits"))
+
+    def _in_calls(self, x: Float[np.ndarray, "b c t"]) -> dict[str, np.ndarray]:
+        """``predict`` in calls of few different sizes, since each size is compiled."""
+        rows = min(ROWS_PER_CALL, 1 << max(len(x) - 1, 0).bit_length())
+        found = []
+        for start in range(0, max(len(x), 1), rows):
+            part = x[start : start + rows]
+            short = rows - len(part)
+            padded = np.pad(part, ((0, short), (0, 0), (0, 0))) if short else part
+            out = self._predict({"signal": padded})
+            found.append({k: v[: len(part)] for k, v in out.items()})
+        return {k: np.concatenate([f[k] for f in found]) for k in found[0]}
+
+    def embed(
+        self, recording: "mne.io.BaseRaw | str | os.PathLike", *, rename: Mapping | None = None
+    ) -> Encoding:
+        """Vectors of a recording, one row a window, through the pipeline that prepares training.
+
+        Nothing is cut from the start: windows follow one another from the first sample on, anew
+        after every gap; what is left at the end of a stretch and is shorter than a window goes.
+
+        Args:
+          recording: an ``mne.io.Raw`` (volts), or the path of an EDF, EDF+ or BDF file.
+          rename: channel label in the recording -> electrode or derivation meant.
+
+        Raises:
+          FileNotFoundError: no such file.
+          UnusableSignal: a montage that cannot be built (names the missing electrodes), a
+            recording shorter than a window, a broken file.
+        """
+        pieces, verdict = self._prepare(recording, rename)
+        if not pieces:
+            raise UnusableSignal(self._why_unusable(verdict))
+        signals = [windows(piece.signal, self.spec) for piece in pieces]
+        start_s = [
+            piece.start_s + self.spec.window_s * np.arange(len(signal))
+            for piece, signal in zip(pieces, signals, strict=True)
+        ]
+        encoding = self.encode(np.concatenate(signals))
+        return encoding._replace(start_s=np.concatenate(start_s), defects=tuple(verdict.defects))
+
+    def _prepare(self, recording: Any, rename: Mapping | None) -> tuple[list[Piece], Judgement]:
+        if isinstance(recording, str | os.PathLike):
+            path = pathlib.Path(recording)
+            if not path.is_file():
+                raise FileNotFoundError(f"no recording {path}")
+            return prepare_file(path, self.spec, EVAL_OPTIONS, rename=rename)
+        if not hasattr(recording, "get_data") or not hasattr(recording, "info"):
+            raise TypeError(
+                f"expected an mne.io.Raw or the path of an EDF file, found {type(recording)}; for "
+                "arrays of network values there is encode()"
+            )
+        taken = from_mne(recording, rename=rename)
+        verdict = judge(taken, self.spec, EVAL_OPTIONS)
+        return (process(taken, self.spec, EVAL_OPTIONS)[0] if verdict.usable else []), verdict
+
+    def _why_unusable(self, verdict: Judgement) -> str:
+        lines = [f"{verdict.file}: {verdict.skipped}"]
+        if verdict.electrodes_missing:
+            lines.append(
+                f"missing for the {self.spec.montage} montage: "
+                f"{', '.join(verdict.electrodes_missing)}; found: "
+                f"{', '.join(verdict.electrodes_found) or 'no electrode'}"
+            )
+            near = [f"{name!r} (nearest: {to})" for name, to in verdict.unknown.items()]
+            if near:
+                lines.append(f"not understood: {', '.join(near)}; say what they are by rename=")
+        else:
+            lines.append(
+                f"the model takes windows of {self.spec.window_s:g} s; the recording has "
+                f"{verdict.duration_s} s"
+            )
+        return "\n  ".join(lines)
+
+    def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n e"]:
+        """Vectors of texts in the space of ``projection``.
+
+        Raises:
+          TextTowerMissing: the model has no text side.
+          ValueError: no text, an empty one, or one longer than the text tower takes.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not texts or not all(isinstance(t, str) and t.strip() for t in texts):
+            raise ValueError(f"expected texts with words in them, found {texts}")
+        table = self.require_texts().table(tuple(dict.fromkeys(texts)))
+        batch = table.take(np.arange(len(table.texts)))
+        return self._predict(batch)["text_projection"][table.rows(texts)]
+
+    def require_texts(self) -> TextSource:
+        """The text tower.
+
+        Raises:
+          TextTowerMissing: says how to get one.
+        """
+        if self.texts is None:
+            raise TextTowerMissing(
+                f"{self.source} has no text tower, so it cannot read texts. Fit one to your own "
+                "reports: python -m elm_jax.main --config configs/elm_adapt.py "
+                f"--config.init_from={self.source} --config.data.dir=SHARDS --workdir runs/adapted"
+            )
+        return self.texts
+
+    @functools.cached_property
+    def _predict(self) -> Predict:
+        return make_predict(self.objective, self.params, self.model_state)
+
+    def predictor(self, steps_per_unit: float, spec: SignalSpec | None = None) -> Predict:
+        """``predict`` for batches of stored integers, as shards hold them.
+
+        Args:
+          steps_per_unit: of the shards' manifest.
+          spec: whose mean and std to use; the model's own by default.
+        """
+        prepare = to_network(spec or self.spec, steps_per_unit)
+        return make_predict(self.objective, self.params, self.model_state, prepare=prepare)
+
+    # -- what it is -----------------------------------------------------------------------------
+
+    @functools.cached_property
+    def weights_sha256(self) -> str:
+        """A digest over all parameters and batch statistics."""
+        return weights_sha256(jax.device_get(self.params), jax.device_get(self.model_state))
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What whoever uses this model should know."""
+        lines = []
+        if self.assumed:
+            told = ", ".join(f"{name}={getattr(self.spec, name)}" for name in self.assumed)
+            lines.append(
+                f"{self.source} does not tell {' and '.join(self.assumed)} of the signals it was "
+                f"trained on: {told} assumed; load_pretrained(..., mean=..., std=...) overrides"
+            )
+        if self.trained_on is None:
+            lines.append(f"{self.source} does not tell whom it was trained on")
+        return tuple(lines)
+
+    def __repr__(self) -> str:
+        size = sum(int(np.prod(p.shape)) for p in jax.tree.leaves(self.params))
+        has = "with a text side" if self.texts else "no text side"
+        name = self.recipe["encoder"]["name"]
+        return f"Pretrained({self.source!r}: {name}, {size} parameters, {has})"
+
+    def randomised(self, seed: int = 0) -> "Pretrained":
+        """The same network with fresh parameters: the row of a table to compare with.
+
+        Only its signal side is made.
+        """
+        signal = np.zeros((1, len(self.spec.channels), self.spec.window_samples), np.float32)
+        params, state = jax.jit(self.objective.init)(jax.random.key(seed), {"signal": signal})
+        return dataclasses.replace(
+            self,
+            params=params,
+            model_state=state,
+            texts=None,
+            trained_on=People(),
+            source=f"random weights (seed {seed})",
+            parts=None,
+        )
+
+    def with_normalisation(self, spec: SignalSpec) -> "Pretrained":
+        """The same model taking signals scaled by the mean and std of ``spec``."""
+        return dataclasses.replace(self, spec=self.spec.replace(mean=spec.mean, std=spec.std))
+
+    # -- going elsewhere ------------------------------------------------------------------------
+
+    def to_parts(self) -> ModelParts:
+        """What :mod:`elm_jax.convert` writes, in any of its forms."""
+        base = self.parts or ModelParts(self.spec, self.recipe, {}, {})
+        return dataclasses.replace(
+            base,
+            spec=self.spec,
+            recipe=copy.deepcopy(self.recipe),
+            params=jax.device_get(self.params),
+            model_state=jax.device_get(self.model_state),
+            trained_on=None if self.trained_on is None else self.trained_on.to_json(),
+            assumed=self.assumed,
+            source=self.source,
+        )
+
+    def save_pretrained(self, directory: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Writes a directory that stands alone, for us and for PyTorch users alike.
+
+        See :func:`elm_jax.convert.folder.write_folder` for what is in it.
+        """
+        from elm_jax.convert import folder
+
+        folder.write_folder(self.to_parts(), directory, predict=self._predict, overwrite=overwrite)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
+        """Saves and uploads; returns the address. See :func:`elm_jax.convert.hub.push_to_hub`."""
+        from elm_jax.convert import hub
+
+        return hub.push_to_hub(self.to_parts(), repo_id, predict=self._predict, **kwargs)
+
+
+def of_run(
+    config: Any,
+    spec: SignalSpec,
+    objective: Objective,
+    state: TrainState,
+    texts: TextSource | None,
+    *,
+    source: str,
+    trained_on: People | None = None,
+    selected_on: People | None = None,
+) -> Pretrained:
+    """The model that a training run has in hand."""
+    return Pretrained(
+        spec=spec,
+        recipe=recipe_of(run_dir.plain_config(config)),
+        objective=objective,
+        params=state.params,
+        model_state=state.model_state,
+        texts=texts,
+        trained_on=trained_on,
+        selected_on=selected_on,
+        source=source,
+        step=int(state.step),
+    )
+
+
+def load_pretrained(
+    path_or_hub_id: str | os.PathLike,
+    *,
+    mean: float | tuple[float, ...] | None = None,
+    std: float | tuple[float, ...] | None = None,
+    config: str | os.PathLike | None = None,
+    step: int | None = None,
+    text_tower: str | None = None,
+    cache: str | os.PathLike | None = None,
+) -> Pretrained:
+    """Loads a finished model and checks that it is the one that was saved.
+
+    Args:
+      path_or_hub_id: a workdir of ours (or its ``checkpoints`` folder, or one step in that); a
+        ``.pt`` or ``.safetensors`` as ELM's authors released them, with their YAML beside it, or
+        the folder of both; a directory that :meth:`Pretrained.save_pretrained` wrote; the id of
+        one on the Hugging Face hub.
+      mean: of the training signals in network values, in place of what the source tells.
+      std: likewise.
+      config: the YAML of a released file that does not lie beside it.
+      step: of a workdir; its latest by default.
+      text_tower: where the text tower lies, if not where it lay in training.
+      cache: folder for the vectors of a frozen text tower; None keeps none.
+
+    Raises:
+      FileNotFoundError: there is nothing, or a hub id that is not in the local cache and cannot
+        be downloaded.
+      UnreadableWeights, ConvertError, ValueError: broken, unsafe, or not what its description
+        says; names the tensors.
+      ProbeMismatch: built, the model does not give the vectors that were stored with it.
+    """
+    parts = read_parts(path_or_hub_id, config=config, step=step)
+    given = {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
+    parts = dataclasses.replace(
+        parts,
+        spec=parts.spec.replace(**given),
+        assumed=tuple(name for name in parts.assumed if name not in given),
+    )
+    model = from_parts(parts, text_tower=text_tower, cache=cache)
+    for notice in model.notices:
+        log.warning("%s", notice)
+    return model
+
+
+def read_parts(
+    path_or_hub_id: str | os.PathLike,
+    *,
+    config: str | os.PathLike | None = None,
+    step: int | None = None,
+) -> ModelParts:
+    """Reads any kind of source that :func:`load_pretrained` takes, without building its network."""
+    from elm_jax.convert import folder, hub
+
+    path = pathlib.Path(path_or_hub_id)
+    if not path.exists():
+        return folder.read_folder(hub.fetch_hub_folder(str(path_or_hub_id)))
+    if path.is_file():
+        if path.suffix not in WEIGHTS:
+            raise ValueError(f"{path}: expected a weights file ({', '.join(WEIGHTS)}) or a folder")
+        return released.read_released(path, config=config)
+    if folder.is_folder(path):
+        return folder.read_folder(path)
+    workdir, step_there = _workdir_of(path)
+    if workdir is not None:
+        return _read_workdir(workdir, step_there if step is None else step)
+    if any(p.suffix in WEIGHTS for p in path.iterdir()):
+        return released.read_released(path, config=config)
+    raise FileNotFoundError(
+        f"{path} holds no model: expected a workdir (with {CHECKPOINTS}/), a saved model (with "
+        "config.json and model.safetensors), or a released .pt with its YAML; found "
+        f"{sorted(p.name for p in path.iterdir())[:10]}"
+    )
+
+
+def _workdir_of(path: pathlib.Path) -> tuple[pathlib.Path | None, int | None]:
+    """The workdir that ``path`` is, or is the checkpoints or a step of; and the step."""
+    path = path.resolve()
+    if (path / CHECKPOINTS).is_dir():
+        return path, None
+    if path.name == CHECKPOINTS:
+        return path.parent, None
+    if path.parent.name == CHECKPOINTS and path.name.isdigit():
+        return path.parent.parent, int(path.name)
+    return None, None
+
+
+def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
+    checkpoints = Checkpoints(workdir, read_only=True)
+    about = checkpoints.describe(step)
+    tree = checkpoints.read_model(about.step)
+    tokenizer = workdir / "tokenizer"
+    extra = about.extra
+    return ModelParts(
+        spec=about.spec,
+        recipe=recipe_of(about.config),
+        params=tree["params"],
+        model_state=tree["model_state"],
+        trained_on=None if about.trained_on is None else about.trained_on.to_json(),
+        text_tower_dir=tokenizer if tokenizer.is_dir() else None,
+        assumed=tuple(extra.get("assumed", ())),
+        origin=extra.get("origin", ""),
+        extra=extra.get("extra", {}) | {"step": about.step},
+        source=str(workdir),
+    )
+
+
+def recipe_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a training config that say what the network is."""
+    recipe = {name: copy.deepcopy(config.get(name)) for name in SECTIONS}
+    if not (recipe["objective"] or {}).get("text_projection"):
+        recipe["text"] = None
+    return recipe
+
+
+def from_parts(
+    parts: ModelParts,
+    *,
+    text_tower: str | None = None,
+    cache: str | os.PathLike | None = None,
+) -> Pretrained:
+    """Builds the network of ``parts`` and checks shapes and the stored probe.
+
+    Raises:
+      ValueError: tensors and recipe do not fit; names the tensors.
+      ProbeMismatch: the network does not give the vectors that were stored with it.
+    """
+    recipe = copy.deepcopy(parts.recipe)
+    if text_tower:
+        tower = (recipe["text"] or {}).get("tower", {})
+        if "path" not in tower:
+            raise ValueError(
+                f"text_tower={text_tower!r} was given, but {parts.source} has no text tower that "
+                "lies elsewhere: it has its own, or none"
+            )
+        tower["path"] = text_tower
+    config = ConfigDict(_tuples(recipe))
+    texts = None
+    if config.text is not None:
+        home = epath.Path(parts.text_tower_dir.parent if parts.text_tower_dir else parts.source)
+        kept = None if cache is None else epath.Path(cache)
+        texts = build.build_text_source(config, workdirs=(home,), cache=kept)
+    objective = build.build_objective(config, parts.spec, texts)
+    _require_shapes(objective, parts)
+    model = Pretrained(
+        spec=parts.spec,
+        recipe=recipe,
+        objective=objective,
+        params=parts.params,
+        model_state=parts.model_state,
+        texts=texts,
+        trained_on=People.from_json(parts.trained_on, source=parts.source),
+        source=parts.source,
+        assumed=parts.assumed,
+        step=parts.extra.get("step"),
+        parts=parts,
+    )
+    if parts.probe is not None:
+        parts.probe.require_window(parts.spec, parts.source)
+        parts.probe.check(model._predict, parts.source)
+    return model
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples, which is what linen modules can hash."""
+    if isinstance(value, Mapping):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _example(objective: Objective, parts: ModelParts) -> dict[str, Any]:
+    """Shapes of one row of every side that the network has."""
+
+    def shape(*sizes, dtype=np.float32):
+        return jax.ShapeDtypeStruct(sizes, dtype)
+
+    batch = {"signal": shape(1, len(parts.spec.channels), parts.spec.window_samples)}
+    if getattr(objective, "text_projector", None) is None:
+        return batch
+    if getattr(objective, "text_tower", None) is not None:
+        tokens = shape(1, 4, dtype=np.int32), shape(1, 4, dtype=np.bool_)
+        return batch | dict(zip(("text_token", "text_token_valid"), tokens, strict=True))
+    # A frozen tower need not be there to say how wide its vectors are.
+    widths = [
+        v.shape[0]
+        for k, v in flatten(parts.params).items()
+        if k.startswith("text_projector/hidden") and v.ndim == 2
+    ]
+    return batch | ({"text_emb": shape(1, *widths)} if widths else {})
+
+
+def _require_shapes(objective: Objective, parts: ModelParts) -> None:
+    example = _example(objective, parts)
+    wanted = flatten(dict(zip(("params", "model_state"), jax.eval_shape(
+        objective.init, jax.random.key(0), example), strict=True)))  # fmt: skip
+    found = flatten({"params": parts.params, "model_state": parts.model_state})
+    lines = [f"missing: {k} {wanted[k].shape}" for k in sorted(wanted.keys() - found)]
+    lines += [f"unexpected: {k} {found[k].shape}" for k in sorted(found.keys() - wanted)]
+    lines += [
+        f"{k}: expected {wanted[k].shape} {wanted[k].dtype}, found {found[k].shape} "
+        f"{found[k].dtype}"
+        for k in sorted(found.keys() & wanted)
+        if (found[k].shape, found[k].dtype) != (wanted[k].shape, wanted[k].dtype)
+    ]
+    if lines:
+        raise ValueError(
+            f"{parts.source}: its tensors are not those of its own description:\n  "
+            + "\n  ".join(lines[:12])
+            + (f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else "")
+        )
