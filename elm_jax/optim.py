@@ -4,8 +4,8 @@
         name="lars", rate=0.02, weight_decay=1e-4, momentum=0.9, eta=0.001,
         reference_rows=256,                       # rate * rows per batch / 256; 0: rate as given
         schedule=dict(warmup_epochs=2, total_epochs=25, floor=0.01, per="epoch"),
-        rules=((".*", "train"),),                 # first full match wins: "train" or "freeze"
-    )
+        rules=((".*", "train"),),                 # first full match wins: "train", "freeze", or a
+    )                                             # factor of the rate: ("encoder/.*", 0.1)
 
 One-dimensional parameters (biases, normalisation) are neither decayed nor adapted.
 """
@@ -20,79 +20,27 @@ import jax.numpy as jnp
 import optax
 
 from elm_jax.axes import Params
-
-UNITS = ("steps", "epochs", "samples")
+from elm_jax.schedules import RunLength, Schedule, make_schedule, run_length  # noqa: F401
 
 
 class Optimizer(NamedTuple):
-    """What the loop needs: the transformation, the rate by step, which leaves learn."""
+    """What the loop needs.
+
+    Attributes:
+      tx: the transformation.
+      rate: the schedule's rate of a step, before ``scale``.
+      trainable: a bool for every parameter.
+      scale: optimiser state -> the factor that validations have put on the rate.
+      after_validation: (optimiser state, value to be minimised) -> optimiser state.
+    """
 
     tx: optax.GradientTransformation
     rate: Callable[[Any], Any]
-    trainable: Params  # a bool for every parameter
-
-
-class RunLength(NamedTuple):
-    """How long a run is, and how its units convert."""
-
-    total_steps: int
-    steps_per_epoch: int
-    rows_per_step: int
-
-
-def duration_steps(
-    settings: Mapping[str, Any], name: str, *, steps_per_epoch: int, rows_per_step: int
-) -> float:
-    """Reads ``{name}_steps``, ``{name}_epochs`` or ``{name}_samples`` as a number of steps.
-
-    Raises:
-      ValueError: none or more than one of the three is set.
-    """
-    found = {u: settings.get(f"{name}_{u}") for u in UNITS}
-    found = {u: v for u, v in found.items() if v is not None}
-    if len(found) != 1:
-        raise ValueError(
-            f"config.optimizer.schedule: set exactly one of "
-            f"{[f'{name}_{u}' for u in UNITS]}, found {found or 'none'}"
-        )
-    unit, value = next(iter(found.items()))
-    if value < 0:
-        raise ValueError(f"config.optimizer.schedule.{name}_{unit} is negative: {value}")
-    steps = {"steps": 1, "epochs": steps_per_epoch, "samples": 1 / rows_per_step}[unit]
-    return value * steps
-
-
-def warmup_cosine(
-    rate: float, schedule: Mapping[str, Any], length: RunLength
-) -> Callable[[Any], Any]:
-    """Linear warm-up from ``floor * rate``, then a cosine back to it, as ELM's trainer has it.
-
-    With epoch e, w warm-up epochs of n: ``rate * e / w + floor * rate`` while e < w (so the last
-    warm-up epoch overshoots by the floor, as published), then ``floor * rate + (1 - floor) * rate *
-    (1 + cos(pi (e - w) / (n - w))) / 2``. ``per="epoch"`` holds the rate within an epoch, as
-    published; ``per="step"`` moves it every step.
-    """
-    per, floor = schedule.get("per", "epoch"), schedule.get("floor", 0.01)
-    if per not in ("epoch", "step"):
-        raise ValueError(f"config.optimizer.schedule.per is {per!r}; known: 'epoch', 'step'")
-    warmup_steps = duration_steps(
-        schedule,
-        "warmup",
-        steps_per_epoch=length.steps_per_epoch,
-        rows_per_step=length.rows_per_step,
+    trainable: Params
+    scale: Callable[[optax.OptState], Any] = lambda opt_state: 1.0
+    after_validation: Callable[[optax.OptState, Any], optax.OptState] = lambda opt_state, _: (
+        opt_state
     )
-    decay_steps = max(length.total_steps - warmup_steps, 1)
-
-    def schedule_fn(step):
-        step = jnp.asarray(step, jnp.float32)
-        if per == "epoch":
-            step = jnp.floor(step / length.steps_per_epoch) * length.steps_per_epoch
-        warm = rate * step / max(warmup_steps, 1) + floor * rate
-        progress = jnp.clip((step - warmup_steps) / decay_steps, 0.0, 1.0)
-        cosine = floor * rate + (1 - floor) * rate * 0.5 * (1 + jnp.cos(math.pi * progress))
-        return jnp.where(step < warmup_steps, warm, cosine)
-
-    return schedule_fn
 
 
 def path_of(key_path: Sequence[Any]) -> str:
@@ -175,16 +123,6 @@ _KINDS = {
 _COMMON = {"name", "rate", "reference_rows", "schedule", "rules", "clip_norm"}
 
 
-def run_length(
-    schedule: Mapping[str, Any], *, steps_per_epoch: int, rows_per_step: int
-) -> RunLength:
-    """The run's length from the schedule's ``total_*``, at least one step."""
-    total = duration_steps(
-        schedule, "total", steps_per_epoch=steps_per_epoch, rows_per_step=rows_per_step
-    )
-    return RunLength(max(1, round(total)), steps_per_epoch, rows_per_step)
-
-
 def make_optimizer(settings: Mapping[str, Any], params: Params, length: RunLength) -> Optimizer:
     """Builds the optimiser of ``config.optimizer`` for ``params`` (arrays or their shapes).
 
@@ -204,17 +142,62 @@ def make_optimizer(settings: Mapping[str, Any], params: Params, length: RunLengt
     peak = settings["rate"]
     if settings.get("reference_rows"):
         peak = peak * length.rows_per_step / settings["reference_rows"]
-    rate = warmup_cosine(peak, settings["schedule"], length)
-    tx = make(rate, **{k: settings.get(k, v) for k, v in defaults.items()})
+    schedule = make_schedule(peak, settings["schedule"], length)
+    tx = make(schedule.rate, **{k: settings.get(k, v) for k, v in defaults.items()})
     if settings.get("clip_norm"):
         tx = optax.chain(optax.clip_by_global_norm(settings["clip_norm"]), tx)
-    rules = tuple(tuple(r) for r in settings.get("rules", ((".*", "train"),)))
-    labels = match_rules(params, rules, what="config.optimizer.rules")
-    bad = set(jax.tree.leaves(labels)) - {"train", "freeze"}
-    if bad:
-        raise ValueError(f"config.optimizer.rules: {sorted(bad)}; known: 'train', 'freeze'")
-    tx = optax.multi_transform({"train": tx, "freeze": optax.set_to_zero()}, labels)
-    return Optimizer(tx, rate, jax.tree.map(lambda label: label == "train", labels))
+    factors = _factors(settings.get("rules", ((".*", "train"),)), params)
+    trainable = jax.tree.map(bool, factors)
+    labels = jax.tree.map(lambda factor: "train" if factor else "freeze", factors)
+    steps = [optax.multi_transform({"train": tx, "freeze": optax.set_to_zero()}, labels)]
+    if set(jax.tree.leaves(factors)) - {0.0, 1.0}:
+        steps.append(
+            optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors))
+        )
+    if schedule.plateau is None:
+        return Optimizer(optax.chain(*steps) if steps[1:] else steps[0], schedule.rate, trainable)
+    return _on_plateau(optax.chain(*steps), schedule, trainable)
+
+
+def _factors(rules: Sequence[tuple[str, Any]], params: Params) -> Any:
+    """For every parameter the factor on its rate; 0 where it is frozen."""
+    words = {"train": 1.0, "freeze": 0.0}
+    numbers = []
+    for pattern, value in (tuple(rule) for rule in rules):
+        factor = words.get(value) if isinstance(value, str) else float(value)
+        if factor is None or not (value in words or 0 < factor < math.inf):
+            raise ValueError(
+                f"config.optimizer.rules: {pattern!r} has {value!r}; known: 'train', 'freeze', or "
+                "a positive factor of the rate"
+            )
+        numbers.append((pattern, factor))
+    return match_rules(params, numbers, what="config.optimizer.rules")
+
+
+def _on_plateau(
+    tx: optax.GradientTransformation, schedule: Schedule, trainable: Params
+) -> Optimizer:
+    """``tx`` with updates scaled by a plateau's factor, which only validations move."""
+    plateau = schedule.plateau
+
+    def scale(updates, state, params=None):
+        del params
+        return jax.tree.map(lambda u: u * state.scale.astype(u.dtype), updates), state
+
+    # Its state is a handful of scalars, whatever the parameters are.
+    scaled = optax.GradientTransformation(lambda _: plateau.init(jnp.zeros(())), scale)
+
+    def after_validation(opt_state, value):
+        inner, state = opt_state
+        return inner, plateau.update({}, state, value=jnp.asarray(value, jnp.float32))[1]
+
+    return Optimizer(
+        optax.chain(tx, scaled),
+        schedule.rate,
+        trainable,
+        scale=lambda opt_state: opt_state[-1].scale,
+        after_validation=after_validation,
+    )
 
 
 def trainable_norm(tree: Params, trainable: Params) -> jax.Array:

@@ -7,7 +7,8 @@ import numpy as np
 from tiny_model import tiny_batch, tiny_objective
 
 from elm_jax import train
-from elm_jax.optim import RunLength, make_optimizer, path_of
+from elm_jax.optim import make_optimizer, path_of
+from elm_jax.schedules import RunLength
 from elm_jax.sharding import make_mesh, to_global
 
 SETTINGS = dict(

@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from elm_jax.optim import RunLength, lars, make_optimizer, match_rules, run_length, warmup_cosine
+from elm_jax.optim import lars, make_optimizer, match_rules
+from elm_jax.schedules import RunLength, run_length, warmup_cosine
 
 PARAMS = {"encoder": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}, "tower": jnp.ones((2, 2))}
 SETTINGS = dict(

@@ -14,7 +14,8 @@ from elm_jax import text_source, train
 from elm_jax.convert.bert import load_bert, save_bert
 from elm_jax.data import tokens
 from elm_jax.models.bert import Bert, BertConfig, pool_text
-from elm_jax.optim import RunLength, make_optimizer
+from elm_jax.optim import make_optimizer
+from elm_jax.schedules import RunLength
 from elm_jax.sharding import make_mesh
 from elm_jax.text_source import cached_embeddings, find_model, pretrained_bert, scratch_bert
 
