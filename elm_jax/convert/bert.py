@@ -117,6 +117,8 @@ def save_bert(
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     state = engine.to_torch({"params": variables["params"]}, RULES)
-    safetensors.numpy.save_file(state, directory / "model.safetensors", metadata={"format": "pt"})
+    # Not save_file: that leaves a file which only its owner may read.
+    content = safetensors.numpy.save(state, metadata={"format": "pt"})
+    (directory / "model.safetensors").write_bytes(content)
     text = json.dumps(config.to_hf_dict(), indent=2) + "\n"
     (directory / "config.json").write_text(text, encoding="utf-8")

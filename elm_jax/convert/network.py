@@ -1,6 +1,5 @@
 """From a recipe to the network: the shapes that a source must fill, and what the model gives."""
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from elm_jax.data import tokens
 from elm_jax.data.spec import SignalSpec
 from elm_jax.models.bert import Bert, BertConfig
 from elm_jax.objectives.base import Objective
-from elm_jax.text_source import TextSource
+from elm_jax.text_source import TextSource, find_model
 
 SECTIONS = ("dtype", "encoder", "objective", "text")
 PROBE_TOKENS = 12
@@ -56,8 +55,6 @@ def bert_config(recipe: Mapping[str, Any], params: Mapping[str, Any], folder: An
     """
     tower = recipe["text"]["tower"]
     if tower["name"] != "scratch_bert":
-        from elm_jax.text_source import find_model
-
         return BertConfig.from_hf_dir(folder or find_model(tower["path"]))
     embeddings = params["embeddings"]
     return BertConfig(
@@ -84,7 +81,14 @@ def build_network(
     if bert is not None:
         module = Bert(bert, dtype=build.DTYPES[recipe["dtype"]])
         texts = TextSource(_no_table, module, recipe["text"]["tower"]["pooling"])
-    return build.build_objective(ConfigDict(dict(recipe)), spec, texts)
+    return build.build_objective(ConfigDict(_tuples(recipe)), spec, texts)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples, which linen modules can hash."""
+    if isinstance(value, Mapping):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _no_table(texts: Any) -> Any:
@@ -142,24 +146,19 @@ def predict_of(parts: ModelParts) -> probe.Predict:
     return predict
 
 
-def make_probe(parts: ModelParts) -> probe.Probe:
+def make_probe(parts: ModelParts, predict: probe.Predict | None = None) -> probe.Probe:
     """A fresh probe of ``parts``; the one they came with, if any, is checked first.
+
+    Args:
+      parts: a model.
+      predict: of its network, if that is built already.
 
     Raises:
       ProbeMismatch: they do not give what was stored with them.
     """
-    predict = predict_of(parts)
+    predict = predict or predict_of(parts)
     if parts.probe is not None:
         parts.probe.require_window(parts.spec, parts.source)
         parts.probe.check(predict, parts.source)
     _, text = network_of(parts)
     return probe.make(predict, parts.spec, text=text, dtype=parts.recipe["dtype"])
-
-
-def local_tower(parts: ModelParts) -> pathlib.Path | None:
-    """The folder of a frozen tower that is local only, so that it must travel with the model."""
-    tower = (parts.recipe["text"] or {}).get("tower") or {}
-    if tower_learns(parts.recipe) or "path" not in tower:
-        return None
-    folder = parts.text_tower_dir or pathlib.Path(tower["path"])
-    return folder if folder.is_dir() else None

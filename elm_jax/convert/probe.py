@@ -86,8 +86,8 @@ class Probe:
         expected = (ROWS, len(spec.channels), spec.window_samples)
         if self.input.shape != expected:
             raise ProbeMismatch(
-                f"{source}: the probe's signal has shape {self.input.shape}, the signal description "
-                f"(channels, window_s, sfreq_hz) asks for {expected}: they are of two models"
+                f"{source}: the probe's signal has shape {self.input.shape}, the signal's "
+                f"description (channels, window_s, sfreq_hz) asks for {expected}: two models"
             )
 
     def to_bytes(self) -> bytes:

@@ -7,6 +7,7 @@ from elm_jax.convert import elm
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.parts import ModelParts, origin_of
 from elm_jax.convert.reader import read_state_dict
+from elm_jax.convert.tensor_files import COUNTERS, counters_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.pipeline import ELM_SPEC
 
@@ -69,6 +70,7 @@ def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = 
         report=report,
         source=str(weights),
         origin=origin_of(params) or ours.get("origin", ""),
+        extra=ours.get("extra", {}) | {COUNTERS: counters_of(report)},
     )
 
 

@@ -1,0 +1,130 @@
+"""The model card of a saved folder."""
+
+from typing import Any
+
+from elm_jax.convert.parts import ELM_AUTHORS, ModelParts
+from elm_jax.data.people import People
+
+LICENCE_NOTES = {
+    "": "The weights' licence is for whoever trained them to state.",
+    ELM_AUTHORS: (
+        "The encoder's weights come from the release of ELM's authors (Gijsen & Ritter, ICML "
+        "2025), who state no licence: do not redistribute these files."
+    ),
+}
+
+_TEMPLATE = """\
+---
+library_name: elm_jax
+tags: [eeg, biosignals]
+---
+# {title}
+
+{about}
+
+Not a medical device.
+
+## The signal that it takes
+
+| | |
+|--|--|
+{signal}
+
+Network values are `(signal * scale - mean) / std`, the signal in {unit}.{assumed}
+
+## Who it was trained on
+
+{people}
+
+## Use
+
+JAX (`pip install elm_jax`):
+
+```python
+import elm_jax
+model = elm_jax.load_pretrained("{place}")
+vectors = model.embed("recording.edf")      # one row a window, through the same preprocessing
+print(vectors.features.shape, vectors.start_s)
+```
+
+PyTorch (2.0 or later, with `safetensors`; in this folder, nothing to install):
+
+```python
+import elm_torch, preprocess, torch
+spec = preprocess.load_spec(".")
+windows, start_s = preprocess.network_windows(signal, names, sfreq_hz, spec, unit="uV")
+features, projection = elm_torch.load(".")(torch.from_numpy(windows))
+```
+
+`python verify.py` recomputes a stored probe and fails if this is not the model that was saved.
+{text}
+## Licence
+
+{licence} The code files in this folder are part of elm_jax, Apache-2.0.
+
+Weights: sha256 `{digest}` over all parameters and batch statistics.
+"""
+
+
+def model_card(parts: ModelParts, config: dict[str, Any]) -> str:
+    """``README.md`` for a folder with this ``config.json``."""
+    spec = parts.spec
+    width = sum(branch[1] for branch in parts.recipe["encoder"].get("kernels", ())) or "its"
+    sizes = parts.recipe["objective"].get("signal_projection")
+    projection = f", and projections of {sizes[-1]} numbers" if sizes else ""
+    about = (
+        f"An encoder of {spec.modality.upper()} windows of {spec.window_s:g} s: features of "
+        f"{width} numbers{projection}. Made with elm_jax (architecture: ELM, Gijsen & Ritter, ICML "
+        "2025)."
+    )
+    return _TEMPLATE.format(
+        title=f"{spec.modality.upper()} encoder, {spec.window_s:g} s windows",
+        about=about,
+        signal="\n".join(f"| {name} | {value} |" for name, value in _signal_rows(parts)),
+        unit=spec.unit,
+        assumed=_assumed(parts),
+        people=_people(parts),
+        place="FOLDER",
+        text=_text(parts),
+        licence=config["licence_note"],
+        digest=config["weights_sha256"],
+    )
+
+
+def _signal_rows(parts: ModelParts) -> list[tuple[str, str]]:
+    spec = parts.spec
+    return [
+        ("rows", f"{len(spec.channels)}, montage {spec.montage}: {', '.join(spec.channels)}"),
+        ("band", f"{spec.highpass_hz:g} to {spec.lowpass_hz:g} Hz, zero-phase FIR"),
+        ("clipped at", f"{spec.clip:g} {spec.unit}, before resampling"),
+        ("rate", f"{spec.sfreq_hz:g} Hz ({spec.resample})"),
+        ("window", f"{spec.window_s:g} s, {spec.window_samples} samples"),
+        ("scale, mean, std", f"{spec.scale:g}, {_short(spec.mean)}, {_short(spec.std)}"),
+    ]
+
+
+def _short(value: Any) -> str:
+    return "one a channel (config.json)" if isinstance(value, tuple) else f"{value:.6g}"
+
+
+def _assumed(parts: ModelParts) -> str:
+    if not parts.assumed:
+        return ""
+    return f" The weights' source does not tell {' and '.join(parts.assumed)}: these are assumed."
+
+
+def _people(parts: ModelParts) -> str:
+    """Counts only: who they are stays hashed in config.json."""
+    people = People.from_json(parts.trained_on, source=parts.source)
+    return "Not known." if people is None else f"{people}."[:1].upper() + f"{people}."[1:]
+
+
+def _text(parts: ModelParts) -> str:
+    text = parts.recipe["text"]
+    if text is None:
+        return "\nThis model has no text side: it cannot be asked in words.\n"
+    return (
+        '\nTexts: the text tower\'s vectors go through `elm_torch.load_text_projector(".")`; the '
+        f"tower is `{text['tower'].get('path', 'text_tower')}`, pooled by "
+        f"{text['tower']['pooling']!r}. In JAX: `model.encode_text([...])`.\n"
+    )

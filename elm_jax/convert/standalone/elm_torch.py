@@ -1,0 +1,214 @@
+"""ELM's encoder, projectors and classifier in PyTorch (2.0 or later); a file that stands alone.
+
+    import elm_torch
+    model = elm_torch.load("FOLDER")              # from an export's config.json and weights
+    features, projection = model(signal)          # float32 [b, channels, samples], network values
+
+State dicts have the names of the published PyTorch models, so weights go over and back with
+``load_state_dict(..., strict=True)``. ``preprocess.py`` beside this file makes network values from
+electrodes; ``verify.py`` checks an export.
+
+Part of elm_jax, Apache-2.0. Written from the paper's description and the published tensors' names
+and shapes: Gijsen & Ritter, ICML 2025.
+"""
+
+import json
+import pathlib
+
+import torch
+from torch import nn
+
+
+def branches(c_in, kernels, stride=None):
+    """Padded convolutions side by side; the convolution is entry 1 of each pair."""
+    pairs = []
+    for size, width, own_stride in kernels:
+        pad = nn.ReflectionPad1d((size // 2, (size - 1) // 2))
+        conv = nn.Conv1d(c_in, width, size, stride=own_stride if stride is None else stride)
+        pairs.append(nn.Sequential(pad, conv))
+    return nn.ModuleList(pairs)
+
+
+def side_by_side(layers, x):
+    """All layers over one input, their outputs joined along the channels."""
+    return torch.cat([layer(x) for layer in layers], dim=1)
+
+
+class Block(nn.Module):
+    """Two groups of convolutions and a 1x1 skip, each with BatchNorm; then max-pooling."""
+
+    def __init__(self, width, kernels, pool, dropout=0.0):
+        super().__init__()
+        self.conv1_layers = branches(width, kernels)
+        self.bn1 = nn.BatchNorm1d(width)
+        self.conv2_layers = branches(width, kernels, stride=1)
+        self.bn2 = nn.BatchNorm1d(width)
+        self.stream_conv_layers = nn.ModuleList(
+            nn.Conv1d(width, w, 1, stride=stride) for _, w, stride in kernels
+        )
+        self.stream_bn = nn.BatchNorm1d(width)
+        self.pool = nn.MaxPool1d(pool, pool) if pool else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x):
+        """[b, width, t] -> [b, width, u]."""
+        y = nn.functional.elu(self.bn1(side_by_side(self.conv1_layers, x)), inplace=True)
+        y = self.bn2(side_by_side(self.conv2_layers, y))
+        y = self.pool(y + self.stream_bn(side_by_side(self.stream_conv_layers, x)))
+        return self.dropout(y)
+
+
+class Elm(nn.Module):
+    """Signal [b, c, t] -> (features [b, width], projection [b, e] or None).
+
+    Args:
+      in_channels: channels of the signal.
+      kernels: (size, width, stride) of each convolution of the first layer.
+      pool_sizes: max-pooling of each block; 0 for none.
+      proj_sizes: (hidden, out), (out,) for one linear layer, or None for no projector.
+      block_kernels: as ``kernels``, of the blocks; None repeats those.
+      dropout: rate on the features while training.
+      res_dropout: rate on each block's output while training.
+    """
+
+    def __init__(
+        self,
+        in_channels=20,
+        kernels=((4, 32, 1), (8, 32, 1), (16, 32, 1)),
+        pool_sizes=(3, 2, 2, 2),
+        proj_sizes=(512, 256),
+        block_kernels=None,
+        dropout=0.0,
+        res_dropout=0.0,
+    ):
+        super().__init__()
+        width = sum(w for _, w, _ in kernels)
+        inner = kernels if block_kernels is None else block_kernels
+        self.conv1_layers = branches(in_channels, kernels)
+        self.bn1 = nn.BatchNorm1d(width)
+        self.res_blocks = nn.Sequential(*(Block(width, inner, p, res_dropout) for p in pool_sizes))
+        self.dropout = nn.Dropout(dropout)
+        self.proj = projector(width, proj_sizes) if proj_sizes else None
+
+    def forward(self, x):
+        """One batch of network values."""
+        y = nn.functional.elu(self.bn1(side_by_side(self.conv1_layers, x)), inplace=True)
+        features = self.dropout(self.res_blocks(y).mean(dim=-1))
+        return features, None if self.proj is None else self.proj(features)
+
+
+def projector(width, sizes):
+    """Linear, BatchNorm, ELU, Linear without bias; with one size the last alone."""
+    if len(sizes) == 1:
+        return nn.Sequential(nn.Linear(width, sizes[0], bias=False))
+    hidden, out = sizes
+    return nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ELU(inplace=True),
+        nn.Linear(hidden, out, bias=False),
+    )
+
+
+class TextProjector(nn.Module):
+    """Text vectors [b, d] -> [b, e]: Linear, BatchNorm, ReLU, Linear, BatchNorm without affine."""
+
+    def __init__(self, d, hidden, out):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(d, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, out),
+            nn.BatchNorm1d(out, affine=False),
+        )
+
+    def forward(self, x):
+        """One batch of text vectors."""
+        return self.layers(x)
+
+
+def read_config(folder):
+    """An export's ``config.json``.
+
+    Raises:
+      ValueError: another kind of folder, or one of a newer format.
+    """
+    path = pathlib.Path(folder) / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or config.get("format") != "elm_jax":
+        raise ValueError(f"{path}: expected an export of elm_jax (format 'elm_jax')")
+    if config.get("format_version") != 1:
+        raise ValueError(
+            f"{path}: format_version {config.get('format_version')}, this file reads 1"
+        )
+    return config
+
+
+def read_state(folder, stem="model"):
+    """A state dict of an export: ``STEM.safetensors``, or ``STEM.pt`` without safetensors.
+
+    Raises:
+      ImportError: neither safetensors nor a PyTorch that reads ``.pt`` safely (2.6) is there.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        numbers = torch.__version__.split(".")[:2]
+        if tuple(map(int, numbers)) < (2, 6) or not (folder / f"{stem}.pt").exists():
+            raise ImportError(
+                f"reading {folder / stem}.safetensors needs: pip install safetensors (PyTorch "
+                "before 2.6 can be made to run code by a .pt file)"
+            ) from None
+        return torch.load(folder / f"{stem}.pt", map_location="cpu", weights_only=True)
+    return load_file(folder / f"{stem}.safetensors")
+
+
+def build(config):
+    """An :class:`Elm` with the sizes of a ``config.json``, weights as PyTorch draws them.
+
+    Raises:
+      ValueError: another encoder than ELM's.
+    """
+    settings = config["recipe"]["encoder"]
+    if settings["name"] != "conv_eeg":
+        raise ValueError(f"encoder {settings['name']!r}: this file knows 'conv_eeg'")
+    return Elm(
+        in_channels=len(config["spec"]["channels"]),
+        kernels=settings.get("kernels", ((4, 32, 1), (8, 32, 1), (16, 32, 1))),
+        pool_sizes=settings.get("pool_sizes", (3, 2, 2, 2)),
+        proj_sizes=config["recipe"]["objective"].get("signal_projection"),
+        block_kernels=settings.get("block_kernels"),
+        dropout=settings.get("dropout", 0.0),
+        res_dropout=settings.get("res_dropout", 0.0),
+    )
+
+
+def load(folder):
+    """The encoder with its projector, in evaluation mode.
+
+    Raises:
+      RuntimeError: a tensor is missing, unknown or of another shape (PyTorch names all of them).
+    """
+    model = build(read_config(folder))
+    model.load_state_dict(read_state(folder), strict=True)
+    return model.eval()
+
+
+def load_text_projector(folder):
+    """The text projector, in evaluation mode; its input is the text tower's pooled vector."""
+    state = read_state(folder, "text_projector")
+    (hidden, d), (out, _) = state["layers.0.weight"].shape, state["layers.3.weight"].shape
+    model = TextProjector(d, hidden, out)
+    model.load_state_dict(state, strict=True)
+    return model.eval()
+
+
+def pool_text(hidden, valid, pooling):
+    """Token vectors [b, l, d] -> [b, d]: the first ("cls"), or the real ones' mean at length 1."""
+    if pooling == "cls":
+        return hidden[:, 0]
+    weight = valid.to(hidden.dtype)[..., None]
+    mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+    return nn.functional.normalize(mean, dim=-1)

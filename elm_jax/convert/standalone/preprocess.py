@@ -1,0 +1,193 @@
+"""Electrodes -> network windows by an export's ``config.json``: NumPy only, a file on its own.
+
+    from preprocess import load_spec, network_windows
+    spec = load_spec("FOLDER")
+    windows, start_s = network_windows(signal, names, sfreq_hz, spec, unit="uV")   # [b, c, t], [b]
+
+``signal`` is ``[electrodes, time]`` of one gap-free stretch. The steps are those that the model was
+trained with: a zero-phase FIR band-pass, the montage, clipping, resampling, scaling. They equal
+mne's ``Raw.filter`` and ``Raw.resample`` with their defaults. What this file leaves to you: reading
+files, gaps, flat and saturated electrodes. A spec with ``resample: polyphase`` needs SciPy as well.
+
+Part of elm_jax, Apache-2.0.
+"""
+
+import json
+import math
+import pathlib
+import re
+
+import numpy as np
+
+UV_PER_UNIT = {"V": 1e6, "mV": 1e3, "uV": 1.0, "nV": 1e-3}
+RENAMED = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}  # today's names -> the montage's
+REFERENCE = re.compile(r"-(REF|LE|AVG|AV|AR|CAR|A1|A2|M1|M2|A1A2|AA|\(A1\+A2\)/2)$")
+HAMMING_LENGTH = 3.3  # taps x transition width / rate
+
+
+def load_spec(folder):
+    """The signal description in an export's ``config.json``, as a dict."""
+    path = pathlib.Path(folder) / "config.json"
+    return json.loads(path.read_text(encoding="utf-8"))["spec"]
+
+
+def network_windows(signal, names, sfreq_hz, spec, *, unit):
+    """One gap-free stretch of electrodes as the network's windows.
+
+    Args:
+      signal: ``[electrodes, time]``.
+      names: of the electrodes, in any usual spelling ("EEG FP1-REF", "Fp1", "T7").
+      sfreq_hz: sampling rate.
+      spec: from :func:`load_spec`.
+      unit: of ``signal``: "V", "mV", "uV" or "nV".
+
+    Returns:
+      float32 network values ``[b, c, t]`` without overlap (the rest at the end goes), and where
+      each begins in seconds.
+
+    Raises:
+      ValueError: electrodes are missing (all are named), the rate is too low, values are not
+        finite, or the stretch is shorter than a window.
+    """
+    signal = np.asarray(signal, np.float64)
+    if signal.ndim != 2 or len(signal) != len(names):
+        raise ValueError(f"signal must be [electrodes, time], {len(names)} names: {signal.shape}")
+    if not np.isfinite(signal).all():
+        raise ValueError("signal holds NaN or infinity: cut such stretches out first")
+    if unit not in UV_PER_UNIT:
+        raise ValueError(f"unit is {unit!r}; known: {sorted(UV_PER_UNIT)}")
+    if sfreq_hz / 2 <= spec["lowpass_hz"]:
+        raise ValueError(f"{sfreq_hz} Hz cannot hold the band up to {spec['lowpass_hz']} Hz")
+    x = montage(signal * UV_PER_UNIT[unit], names, spec["channels"])
+    x = band_pass(x, sfreq_hz, spec["highpass_hz"], spec["lowpass_hz"])
+    clip_uv = spec["clip"] * UV_PER_UNIT[spec["unit"]]
+    x = resample(np.clip(x, -clip_uv, clip_uv), sfreq_hz, spec["sfreq_hz"], spec["resample"])
+    x = x / UV_PER_UNIT[spec["unit"]]
+    return cut(scale(x, spec), spec)
+
+
+def canonical(name):
+    """``"EEG FP1-REF" -> "FP1"``, ``"T7" -> "T3"``, in capitals."""
+    bare = re.sub(r"^(EEG|POL)[\s:_-]+", "", name.strip().upper())
+    bare = REFERENCE.sub("", re.sub(r"\s", "", bare)).strip(".")
+    parts = [RENAMED.get(part, part) for part in bare.split("-")]
+    return "-".join(parts)
+
+
+def montage(x_uv, names, channels):
+    """Rows of the montage: differences of electrodes ("Fp1-F7"), or electrodes ("Fp1").
+
+    Raises:
+      ValueError: names what is missing.
+    """
+    row_of = {}
+    for i, name in enumerate(names):
+        row_of.setdefault(canonical(name), i)
+    rows, missing = [], []
+    for channel in channels:
+        wanted = canonical(channel)
+        left, _, right = wanted.partition("-")
+        if right and left in row_of and right in row_of:
+            rows.append(x_uv[row_of[left]] - x_uv[row_of[right]])
+        elif wanted in row_of:
+            rows.append(x_uv[row_of[wanted]])
+        elif right and f"{right}-{left}" in row_of:
+            rows.append(-x_uv[row_of[f"{right}-{left}"]])
+        else:
+            missing += [e for e in wanted.split("-") if e not in row_of]
+    if missing:
+        raise ValueError(f"missing electrodes: {sorted(set(missing))}; found: {sorted(row_of)}")
+    return np.stack(rows)
+
+
+def design_band_pass(sfreq_hz, highpass_hz, lowpass_hz):
+    """Taps of the FIR filter that mne designs (windowed sinc, Hamming)."""
+    low = min(max(0.25 * highpass_hz, 2.0), highpass_hz)
+    high = min(max(0.25 * lowpass_hz, 2.0), sfreq_hz / 2 - lowpass_hz)
+    narrowest = min(w for w in (low, high) if w > 0)
+    n_taps = max(math.ceil(HAMMING_LENGTH / narrowest * sfreq_hz), 1) | 1
+    taps = np.zeros(n_taps)
+    edges = [(lowpass_hz, lowpass_hz + high, 1.0)]
+    if highpass_hz > 0:
+        edges.append((highpass_hz - low, highpass_hz, -1.0))
+    for start_hz, stop_hz, sign in edges:
+        start, stop = 2 * start_hz / sfreq_hz, 2 * stop_hz / sfreq_hz
+        n = round(HAMMING_LENGTH / ((stop - start) / 2)) | 1
+        cutoff = (start + stop) / 2
+        sinc = cutoff * np.sinc(cutoff * (np.arange(n) - (n - 1) / 2)) * np.hamming(n)
+        offset = (n_taps - n) // 2
+        taps[offset : n_taps - offset] += sign * sinc / sinc.sum()
+    return taps
+
+
+def band_pass(x, sfreq_hz, highpass_hz, lowpass_hz):
+    """Filters without shift; the ends go on mirrored about their last value, then as zeros."""
+    taps = design_band_pass(sfreq_hz, highpass_hz, lowpass_hz)
+    n, reach = x.shape[1], len(taps) // 2
+    edge = min(len(taps), n) - 1
+    extended = mirrored(x, edge, edge)
+    n_fft = 2 ** math.ceil(math.log2(extended.shape[1] + len(taps)))
+    response = np.fft.rfft(taps, n_fft)
+    out = np.empty_like(x)
+    for row, target in zip(extended, out, strict=True):  # one row at a time: little memory
+        full = np.fft.irfft(np.fft.rfft(row, n_fft) * response, n_fft)
+        target[:] = full[edge + reach : edge + reach + n]
+    return out
+
+
+def mirrored(x, left, right):
+    """``x`` with odd reflections about its ends, zeros where they run out of signal."""
+    n = x.shape[1]
+    use_left, use_right = min(left, n - 1), min(right, n - 1)
+    head = 2 * x[:, :1] - x[:, 1 : use_left + 1][:, ::-1]
+    tail = 2 * x[:, -1:] - x[:, n - 1 - use_right : n - 1][:, ::-1]
+    body = np.concatenate([head, x, tail], axis=1)
+    return np.pad(body, ((0, 0), (left - use_left, right - use_right)))
+
+
+def resample(x, sfreq_hz, new_hz, method):
+    """``mne_fft``: by mne's padded Fourier method; ``polyphase``: by SciPy's polyphase filter."""
+    if math.isclose(sfreq_hz, new_hz, rel_tol=1e-6):
+        return x
+    if method == "polyphase":
+        from fractions import Fraction
+
+        from scipy.signal import resample_poly
+
+        ratio = (Fraction(new_hz) / Fraction(sfreq_hz)).limit_denominator(10_000)
+        return resample_poly(x, ratio.numerator, ratio.denominator, axis=-1, padtype="line")
+    n, ratio = x.shape[1], new_hz / sfreq_hz
+    n_padded = 2 ** math.ceil(math.log2(n + 2 * min(n // 8, 100)))
+    left = (n_padded - n) // 2
+    n_new = max(round(ratio * n_padded), 1)
+    first, n_out = round(ratio * left), max(round(ratio * n), 1)
+    out = np.empty((len(x), n_out))
+    for row, target in zip(mirrored(x, left, n_padded - n - left), out, strict=True):
+        target[:] = change_length(np.fft.rfft(row), n_padded, n_new)[first : first + n_out]
+    return out
+
+
+def change_length(spectrum, n, n_new):
+    """The signal of ``n_new`` samples that has the spectrum of one of ``n``."""
+    shorter = min(n, n_new)
+    kept = np.zeros(n_new // 2 + 1, complex)
+    kept[: shorter // 2 + 1] = spectrum[: shorter // 2 + 1]
+    if shorter % 2 == 0:  # the bin at half the rate stands for two
+        kept[shorter // 2] *= 2 if n_new < n else 0.5
+    return np.fft.irfft(kept, n_new) * (n_new / n)
+
+
+def scale(x, spec):
+    """``(x * scale - mean) / std``."""
+    mean, std = (np.reshape(np.asarray(spec[k], float), (-1, 1)) for k in ("mean", "std"))
+    return ((x * spec["scale"] - mean) / std).astype(np.float32)
+
+
+def cut(x, spec):
+    """Windows ``[b, c, t]`` and their starts in seconds."""
+    length = round(spec["window_s"] * spec["sfreq_hz"])
+    n = x.shape[1] // length
+    if not n:
+        raise ValueError(f"a stretch of {x.shape[1]} samples holds no window of {length}")
+    windows = x[:, : n * length].reshape(len(x), n, length).swapaxes(0, 1)
+    return np.ascontiguousarray(windows), np.arange(n) * spec["window_s"]

@@ -1,0 +1,95 @@
+"""Checks an export: recomputes its probe in PyTorch and compares; exit code 1 if it differs.
+
+    python verify.py [FOLDER]       # by default the folder that this file lies in
+
+Needs PyTorch 2.0 or later, numpy and safetensors; ``transformers`` as well to check a text tower.
+Part of elm_jax, Apache-2.0.
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import elm_torch
+import numpy as np
+import torch
+
+# Largest difference, as a share of an output's largest value, by what the model computes in.
+TOLERANCE = {"float32": 1e-2, "bfloat16": 6e-2}
+
+
+def outputs(folder, config, probe):
+    """(what PyTorch gives for the probe's inputs, what could not be checked and why)."""
+    found, skipped = {}, []
+    with torch.inference_mode():
+        features, projection = elm_torch.load(folder)(torch.from_numpy(probe["in_signal"]))
+        found["features"] = features
+        if projection is not None:
+            found["projection"] = projection
+        if "out_text_projection" in probe:
+            vector = text_vector(folder, config, probe)
+            if vector is None:
+                skipped.append("text_projection: pip install transformers to check the text tower")
+            else:
+                found["text_projection"] = elm_torch.load_text_projector(folder)(vector)
+        if "out_logits" in probe:
+            found["logits"] = elm_torch.load_classifier(folder)(features)
+    return {name: value.float().numpy() for name, value in found.items()}, skipped
+
+
+def text_vector(folder, config, probe):
+    """The text tower's vectors of the probe's tokens; None if ``transformers`` is not there."""
+    if "in_text_emb" in probe:
+        return torch.from_numpy(probe["in_text_emb"])
+    try:
+        from transformers import BertModel
+    except ImportError:
+        return None
+    tower = BertModel.from_pretrained(folder / "text_tower", add_pooling_layer=False).eval()
+    token = torch.from_numpy(probe["in_text_token"]).long()
+    valid = torch.from_numpy(probe["in_text_token_valid"])
+    hidden = tower(input_ids=token, attention_mask=valid.long()).last_hidden_state
+    return elm_torch.pool_text(hidden, valid, config["recipe"]["text"]["tower"]["pooling"])
+
+
+def difference(found, expected):
+    """The largest difference, as a share of the largest expected value."""
+    if found is None or found.shape != expected.shape or not np.isfinite(found).all():
+        return float("inf")
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
+
+
+def main():
+    """Prints one line an output; returns the exit code."""
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
+    config = elm_torch.read_config(folder)
+    with np.load(folder / "probe.npz", allow_pickle=False) as file:
+        probe = {name: file[name] for name in file.files}
+    spec = config["spec"]
+    window = (len(spec["channels"]), round(spec["window_s"] * spec["sfreq_hz"]))
+    if probe["in_signal"].shape[1:] != window:
+        print(f"FAILED: the probe's signal is {probe['in_signal'].shape[1:]}, the spec's {window}")
+        return 1
+    tolerance = TOLERANCE[config["recipe"]["dtype"]]
+    try:
+        found, skipped = outputs(folder, config, probe)
+    except (RuntimeError, KeyError, OSError) as error:
+        print(f"FAILED: the weights do not fit config.json: {error}")
+        return 1
+    failed = False
+    for name in sorted(n.removeprefix("out_") for n in probe if n.startswith("out_")):
+        if any(line.startswith(f"{name}:") for line in skipped):
+            continue
+        worst = difference(found.get(name), probe[f"out_{name}"])
+        failed |= not worst <= tolerance
+        word = "equal" if worst <= tolerance else "DIFFERS"
+        print(f"{name}: {word}, largest difference {worst:.2e} (tolerance {tolerance:g})")
+    for line in skipped:
+        print(f"not checked: {line}")
+    print("FAILED: this is not the model that was saved" if failed else f"verified: {folder}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
