@@ -84,7 +84,7 @@ def summary(
         "signal": manifest.spec.to_dict(),
         "model": dict(model or {}),
         "people": dict(people or {}),
-        "evals": sorted(results),
+        "evals": list(results),
     }
     return plain(out | {name: _of_eval(result) for name, result in results.items()})
 
