@@ -129,24 +129,28 @@ class Checkpoints:
         *,
         config: dict[str, Any],
         spec: SignalSpec,
-        loss: float,
+        loss: float | None,
         trained_on: People | None = None,
         selected_on: People | None = None,
         extra: dict[str, Any] | None = None,
     ) -> bool:
-        """Saves unless this step is there already; returns at once, writing goes on behind."""
+        """Saves unless this step is there already; returns at once, writing goes on behind.
+
+        A converted model has no optimiser's state (``state.opt_state`` is empty) and no loss.
+        """
         step = int(state.step)
         if step == self.latest_step():
             return False
         about = {"config": config, "spec": spec.to_dict(), "extra": extra or {}}
         for name, people in (("trained_on", trained_on), ("selected_on", selected_on)):
             about |= {} if people is None else {name: people.to_json()}
-        args = ocp.args.Composite(
-            model=ocp.args.StandardSave(_model_part(state)),
-            optimizer=ocp.args.StandardSave(state.opt_state),
-            about=ocp.args.JsonSave(about),
+        items = dict(
+            model=ocp.args.StandardSave(_model_part(state)), about=ocp.args.JsonSave(about)
         )
-        return self._manager.save(step, args=args, metrics={"loss": float(loss)})
+        if jax.tree.leaves(state.opt_state):
+            items["optimizer"] = ocp.args.StandardSave(state.opt_state)
+        metrics = None if loss is None else {"loss": float(loss)}
+        return self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
     def describe(self, step: int | None = None) -> Described:
         """Config, signal description and people of a step (default: the latest)."""
@@ -196,6 +200,11 @@ class Checkpoints:
 
     def _item(self, name: str, abstract: Any, step: int | None) -> Any:
         step = self._require(step)
+        if not (self.path / str(step) / name).exists():
+            raise FileNotFoundError(
+                f"{self.path}/{step} has no {name}: a converted model, which no run can be resumed "
+                "from; give it as --config.init_from, and another --workdir"
+            )
         metadata = ocp.StandardCheckpointHandler().metadata(self.path / str(step) / name)
         saved = _shapes(metadata.tree)
         _require_same_tensors(saved, _shapes(abstract), f"{self.path}/{step}/{name}")
