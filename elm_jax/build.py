@@ -23,18 +23,21 @@ import numpy as np
 from etils import epath
 
 from elm_jax.axes import Batch
+from elm_jax.data.labelled import Budget, Labelled
 from elm_jax.data.manifest import Manifest
-from elm_jax.data.pipeline import BagPipeline, Windows
+from elm_jax.data.pipeline import BagPipeline, WindowPipeline, Windows
 from elm_jax.data.samplers import BagSampler, PairSampler, Sampler
 from elm_jax.data.shards import ShardReader
 from elm_jax.data.spec import SignalSpec
+from elm_jax.data.targets import Target, with_classes, with_moments
 from elm_jax.data.text import distinct, segments_of
 from elm_jax.evals.band_power import BandPower
 from elm_jax.evals.embedding_map import EmbeddingMap
 from elm_jax.evals.zero_shot import ZeroShot
 from elm_jax.models.conv_eeg import ConvEeg
-from elm_jax.models.heads import SignalProjector, TextProjector
+from elm_jax.models.heads import Classifier, SignalProjector, TextProjector
 from elm_jax.objectives.base import Objective
+from elm_jax.objectives.classify import Classify
 from elm_jax.objectives.multi_instance import (
     MultiInstance,
     OrthogonalAlignment,
@@ -119,7 +122,7 @@ class Corpus:
             f"... --window_s {config.signal.window_s:g}), or set config.signal.* to what the "
             "shards hold."
         )
-        text = config.text.to_dict()
+        text = config.text.to_dict() if config.text else None
         return cls.fitting(config.data.dir, expected_spec(config), hint=hint, text=text)
 
     @classmethod
@@ -226,38 +229,108 @@ class Batches(Protocol):
         ...
 
 
-SAMPLERS = {"bags": BagSampler, "pairs": PairSampler}
+def _of_texts(kind: type) -> Callable[..., tuple[Sampler, Batches]]:
+    """A builder of batches of crops and text segments."""
 
-
-def build_batches(config: Any, corpus: Corpus, texts: TextSource) -> tuple[Sampler, Batches]:
-    """The sampler of ``config.sampler`` over the train split, and its batches."""
-    make = lookup(SAMPLERS, config.sampler.name, "config.sampler.name")
-    reader, windows = corpus.reader("train"), corpus.windows("train")
-    segments = corpus.segments("train")
-    crops = windows.counts(len(reader.recordings))
-    without = sum(1 for s in segments if not s)
-    if without:
-        log.warning("%d of %d training recordings have no text", without, len(segments))
-    bags = config.sampler.get("bags_per_batch", 0)
-    if bags > (usable := len(segments) - without):
-        log.warning(
-            "a batch has %d bags, but only %d recordings have text, each once a batch: the rest is "
-            "padding; lower config.sampler.bags_per_batch",
-            bags,
-            usable,
+    def make(
+        config: Any, corpus: Corpus, texts: TextSource | None, split: str
+    ) -> tuple[Sampler, Batches]:
+        if texts is None:
+            raise ValueError(f"config.sampler {config.sampler.name!r} needs reports: config.text")
+        reader, windows = corpus.reader(split), corpus.windows(split)
+        segments = corpus.segments(split)
+        without = sum(1 for s in segments if not s)
+        if without:
+            log.warning("%d of %d recordings of %s have no text", without, len(segments), split)
+        bags = config.sampler.get("bags_per_batch", 0)
+        if bags > (usable := len(segments) - without):
+            log.warning(
+                "a batch has %d bags, but only %d recordings of %s have text, each once a batch: "
+                "the rest is padding; lower config.sampler.bags_per_batch",
+                bags,
+                usable,
+                split,
+            )
+        sampler = construct(
+            kind,
+            config.sampler.to_dict(),
+            "config.sampler",
+            crops=windows.counts(len(reader.recordings)),
+            segments=[len(s) for s in segments],
+            seed=config.seed,
         )
-    sampler = construct(
-        make,
-        config.sampler.to_dict(),
-        "config.sampler",
-        crops=crops,
-        segments=[len(s) for s in segments],
-        seed=config.seed,
-    )
-    table = texts.table(distinct(segments))
-    rows = [table.rows(s) for s in segments]
-    process = (jax.process_index(), jax.process_count())
-    return sampler, BagPipeline(reader, sampler, windows, table, rows, process)
+        table = texts.table(distinct(segments))
+        rows = [table.rows(s) for s in segments]
+        return sampler, BagPipeline(reader, sampler, windows, table, rows, _process())
+
+    return make
+
+
+def _process() -> tuple[int, int]:
+    return jax.process_index(), jax.process_count()
+
+
+def labelled(config: Any, corpus: Corpus, target: Target, split: str) -> Labelled:
+    """The windows of a split with a label; in training, of people within the label budget."""
+    given = {k: config.sampler.get(f"budget_{k}") for k in ("share", "people", "seed")}
+    budget = Budget(**{k: v for k, v in given.items() if v is not None})
+    recordings, windows = corpus.reader(split).recordings, corpus.windows(split)
+    return Labelled.of(target, recordings, windows, budget if split == "train" else None)
+
+
+def settle_labels(config: Any, corpus: Corpus) -> None:
+    """Completes ``config.objective.labels`` from ``config.labels`` and the training windows.
+
+    What only the data know (classes, a regression's mean and deviation, balanced weights) is
+    written into the config as it runs: a finished model can be read without its data.
+
+    Raises:
+      LabelError, TargetError: the labels cannot be learnt as asked.
+    """
+    if not config.get("labels"):
+        return
+    recordings, windows = corpus.reader("train").recordings, corpus.windows("train")
+    target = with_classes(Target.from_dict(config.labels.to_dict()), recordings, windows)
+    found = labelled(config, corpus, target, "train")
+    found.require_contrast()
+    target = with_moments(target, found.values[found.usable])
+    with config.unlocked(), config.objective.ignore_type():
+        config.objective.labels = target.to_dict()
+        if config.objective.get("class_weight") == "balanced":
+            config.objective.class_weight = found.balanced_weights()
+
+
+def _labelled_windows(
+    config: Any, corpus: Corpus, texts: TextSource | None, split: str
+) -> tuple[Sampler, Batches]:
+    """Batches of windows with labels; all of them, in order, where nothing is learnt."""
+    target = Target.from_dict(config.objective.labels.to_dict(), where="config.objective.labels")
+    found = labelled(config, corpus, target, split)
+    found.tell(split)
+    found.require_contrast() if split == "train" else found.require_some()
+    settings = {k: v for k, v in config.sampler.items() if not k.startswith("budget_")}
+    extra: dict[str, Any] = dict(seed=config.seed)
+    if split != "train":
+        settings = {"windows_per_batch": settings["windows_per_batch"]}
+        extra = dict(shuffle=False)
+    sampler = construct(found.sampler, settings, "config.sampler", **extra)
+    reader = corpus.reader(split)
+    return sampler, WindowPipeline(reader, sampler, found.windows, found.values, _process())
+
+
+SAMPLERS = {
+    "bags": _of_texts(BagSampler),
+    "pairs": _of_texts(PairSampler),
+    "windows": _labelled_windows,
+}
+
+
+def build_batches(
+    config: Any, corpus: Corpus, texts: TextSource | None, split: str = "train"
+) -> tuple[Sampler, Batches]:
+    """The sampler of ``config.sampler`` over a split, and its batches."""
+    make = lookup(SAMPLERS, config.sampler.name, "config.sampler.name")
+    return make(config, corpus, texts, split)
 
 
 # -- model ----------------------------------------------------------------------------------------
@@ -308,11 +381,35 @@ def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:
     return build
 
 
+def _classify(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
+    """A classifier; its labels are complete (see :func:`settle_labels`), or a finished model's."""
+    settings = config.objective.to_dict()
+    if settings.get("labels") is None:
+        raise ValueError("config.objective.labels is empty: say in config.labels what is learnt")
+    dtype = compute_dtype(config)
+    target = Target.from_dict(settings.pop("labels"), where="config.objective.labels")
+    hidden = tuple(settings.pop("hidden", (256,)))
+    dropout = settings.pop("dropout", 0.0)
+    signal_sizes, text_sizes = (settings.pop(f"{s}_projection", None) for s in ("signal", "text"))
+    if text_sizes or texts is not None:
+        raise ValueError("config.objective 'classify' reads no text: set config.text=None")
+    parts: dict[str, Any] = dict(
+        encoder=build_encoder(config, spec),
+        classifier=Classifier((*hidden, target.outputs), dropout=dropout, dtype=dtype),
+        target=target,
+    )
+    if signal_sizes:
+        parts["signal_projector"] = SignalProjector(tuple(signal_sizes), dtype=dtype)
+    settings["class_weight"] = tuple(settings.get("class_weight") or ())
+    return construct(Classify, settings, "config.objective", **parts)
+
+
 OBJECTIVES = {
     "two_tower": _two_tower(TwoTower),  # a finished model: embeds, has no loss of its own
     "multi_instance": _two_tower(MultiInstance, "bags"),
     "soft_target_contrast": _two_tower(SoftTargetContrast, "pairs"),
     "orthogonal_alignment": _two_tower(OrthogonalAlignment, "pairs"),
+    "classify": _classify,
 }
 
 

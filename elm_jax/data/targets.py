@@ -167,34 +167,37 @@ def _translate(name, recordings, windows, number, hint: str) -> np.ndarray:
     return out
 
 
-def complete(target: Target, recordings: Sequence[RecordingRow], windows: Windows) -> Target:
-    """``target`` with what the training data say: classes, or mean and standard deviation.
-
-    Given classes stay as they are.
+def with_classes(target: Target, recordings: Sequence[RecordingRow], windows: Windows) -> Target:
+    """``target`` with the classes of the training data, where they were not given.
 
     Raises:
-      LabelError, TargetError: no such label, fewer than two classes, or values that do not differ.
+      LabelError, TargetError: no such label, or fewer than two values.
     """
-    if target.kind == "multiclass" and not target.classes:
-        values = window_labels(recordings, windows, target.name)
-        words = {as_word(v) for v in values if not _missing(v)}
-        if len(words) < 2:
-            raise TargetError(
-                f"label {target.name!r} has {len(words)} value(s) in the training data "
-                f"({sorted(words)}): nothing to tell apart"
-            )
-        numbers = all(word.lstrip("-").isdigit() for word in words)
-        return dataclasses.replace(
-            target, classes=tuple(sorted(words, key=int if numbers else None))
+    if target.kind != "multiclass" or target.classes:
+        return target
+    values = window_labels(recordings, windows, target.name)
+    words = {as_word(v) for v in values if not _missing(v)}
+    if len(words) < 2:
+        raise TargetError(
+            f"label {target.name!r} has {len(words)} value(s) in the training data "
+            f"({sorted(words)}): nothing to tell apart"
         )
-    if target.kind == "regression":
-        plain = dataclasses.replace(target, mean=0.0, std=1.0)
-        values = plain.of_windows(recordings, windows).astype(np.float64)
-        values = values[np.isfinite(values)]
-        if not len(values) or not values.std() > 0:
-            raise TargetError(
-                f"label {target.name!r} has {len(np.unique(values))} value(s) in the training "
-                "data: nothing to learn"
-            )
-        return dataclasses.replace(target, mean=float(values.mean()), std=float(values.std()))
-    return target
+    numbers = all(word.lstrip("-").isdigit() for word in words)
+    return dataclasses.replace(target, classes=tuple(sorted(words, key=int if numbers else None)))
+
+
+def with_moments(target: Target, values: Float[np.ndarray, "n 1"]) -> Target:
+    """``target`` with mean and deviation of its training ``values``, where they are numbers.
+
+    Raises:
+      TargetError: values that do not differ.
+    """
+    if target.kind != "regression":
+        return target
+    values = values[np.isfinite(values)].astype(np.float64) * target.std + target.mean
+    if not len(values) or not values.std() > 0:
+        raise TargetError(
+            f"label {target.name!r} has {len(np.unique(values))} value(s) in the training data: "
+            "nothing to learn"
+        )
+    return dataclasses.replace(target, mean=float(values.mean()), std=float(values.std()))
