@@ -29,6 +29,7 @@ def eval_data(
         None if texts is None else texts.table,
         rows_per_batch=config.evals.rows_per_batch,
         segments=corpus.segments,
+        require_whole=None if texts is None else texts.require_whole,
         random_predict=None
         if model is None
         else lambda seed: model.randomised(seed).predictor(corpus.manifest.steps_per_unit),

@@ -224,7 +224,9 @@ class Pretrained:
         texts = [texts] if isinstance(texts, str) else list(texts)
         if not texts or not all(isinstance(t, str) and t.strip() for t in texts):
             raise ValueError(f"expected texts with words in them, found {texts}")
-        table = self.require_texts().table(tuple(dict.fromkeys(texts)))
+        source, distinct = self.require_texts(), tuple(dict.fromkeys(texts))
+        source.require_whole(distinct)
+        table = source.table(distinct)
         batch = table.take(np.arange(len(table.texts)))
         return self._predict(batch)["text_projection"][table.rows(texts)]
 

@@ -35,6 +35,10 @@ def _keep_params(params: Params) -> Params:
     return params
 
 
+def _not_checked(texts: Sequence[str]) -> None:
+    """For sources that read no texts themselves."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TextSource:
     """What the rest of the house needs of a text tower.
@@ -45,6 +49,8 @@ class TextSource:
       pooling: how ``module``'s tokens become one vector.
       overlay: writes pretrained weights over freshly initialised parameters.
       frozen: regexes of parameters (under ``text_tower/``) that must not learn.
+      require_whole: raises ``tokens.TextTooLong`` (a ValueError) where ``table`` would cut a text;
+        for what a person asks in words, which must be read as it is or not at all.
     """
 
     table: Callable[[Sequence[str]], TextTable]
@@ -52,6 +58,7 @@ class TextSource:
     pooling: str = "cls"
     overlay: Callable[[Params], Params] = _keep_params
     frozen: tuple[str, ...] = ()
+    require_whole: Callable[[Sequence[str]], None] = _not_checked
 
 
 def _token_table(tokenizer: Any, mode: str) -> Callable[[Sequence[str]], TextTable]:
@@ -100,7 +107,12 @@ def scratch_bert(
         dropout=dropout,
         attention_dropout=dropout,
     )
-    return TextSource(_token_table(tokenizer, mode), Bert(config, dtype=dtype), pooling)
+    return TextSource(
+        _token_table(tokenizer, mode),
+        Bert(config, dtype=dtype),
+        pooling,
+        require_whole=functools.partial(tokens.require_whole, tokenizer, mode=mode),
+    )
 
 
 def _own_tokenizer(workdirs: Sequence[epath.Path], corpus: Corpus, vocab_size: int) -> pathlib.Path:
@@ -152,7 +164,12 @@ def pretrained_bert(
     if freeze_layers < -1:
         raise ValueError(f"config.text.tower.freeze_layers={freeze_layers}; known: -1, 0, 1, ...")
     if freeze_layers == -1:
-        return TextSource(_frozen_table(path, pooling, mode, cache, dtype))
+        return TextSource(
+            _frozen_table(path, pooling, mode, cache, dtype),
+            require_whole=lambda texts: tokens.require_whole(
+                tokens.load_tokenizer(find_model(path)), texts, mode=mode
+            ),
+        )
     from elm_jax.convert.bert import load_bert
 
     folder = find_model(path)
@@ -164,12 +181,14 @@ def pretrained_bert(
             "freezes the whole tower"
         )
     frozen = ("embeddings.*", *(f"layer_{i}/.*" for i in range(n))) if n else ()
+    tokenizer = tokens.load_tokenizer(folder)
     return TextSource(
-        _token_table(tokens.load_tokenizer(folder), mode),
+        _token_table(tokenizer, mode),
         Bert(config, dtype=dtype),
         pooling,
         overlay=lambda fresh: dict(fresh) | {"text_tower": params},
         frozen=tuple(f"text_tower/{p}" for p in frozen),
+        require_whole=functools.partial(tokens.require_whole, tokenizer, mode=mode),
     )
 
 

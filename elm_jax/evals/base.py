@@ -67,6 +67,7 @@ class EvalData:
       table: texts to what the model reads; None where it reads none.
       rows_per_batch: windows encoded at a time.
       segments: gives the text segments of each recording of a split.
+      require_whole: raises where the text tower would cut a text.
       random_predict: makes the predict of the same network with fresh weights, from a seed.
       model: what is known of the model under test.
     """
@@ -80,6 +81,7 @@ class EvalData:
         *,
         rows_per_batch: int,
         segments: Callable[[str], list[tuple[str, ...]]] | None = None,
+        require_whole: Callable[[Sequence[str]], None] | None = None,
         random_predict: Callable[[int], Predict] | None = None,
         model: ModelInfo = NO_MODEL,
     ):
@@ -87,6 +89,7 @@ class EvalData:
         self._reader, self.windows, self._table = reader, windows, table
         self._rows_per_batch, self._segments = rows_per_batch, segments
         self._random_predict, self.model = random_predict, model
+        self._require_whole = require_whole
         self._random: dict[int, Predict] = {}
         self._encoded: dict[tuple[int, str], Encoded] = {}
 
@@ -146,19 +149,32 @@ class EvalData:
             )
         return self._encoded[key]
 
+    def require_readable(self, texts: Sequence[str]) -> None:
+        """Raises where the model reads no texts, or not all of one: for prompts and queries.
+
+        Raises:
+          ValueError: the model has no text side; a text is longer than its tower takes (names it).
+        """
+        self._require_text_side()
+        if self._require_whole is not None:
+            self._require_whole(texts)
+
+    def _require_text_side(self) -> Callable[[Sequence[str]], TextTable]:
+        if self._table is None:
+            raise ValueError(
+                f"{self.model.source or 'the model'} has no text tower, so it cannot read texts; "
+                "fit one to your own reports with configs/elm_adapt.py"
+            )
+        return self._table
+
     def text_projection(self, predict: Predict, texts: Sequence[str]) -> np.ndarray:
         """Text projections ``[n, e]`` of texts, in order.
 
         Raises:
           ValueError: the model has no text side.
         """
-        if self._table is None:
-            raise ValueError(
-                f"{self.model.source or 'the model'} has no text tower, so it cannot read texts; "
-                "fit one to your own reports with configs/elm_adapt.py"
-            )
         distinct = tuple(dict.fromkeys(texts))
-        table = self._table(distinct)
+        table = self._require_text_side()(distinct)
         # Batches of one size, the last padded: a corpus's reports may be a hundred thousand texts.
         n = len(distinct)
         size = min(self._rows_per_batch, n)
