@@ -4,7 +4,8 @@
     subject_ids                [n]         counts *recordings*
     unique_subject_ids         [n]         counts people; or long_subject_id [n], their names
     dataset_mean, dataset_std  scalar or one a channel, in the file's unit
-    age | ages, sex, pathology | pat       [n], optional, any case
+    age | ages, sex, pathology | pat       [n], optional, any case; of events pat is the class
+    eval_sets, session_ids, time_ids       [n], optional: see data_prep.hdf5_events
     epoch_ids                  [n]         optional: counts the crops of a recording
 
 The layout has no unit, so the reader must be told. Files written here say theirs in attributes and
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from data_prep.hdf5_events import UNKNOWN, event_classes, write_eval_columns
 from elm_jax.data.hdf5_safe import Hdf5Error, dataset, open_hdf5
 from elm_jax.data.spec import UNITS_PER_V
 
@@ -31,7 +33,10 @@ __all__ = ["ElmHdf5", "Hdf5Error", "Rows", "UV_PER_HDF5_UNIT", "write_hdf5"]
 # because that corpus's files hold 100 times too little: the product is again volts times 1e5.)
 UV_PER_HDF5_UNIT = {"1e5V": 10.0, "1e7V": 0.1, "uV": 1.0}
 SIGNALS = ("features", "embeddings")
-LABELS = {"age": ("age", "ages"), "sex": ("sex",), "pathology": ("pathology", "pat")}
+LABELS = {
+    "age": ("age", "ages"), "sex": ("sex",), "pathology": ("pathology", "pat"),
+    "eval_set": ("eval_sets",), "session": ("session_ids",), "token": ("time_ids",),
+}  # fmt: skip
 CHUNK_BYTES = 2**20
 
 
@@ -46,7 +51,8 @@ class Rows:
       person: name of the person, or None where the file has none.
       recording: its name, or None.
       split: its split, or None.
-      labels: age, sex and pathology, as far as known.
+      labels: as far as known.
+      classes: of each row, where the recording is of a set of events; else None.
     """
 
     subject_id: int
@@ -56,6 +62,7 @@ class Rows:
     recording: str | None
     split: str | None
     labels: dict[str, Any]
+    classes: tuple[int, ...] | None = None
 
 
 class ElmHdf5:
@@ -215,6 +222,7 @@ class ElmHdf5:
                     recording=self._by_recording("recordings", number),
                     split=self._by_recording("splits", number),
                     labels=self._labels_of(labels, rows),
+                    classes=event_classes(self.path, labels, rows),
                 )
             )  # fmt: skip
         return result
@@ -254,12 +262,14 @@ class ElmHdf5:
 
     def _labels_of(self, columns: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
         labels = {}
+        of_events = event_classes(self.path, columns, rows) is not None
         for name, column in columns.items():
+            if of_events and name == "pathology":
+                continue
             values = {v for v in column[rows].tolist() if not _is_missing(v)}
             if len(values) > 1:
                 self.differing.add(name)
-            elif values:
-                value = values.pop()
+            elif values and (value := values.pop()) != UNKNOWN.get(name):
                 whole = isinstance(value, float) and value.is_integer()
                 labels[name] = int(value) if whole else value
         if labels.get("pathology") in (0, 1):
@@ -378,6 +388,7 @@ def _write_columns(file: Any, recordings: list[Any], counts: list[int]) -> None:
     )
     file.create_dataset("recordings", data=[r.recording for r in recordings], dtype=text)
     file.create_dataset("splits", data=[r.split for r in recordings], dtype=text)
+    write_eval_columns(file, recordings, counts)
     labels = [r.labels for r in recordings]
     for name, source in (("age", "age"), ("pathology", "abnormal")):
         if any(source in row for row in labels):

@@ -1,6 +1,7 @@
 """A file in ELM's HDF5 layout as a corpus: its crops are stored as they are, in microvolts."""
 
 import argparse
+import itertools
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from data_prep.corpora.base import SPLITS, Corpus, CorpusError, Source
 from data_prep.hdf5 import ElmHdf5, Hdf5Error, Rows
+from data_prep.hdf5_events import events_of
 from elm_jax.data.spec import UNITS_PER_V, SignalSpec
 
 
@@ -79,12 +81,15 @@ class Hdf5(Corpus):
 
         judgement, pieces = _empty_judgement(source, spec), []
         with ElmHdf5(source.path, source.extra["unit"]) as file:
-            for start, stop, start_s in _joined(source, spec):
+            for start, stop, start_s, labels in _joined(source, spec):
                 signal_uv = file.read_uv(start, stop)
                 judgement.duration_s += signal_uv.shape[1] / spec.sfreq_hz
+                if labels is None:
+                    judgement.defects.append(_no_window(source, start, stop, start_s))
+                    continue
                 for first, last in _finite(signal_uv, start_s, spec, judgement):
                     signal = signal_uv[:, first:last] * np.float32(UNITS_PER_V[spec.unit] / 1e6)
-                    pieces.append(Piece(signal, start_s + first / spec.sfreq_hz))
+                    pieces.append(Piece(signal, start_s + first / spec.sfreq_hz, labels))
         _conclude(judgement, pieces, spec)
         return pieces, judgement
 
@@ -108,6 +113,7 @@ def _source(path: pathlib.Path, rows: Rows, institution: str, shape: dict[str, A
         extra={
             **shape,
             "runs": [list(run) for run in rows.runs],
+            "classes": None if rows.classes is None else list(rows.classes),
             "start_s": None if rows.start_s is None else list(rows.start_s),
             # ELM's reports files number their lines as `subject_ids` does.
             "report_line": rows.subject_id,
@@ -115,8 +121,15 @@ def _source(path: pathlib.Path, rows: Rows, institution: str, shape: dict[str, A
     )
 
 
-def _joined(source: Source, spec: SignalSpec) -> Iterator[tuple[int, int, float]]:
-    """(start, stop, start_s) of the rows that are read as one piece."""
+# First and last row of a piece, its start in seconds, its labels.
+_Joined = tuple[int, int, float, dict[str, Any] | None]
+
+
+def _joined(source: Source, spec: SignalSpec) -> Iterator[_Joined]:
+    """(start, stop, start_s, labels) of the rows that are read as one piece."""
+    if source.extra["classes"] is not None:
+        yield from _events(source, spec)
+        return
     crop_samples = source.extra["crop_samples"]
     join = source.extra["counted"] or crop_samples < spec.window_samples
     known, rows = source.extra["start_s"], 0
@@ -125,10 +138,31 @@ def _joined(source: Source, spec: SignalSpec) -> Iterator[tuple[int, int, float]
         start_s = rows * crop_samples / spec.sfreq_hz if known is None else known[index]
         rows += stop - start
         if join:
-            yield start, stop, start_s
+            yield start, stop, start_s, {}
         else:
             for row in range(start, stop):
-                yield row, row + 1, start_s + (row - start) * crop_samples / spec.sfreq_hz
+                yield row, row + 1, start_s + (row - start) * crop_samples / spec.sfreq_hz, {}
+
+
+def _events(source: Source, spec: SignalSpec) -> Iterator[_Joined]:
+    """As :func:`_joined` for windows around events, each in as many crops as it takes.
+
+    Crops that are no whole window of one class have None for labels.
+    Where a recording has no times, its windows are counted one after another.
+    """
+    classes, words = iter(source.extra["classes"]), events_of(source.labels["eval_set"])
+    crop_samples, known, before = source.extra["crop_samples"], source.extra["start_s"], 0
+    each = max(spec.window_samples // crop_samples, 1)
+    for index, (start, stop) in enumerate(source.extra["runs"]):
+        start_s = before * crop_samples / spec.sfreq_hz if known is None else known[index]
+        before += stop - start
+        of_rows = list(itertools.islice(classes, stop - start))
+        for row in range(start, stop, each):
+            found = set(of_rows[row - start : row - start + each])
+            at_s = start_s + (row - start) * crop_samples / spec.sfreq_hz
+            number, whole = found.pop(), row + each <= stop
+            labels = {"event": words[number], "event_class": number}
+            yield row, min(row + each, stop), at_s, None if found or not whole else labels
 
 
 def _empty_judgement(source: Source, spec: SignalSpec):
@@ -161,6 +195,13 @@ def _finite(signal_uv, start_s: float, spec: SignalSpec, judgement) -> list[tupl
         detail = f"{len(stretches) - len(long)} stretches under {spec.window_s:g} s"
         judgement.defects.append(Defect(judgement.file, "short_stretch", detail, **at))
     return long
+
+
+def _no_window(source: Source, start: int, stop: int, start_s: float):
+    from elm_jax.signals.defects import Defect
+
+    detail = f"crops {start} to {stop - 1} are not one window of one class"
+    return Defect(source.file, "event_lost", detail, start_s=start_s, stop_s=start_s)
 
 
 def _conclude(judgement, pieces, spec: SignalSpec) -> None:
