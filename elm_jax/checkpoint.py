@@ -150,7 +150,9 @@ class Checkpoints:
         if jax.tree.leaves(state.opt_state):
             items["optimizer"] = ocp.args.StandardSave(state.opt_state)
         metrics = None if loss is None else {"loss": float(loss)}
-        return self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+        # Orbax warns where there are no metrics.
+        with _errors_only() if loss is None else contextlib.nullcontext():
+            return self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
     def describe(self, step: int | None = None) -> Described:
         """Config, signal description and people of a step (default: the latest)."""
