@@ -120,7 +120,13 @@ def _people(parts: ModelParts) -> str:
 
 
 def _text(parts: ModelParts) -> str:
-    text = parts.recipe["text"]
+    text, labels = parts.recipe["text"], parts.recipe["objective"].get("labels")
+    if labels:
+        classes = ", ".join(map(str, labels.get("classes") or ())) or "one output"
+        return (
+            f'\nIts classifier (`elm_torch.load_classifier(".")`; `logits` in JAX) gives '
+            f"`{labels['name']}` ({labels['kind']}: {classes}).\n"
+        )
     if text is None:
         return "\nThis model has no text side: it cannot be asked in words.\n"
     return (

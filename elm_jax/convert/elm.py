@@ -73,6 +73,19 @@ TEXT_PROJECTOR_RULES = [
 ]
 
 
+def classifier_rules(n_hidden: int) -> list[ConvertRule]:
+    """Rules of the published classification head with so many hidden layers.
+
+    Four entries of its ``nn.Sequential`` make one: Linear, BatchNorm, ReLU, Dropout.
+    """
+    rules = []
+    for i in range(n_hidden):
+        rules += linear_rules(rf"layers\.{4 * i}", "classifier", f"hidden_{i}")
+        rules += norm_rules(rf"layers\.{4 * i + 1}", "classifier", f"norm_{i}")
+    last = ConvertRule(rf"layers\.{4 * n_hidden}\.weight", "classifier/params/out/kernel", "dense")
+    return [*rules, last]
+
+
 class ElmCheckpoint(NamedTuple):
     """A released model in our terms; variables are ``{"params": ..., "batch_stats": ...}``.
 

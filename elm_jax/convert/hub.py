@@ -75,7 +75,7 @@ def _upload(
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         raise OSError(
             f"{repo_id} could not be uploaded ({_first_line(error)}). Is there a network, and a "
-            f"token that may write there (hf auth login)? The saved model needs no hub: {path.name}/"
+            "token that may write there (hf auth login)?"
         ) from error
     return str(made)
 
@@ -93,7 +93,9 @@ def fetch_hub_folder(repo_id: str, *, revision: str | None = None) -> pathlib.Pa
     # The newest first; what is cached will do where there is no network.
     for cached in (False, True):
         try:
-            found = snapshot_download(repo_id, revision=revision, local_files_only=cached)
+            found = snapshot_download(
+                repo_id, revision=revision, local_files_only=cached, ignore_patterns=["*.pt"]
+            )
         except (OSError, HFValidationError, ValueError) as error:
             problem = problem or error
             continue

@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from elm_jax.convert import elm
+from elm_jax.convert import elm, probe
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.parts import ModelParts, origin_of
 from elm_jax.convert.reader import read_state_dict
@@ -56,18 +56,24 @@ def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = 
         settings.window_samples,
         source=str(weights),
     )
+    dtype = ours.get("dtype", "float32")
+    stored = None
+    if OUR_SECTION in settings.values:  # then we wrote it, and a probe beside it
+        stored = probe.read(weights.with_suffix(".probe.npz"), dtype=dtype)
+        stored.require_window(spec, str(weights))
     found = {"encoder": encoder, "signal_projector": projector}
     variables = {name: value for name, value in found.items() if value is not None}
     params = {name: value["params"] for name, value in variables.items()}
     stats = {n: v["batch_stats"] for n, v in variables.items() if "batch_stats" in v}
     return ModelParts(
         spec=spec,
-        recipe=_recipe(settings, ours.get("dtype", "float32")),
+        recipe=_recipe(settings, dtype),
         params=params,
         model_state={"batch_stats": stats},
         trained_on=ours.get("trained_on"),
         assumed=tuple(ours.get("assumed", ())),
         report=report,
+        probe=stored,
         source=str(weights),
         origin=origin_of(params) or ours.get("origin", ""),
         extra=ours.get("extra", {}) | {COUNTERS: counters_of(report)},

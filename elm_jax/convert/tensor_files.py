@@ -30,11 +30,16 @@ def _model_rules(params: Mapping[str, Any]) -> list[ConvertRule]:
     return elm.released_rules({"sizes": (1, 1) if "hidden" in projector else (1,)})
 
 
+def _classifier_rules(params: Mapping[str, Any]) -> list[ConvertRule]:
+    return elm.classifier_rules(sum(name.startswith("hidden_") for name in params["classifier"]))
+
+
 FILES = (
     TensorFile("model", {"encoder": "encoder", "signal_projector": "projector"}, _model_rules),
     TensorFile(
         "text_projector", {"text_projector": "projector"}, lambda _: elm.TEXT_PROJECTOR_RULES
     ),
+    TensorFile("classifier", {"classifier": "classifier"}, _classifier_rules),
 )
 COUNTERS = "batch_counters"  # where a model's description has counters_of() its source
 # What lies in a Hugging Face folder of its own.

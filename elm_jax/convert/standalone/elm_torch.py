@@ -128,6 +128,31 @@ class TextProjector(nn.Module):
         return self.layers(x)
 
 
+class Classifier(nn.Module):
+    """Vectors [b, d] -> logits [b, k]: (Linear, BatchNorm, ReLU, Dropout) times n, Linear.
+
+    Args:
+      d: width of the vectors.
+      sizes: (hidden, ..., k).
+      dropout: rate after each hidden layer while training.
+      mean: of a regression's label: added to the output after multiplying by ``std``.
+      std: likewise.
+    """
+
+    def __init__(self, d, sizes, dropout=0.0, mean=0.0, std=1.0):
+        super().__init__()
+        layers = []
+        for size in sizes[:-1]:
+            layers += [nn.Linear(d, size), nn.BatchNorm1d(size), nn.ReLU(), nn.Dropout(dropout)]
+            d = size
+        self.layers = nn.Sequential(*layers, nn.Linear(d, sizes[-1], bias=False))
+        self.mean, self.std = mean, std
+
+    def forward(self, x):
+        """One batch: projections where the model has a projector, else features."""
+        return self.layers(x) * self.std + self.mean
+
+
 def read_config(folder):
     """An export's ``config.json``.
 
@@ -201,6 +226,21 @@ def load_text_projector(folder):
     state = read_state(folder, "text_projector")
     (hidden, d), (out, _) = state["layers.0.weight"].shape, state["layers.3.weight"].shape
     model = TextProjector(d, hidden, out)
+    model.load_state_dict(state, strict=True)
+    return model.eval()
+
+
+def load_classifier(folder):
+    """The classifier, in evaluation mode; which label it gives stands in ``config.json``."""
+    settings = read_config(folder)["recipe"]["objective"]
+    state = read_state(folder, "classifier")
+    place = {int(n.split(".")[1]): w.shape for n, w in state.items() if n.endswith("weight")}
+    matrices = [shape for _, shape in sorted(place.items()) if len(shape) == 2]
+    sizes = [out for out, _ in matrices]
+    label = settings.get("labels") or {}
+    unit = [label.get("mean", 0.0), label.get("std", 1.0)]
+    unit = unit if label.get("kind") == "regression" else [0.0, 1.0]
+    model = Classifier(matrices[0][1], sizes, settings.get("dropout", 0.0), *unit)
     model.load_state_dict(state, strict=True)
     return model.eval()
 

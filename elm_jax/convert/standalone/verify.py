@@ -34,7 +34,9 @@ def outputs(folder, config, probe):
             else:
                 found["text_projection"] = elm_torch.load_text_projector(folder)(vector)
         if "out_logits" in probe:
-            found["logits"] = elm_torch.load_classifier(folder)(features)
+            found["logits"] = elm_torch.load_classifier(folder)(
+                features if projection is None else projection
+            )
     return {name: value.float().numpy() for name, value in found.items()}, skipped
 
 

@@ -1,0 +1,122 @@
+"""``python -m elm_jax.convert SRC DST``: a model from any form into any other.
+
+SRC: a workdir of ours (or its checkpoints folder, or one step in it), a ``.pt`` or ``.safetensors``
+in the published layout with its YAML beside it, a saved folder, or the id of one on the Hugging
+Face hub. DST: NAME.pt, NAME.safetensors, a folder that stands alone, or (``--to orbax``) a workdir
+that ``config.init_from`` takes.
+"""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+
+from elm_jax.convert.engine import LoadReport
+from elm_jax.convert.parts import ModelParts
+
+KINDS = ("folder", "pt", "safetensors", "orbax")
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m elm_jax.convert", description=__doc__)
+    parser.add_argument("source", metavar="SRC")
+    parser.add_argument("target", metavar="DST")
+    parser.add_argument("--to", choices=KINDS, help="kind of DST; by default told by its suffix")
+    parser.add_argument("--config", metavar="YAML", help="settings of a .pt, if not beside it")
+    parser.add_argument("--step", type=int, help="of a workdir; its latest by default")
+    parser.add_argument("--mean", type=float, help="of the training signals, in network values")
+    parser.add_argument("--std", type=float, help="likewise")
+    parser.add_argument(
+        "--leave_out",
+        default="",
+        metavar="NAMES",
+        help="modules, separated by commas, that a .pt or .safetensors has no place for and that "
+        "may go: text_projector, text_tower, classifier",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what stands at DST")
+    return parser
+
+
+def kind_of(target: pathlib.Path, asked: str | None) -> str:
+    """The kind of destination: as asked, or as the suffix says.
+
+    Raises:
+      ValueError: what is asked and the suffix contradict each other.
+    """
+    from elm_jax.convert.single_file import SUFFIXES
+
+    by_suffix = next((kind for kind, own in SUFFIXES.items() if target.suffix in own), None)
+    if asked in SUFFIXES and by_suffix != asked:
+        raise ValueError(f"--to {asked}: DST must end in {' or '.join(SUFFIXES[asked])}: {target}")
+    if asked is not None and asked not in SUFFIXES and by_suffix:
+        raise ValueError(f"--to {asked} makes a folder, but {target} ends like a weights file")
+    return asked or by_suffix or "folder"
+
+
+def convert(
+    parts: ModelParts,
+    target: pathlib.Path,
+    kind: str,
+    *,
+    leave_out: Sequence[str] = (),
+    overwrite: bool = False,
+) -> LoadReport:
+    """Writes ``parts`` as one of :data:`KINDS`; returns what became of every tensor."""
+    from elm_jax.convert.folder import write_folder
+    from elm_jax.convert.single_file import write_single_file
+    from elm_jax.convert.workdir import write_workdir
+
+    if kind == "folder":
+        return write_folder(parts, target, overwrite=overwrite)
+    if kind == "orbax":
+        return write_workdir(parts, target, overwrite=overwrite)
+    return write_single_file(parts, target, leave_out=leave_out, overwrite=overwrite)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Reads, converts, and prints both reports."""
+    from elm_jax.convert.card import LICENCE_NOTES
+    from elm_jax.pretrained import read_parts
+
+    target = pathlib.Path(options.target)
+    kind = kind_of(target, options.to)
+    parts = read_parts(options.source, config=options.config, step=options.step)
+    given = {k: getattr(options, k) for k in ("mean", "std") if getattr(options, k) is not None}
+    parts = dataclasses.replace(
+        parts,
+        spec=parts.spec.replace(**given),
+        assumed=tuple(name for name in parts.assumed if name not in given),
+    )
+    if parts.report is not None:
+        print(f"read     {parts.report}")
+    leave_out = [name for name in options.leave_out.split(",") if name]
+    report = convert(parts, target, kind, leave_out=leave_out, overwrite=options.overwrite)
+    print(f"written  {target} as {kind}{'' if options.to else ' (as its name says)'}")
+    print(f"         {report}")
+    print(f"weights  sha256 {parts.weights_sha256}")
+    if parts.assumed:
+        told = ", ".join(f"{name}={getattr(parts.spec, name)}" for name in parts.assumed)
+        print(f"notice   the source does not tell {told}: assumed (--mean, --std)")
+    if parts.origin:
+        print(f"licence  {LICENCE_NOTES[parts.origin]}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; a mistake of the user's is one message and exit code 2."""
+    options = arguments().parse_args(argv)
+    try:
+        run(options)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

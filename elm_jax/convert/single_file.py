@@ -1,0 +1,153 @@
+"""A model as one weights file in the published layout, with its settings beside it.
+
+NAME.pt or NAME.safetensors     encoder and projector, for the authors' class and for ours
+NAME.yaml                       settings in the authors' layout; ours in a section of its own
+NAME.probe.npz                  an input and what the model makes of it
+NAME.load_report.json           what became of every tensor
+"""
+
+import copy
+import dataclasses
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Collection
+from typing import Any
+
+from elm_jax.convert import folder, network, probe, released
+from elm_jax.convert.card import LICENCE_NOTES
+from elm_jax.convert.engine import ConvertError, LoadReport, flatten
+from elm_jax.convert.parts import ModelParts
+from elm_jax.convert.tensor_files import COUNTERS, FILES, to_states
+
+SUFFIXES = {"pt": (".pt", ".pth", ".bin", ".ckpt"), "safetensors": (".safetensors",)}
+WHY_LEFT_OUT = "left out as asked: the published file has the encoder and its projector only"
+
+
+def write_single_file(
+    parts: ModelParts,
+    path: str | os.PathLike,
+    *,
+    leave_out: Collection[str] = (),
+    predict: probe.Predict | None = None,
+    overwrite: bool = False,
+) -> LoadReport:
+    """Writes encoder and projector as the authors' code saves them.
+
+    Args:
+      parts: the model.
+      path: ``.pt`` or ``.safetensors``.
+      leave_out: modules that the file has no place for and that may go, by name.
+      predict: of the model's network, if that is built already and nothing is left out.
+      overwrite: replace a file that is there.
+
+    Returns:
+      what became of every tensor, as found when the file was read back.
+
+    Raises:
+      FileExistsError: a file stands there and ``overwrite`` was not said.
+      ConvertError: a module has no place in the file and was not named in ``leave_out``.
+      ImportError: a ``.pt`` without PyTorch.
+    """
+    target = pathlib.Path(path).absolute()
+    names = [
+        target.name,
+        *(f"{target.stem}{s}" for s in (".yaml", ".probe.npz", ".load_report.json")),
+    ]
+    there = [name for name in names if (target.parent / name).exists()]
+    if there and not overwrite:
+        raise FileExistsError(f"{target.parent} has {there} already: overwrite=True (--overwrite)")
+    parts, excused = _without(folder.as_numpy(parts), leave_out)
+    if excused:
+        predict = None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert.") as place:
+        unique = pathlib.Path(place) / target.name
+        _write(parts, unique, predict)
+        back = released.read_released(unique)
+        if back.weights_sha256 != parts.weights_sha256:
+            raise ConvertError(f"{target}: what was written reads back differently")
+        report = back.report
+        report.source = parts.source or report.source
+        report.excused |= excused
+        folder.write_report(unique.with_suffix(".load_report.json"), parts.report, report)
+        for name in reversed(names):  # the weights last: then all that they need is there
+            shutil.move(unique.parent / name, target.parent / name)
+    return report
+
+
+def _write(parts: ModelParts, path: pathlib.Path, predict: probe.Predict | None) -> None:
+    import yaml
+
+    (stem,) = (file.stem for file in FILES[:1])
+    state = to_states(parts.params, parts.model_state, parts.extra.get(COUNTERS))[stem]
+    write = folder.write_safetensors if path.suffix == ".safetensors" else folder.write_pt
+    write(state, path)
+    made = network.make_probe(parts, predict)
+    path.with_suffix(".probe.npz").write_bytes(made.to_bytes())
+    text = yaml.safe_dump(settings_of(parts), sort_keys=False)
+    path.with_suffix(".yaml").write_text(text, encoding="utf-8")
+
+
+def _without(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts, dict[str, str]]:
+    """What the published layout holds, and the excused paths of what it does not."""
+    kept = FILES[0].modules
+    extra = [name for name in parts.params if name not in kept]
+    if lost := [name for name in extra if name not in leave_out]:
+        raise ConvertError(
+            f"{parts.source}: {', '.join(lost)}: a file in the published layout has no place for "
+            "this. Write a folder (--to folder), or say that it may go: --leave_out "
+            + ",".join(extra)
+        )
+    params = {k: v for k, v in parts.params.items() if k in kept}
+    stats = {k: v for k, v in parts.model_state["batch_stats"].items() if k in kept}
+    lost_leaves = flatten({k: parts.params[k] for k in extra})
+    recipe = copy.deepcopy(parts.recipe)
+    sizes = recipe["objective"].get("signal_projection")
+    recipe["text"] = None
+    recipe["objective"] = dict(name="two_tower", signal_projection=sizes, text_projection=None)
+    changes = dict(params=params, model_state={"batch_stats": stats}, recipe=recipe)
+    if extra:  # it was of the whole
+        changes["probe"] = None
+    excused = {f"params/{path}": WHY_LEFT_OUT for path in lost_leaves}
+    return dataclasses.replace(parts, **changes), excused
+
+
+def settings_of(parts: ModelParts) -> dict[str, Any]:
+    """The YAML's content: what the authors' code reads, and what it has no place for.
+
+    Raises:
+      ConvertError: another encoder than ELM's.
+    """
+    spec, encoder = parts.spec, parts.recipe["encoder"]
+    if encoder["name"] != "conv_eeg":
+        raise ConvertError(f"encoder {encoder['name']!r} has no published layout: use --to folder")
+    module = network.build_network(parts.recipe, spec).encoder
+    sizes = parts.recipe["objective"]["signal_projection"]
+    branches = [[list(b) for b in rows] for rows in (module.kernels, module.block_kernels or ())]
+    sfreq = int(spec.sfreq_hz) if spec.sfreq_hz == int(spec.sfreq_hz) else spec.sfreq_hz
+    model = dict(
+        type="EEG_ResNet",
+        model_name="xy",
+        in_channels=len(spec.channels),
+        n_time_samples=spec.window_samples,
+        rep_dim=sum(width for _, width, _ in module.kernels),
+        encoder_conv1_params=branches[0],
+        encoder_res_params=branches[1] or [list(b) for b in module.kernels],
+        encoder_blocks=module.n_blocks,
+        encoder_pool_size=list(module.pool_sizes),
+        encoder_dropout_p=module.dropout or False,
+        res_dropout_p=module.res_dropout or False,
+        ELM=dict(eeg_proj_size=list(sizes) if sizes else None),
+    )
+    ours = dict(
+        spec=spec.to_dict(),
+        dtype=parts.recipe["dtype"],
+        assumed=list(parts.assumed),
+        trained_on=parts.trained_on,
+        origin=parts.origin,
+        licence_note=LICENCE_NOTES[parts.origin],
+        extra={k: v for k, v in parts.extra.items() if k != COUNTERS},
+    )
+    return dict(dataset=dict(sfreq=sfreq), model=model) | {released.OUR_SECTION: ours}
