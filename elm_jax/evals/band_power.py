@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from elm_jax.evals.base import EvalData, EvalResult, Predict, binary_labels, mean_by
+from elm_jax.axes import Float
+from elm_jax.evals.base import EvalData, EvalResult, Predict, binary_labels, mean_by, one_class
 from elm_jax.evals.scores import auroc
-from elm_jax.evals.zero_shot import one_class
 
 BANDS_HZ = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30)}
 
@@ -31,6 +31,11 @@ class BandPower:
     label: str
     c: float = 0.01
 
+    @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """None: nobody is scored by the model under test."""
+        return ()
+
     def check(self, data: EvalData) -> None:
         """Raises where labels cannot be used."""
         for split in (self.train_split, self.split):
@@ -46,16 +51,38 @@ class BandPower:
             if len(set(counted)) < 2:
                 note = one_class({self.label: labels[split]}, split, data.recordings(split))
                 return EvalResult(notes=(note,))
-        model = make_pipeline(
-            StandardScaler(), LogisticRegression(C=self.c, class_weight="balanced", max_iter=2000)
-        )
-        use = np.isfinite(labels[self.train_split])
-        model.fit(recording_band_power(data, self.train_split)[use], labels[self.train_split][use])
-        score = model.decision_function(recording_band_power(data, self.split))
+        power = {split: recording_band_power(data, split) for split in labels}
+        train, test = self.train_split, self.split
+        score = learnt_scores(power[train], labels[train], power[test], c=self.c)
         people = [r.person for r in data.recordings(self.split)]
         result = auroc(labels[self.split], score, people)
         scalars = {"auroc": result.value, "auroc_low": result.low, "auroc_high": result.high}
         return EvalResult(scalars)
+
+
+def learnt_scores(
+    train: Float[np.ndarray, "m d"],
+    truth: Float[np.ndarray, " m"],
+    features: Float[np.ndarray, "n d"],
+    *,
+    c: float = 0.01,
+) -> Float[np.ndarray, "n ..."]:
+    """Scores ``[n]`` of the second of two classes, or probabilities ``[n, k]`` of those in truth.
+
+    Logistic regression on scaled ``train``, whose rows without a truth (or features) do not count;
+    rows of ``features`` that are not finite get NaN.
+    """
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=c, class_weight="balanced", max_iter=2000)
+    )
+    use = np.isfinite(truth) & np.isfinite(train).all(axis=1)
+    model.fit(train[use], truth[use])
+    score = model.decision_function if len(model.classes_) == 2 else model.predict_proba
+    usable = np.isfinite(features).all(axis=1)
+    found = score(features[usable])
+    out = np.full((len(features), *found.shape[1:]), np.nan)
+    out[usable] = found
+    return out
 
 
 def band_power(signal: np.ndarray, sfreq_hz: float) -> np.ndarray:

@@ -189,6 +189,11 @@ class EvalData:
 class Eval(Protocol):
     """Gets predict() and data; returns numbers and figures."""
 
+    @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """Splits whose people get scores: none of them may have been trained on."""
+        ...
+
     def check(self, data: EvalData) -> None:
         """Raises, before any training, what would otherwise stop the run after it.
 
@@ -247,3 +252,22 @@ def binary_labels(recordings: Sequence[RecordingRow], label: str) -> np.ndarray:
             )
         out[i] = float(text in POSITIVE)
     return out
+
+
+def one_class(
+    labels: Mapping[str, np.ndarray], split: str, recordings: Sequence[RecordingRow]
+) -> str:
+    """Why findings have no AUROC: how many recordings have and lack each, or no such label."""
+    known = sorted({key for row in recordings for key in row.labels})
+    absent = [finding for finding in labels if finding.partition("=")[0] not in known]
+    lines = [
+        f"{finding}: {int((label == 1).sum())} with, {int((label == 0).sum())} without"
+        for finding, label in labels.items()
+        if finding not in absent
+    ]
+    if absent:
+        lines.append(f"no such label: {', '.join(absent)} (labels: {', '.join(known) or 'none'})")
+    return (
+        f"an AUROC needs recordings with and without a finding; among the {len(recordings)} of "
+        f"split {split!r}: {'; '.join(lines)}"
+    )

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from elm_jax.data.shards import RecordingRow
 from elm_jax.evals import figures
 from elm_jax.evals.base import (
     EvalData,
@@ -13,6 +12,7 @@ from elm_jax.evals.base import (
     Predict,
     binary_labels,
     mean_by,
+    one_class,
     unit_rows,
 )
 from elm_jax.evals.scores import auroc
@@ -34,6 +34,11 @@ class ZeroShot:
     split: str
     label: str
     prompts: Mapping[str, Mapping[str, Sequence[str]]]
+
+    @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """Whose people this scores."""
+        return (self.split,)
 
     def check(self, data: EvalData) -> None:
         """Raises where prompts or labels cannot be used."""
@@ -96,22 +101,3 @@ class ZeroShot:
             margin = windows @ (positive - negative)
             out[finding] = mean_by(margin, encoded.recording, len(data.recordings(self.split)))
         return out
-
-
-def one_class(
-    labels: Mapping[str, np.ndarray], split: str, recordings: Sequence[RecordingRow]
-) -> str:
-    """Why findings have no AUROC: how many recordings have and lack each, or no such label."""
-    known = sorted({key for row in recordings for key in row.labels})
-    absent = [finding for finding in labels if finding.partition("=")[0] not in known]
-    lines = [
-        f"{finding}: {int((label == 1).sum())} with, {int((label == 0).sum())} without"
-        for finding, label in labels.items()
-        if finding not in absent
-    ]
-    if absent:
-        lines.append(f"no such label: {', '.join(absent)} (labels: {', '.join(known) or 'none'})")
-    return (
-        f"an AUROC needs recordings with and without a finding; among the {len(recordings)} of "
-        f"split {split!r}: {'; '.join(lines)}"
-    )
