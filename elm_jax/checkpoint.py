@@ -40,15 +40,16 @@ class Described:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def _loss_of(metrics: dict[str, float]) -> float:
-    return metrics["loss"]
+def _selection_of(metrics: dict[str, float]) -> float:
+    # Runs from before there was validation have a training loss alone.
+    return metrics.get("selection", metrics["loss"])
 
 
 def _policy(keep_last: int, keep_best: int):
     policies: list[Any] = [checkpoint_managers.LatestN(keep_last)]
     if keep_best:
         best = checkpoint_managers.BestN(
-            get_metric_fn=_loss_of,
+            get_metric_fn=_selection_of,
             reverse=True,
             n=keep_best,
             keep_checkpoints_without_metrics=False,
@@ -73,7 +74,8 @@ class Checkpoints:
     Args:
       workdir: the run's folder.
       keep_last: how many of the newest checkpoints stay.
-      keep_best: how many of those with the lowest loss stay as well.
+      keep_best: how many of the best stay as well: by the validated value, or, in runs without
+        validation, by the training loss.
       read_only: only read: nothing is made, and nothing unfinished is cleared away.
 
     Raises:
@@ -95,7 +97,7 @@ class Checkpoints:
         options = dict(
             preservation_policy=_policy(keep_last, keep_best),
             # The policy decides; without this the losses are not stored for the next process.
-            best_fn=_loss_of,
+            best_fn=_selection_of,
             best_mode="min",
             cleanup_tmp_directories=not read_only,
             enable_async_checkpointing=not read_only,
@@ -115,13 +117,17 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """The kept step with the lowest loss."""
-        return min(self._losses(), key=self._losses().get, default=None)
+        """The kept step with the best validated value (without validation: the lowest loss)."""
+        metrics = {s: self._manager.metrics(s) for s in sorted(self._manager.all_steps())}
+        costs = {s: _selection_of(m) for s, m in metrics.items() if m}
+        return min(costs, key=costs.get, default=None)
 
-    def _losses(self) -> dict[int, float]:
-        steps = self._manager.all_steps()
-        metrics = {s: self._manager.metrics(s) for s in steps}
-        return {s: m["loss"] for s, m in metrics.items() if m}
+    def chosen_step(self) -> int | None:
+        """The step that stands for the run: its last, or its best where it was told to use that."""
+        latest = self.latest_step()
+        if latest is None or self.describe(latest).extra.get("use") != "best":
+            return latest
+        return self.best_step()
 
     def save(
         self,
