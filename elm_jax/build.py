@@ -33,6 +33,7 @@ from elm_jax.data.targets import Target, with_classes, with_moments
 from elm_jax.data.text import distinct, segments_of
 from elm_jax.evals.band_power import BandPower
 from elm_jax.evals.embedding_map import EmbeddingMap
+from elm_jax.evals.retrieval import Retrieval
 from elm_jax.evals.zero_shot import ZeroShot
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.heads import Classifier, SignalProjector, TextProjector
@@ -421,7 +422,12 @@ def build_objective(config: Any, spec: SignalSpec, texts: TextSource | None) -> 
 
 # -- evals ----------------------------------------------------------------------------------------
 
-EVALS = {"zero_shot": ZeroShot, "band_power": BandPower, "embedding_map": EmbeddingMap}
+EVALS = {
+    "zero_shot": ZeroShot,
+    "band_power": BandPower,
+    "embedding_map": EmbeddingMap,
+    "retrieval": Retrieval,
+}
 
 
 def build_evals(config: Any) -> dict[str, Any]:
