@@ -44,7 +44,8 @@ def use_demo_corpus(config, workdir: epath.Path, *, already_small: bool) -> None
     """
     from configs import common
 
-    out = workdir.parent / f"demo_corpus_{config.data.demo_people}p_{config.signal.window_s:g}s"
+    window_s = _demo_window_s(config)
+    out = workdir.parent / f"demo_corpus_{config.data.demo_people}p_{window_s:g}s"
     log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
     log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
     if not already_small:
@@ -54,13 +55,21 @@ def use_demo_corpus(config, workdir: epath.Path, *, already_small: bool) -> None
         common.apply_overrides(config, config.demo.to_dict())
     command = ["data_prep.prepare", "demo", "--out", str(out)]
     command += ["--demo_people", str(config.data.demo_people)]
-    command += ["--window_s", f"{config.signal.window_s:g}"]
+    command += ["--window_s", f"{window_s:g}"]
     log.info("python -m %s", " ".join(command))
     code = subprocess.run([sys.executable, "-m", *command], check=False).returncode
     if code:
         raise OSError(f"the demo corpus could not be made (exit code {code}): see the lines above")
     with config.unlocked():
         config.data.dir = str(out)
+
+
+def _demo_window_s(config) -> float:
+    """The window of the recipe, or of the one that a finished model's recipe trains."""
+    if "signal" not in config:
+        recipe = config.demo_model.partition(":")[0]
+        config = importlib.import_module(f"configs.{recipe}").get_config()
+    return config.signal.window_s
 
 
 def use_demo_model(config, workdir: epath.Path) -> None:
