@@ -17,7 +17,7 @@ Texts and prompts, where the model has a text side:
     text_subject_ids    [m]     their recordings, as in subject_ids
     texts               [m]     the segments themselves, only where asked for
     prompt_embedding    [k, e]  projections of the class prompts
-    prompts [k], prompt_findings [k], prompt_sides [k]
+    prompts [k], prompt_questions [k], prompt_classes [k]
 
 One entry a recording: ``recordings`` (names), ``people``, ``splits``, ``epochs`` (its windows).
 
@@ -45,7 +45,7 @@ KINDS = ("projection", "encoder", "both")
 RESERVED = {
     "features", "encoder_features", "subject_ids", "unique_subject_ids", "long_subject_id",
     "start_s", "session_ids", "time_ids", "text_embedding", "text_subject_ids", "texts",
-    "prompt_embedding", "prompts", "prompt_findings", "prompt_sides", "recordings", "people",
+    "prompt_embedding", "prompts", "prompt_questions", "prompt_classes", "recordings", "people",
     "splits", "epochs", "progress",
 }  # fmt: skip
 
@@ -210,13 +210,18 @@ class EmbeddingFile:
 
     @property
     def prompts(self) -> dict[str, dict[str, Float[np.ndarray, "k e"]]]:
-        """Projections of the class prompts: finding -> side -> vectors."""
-        vectors = self._dataset("prompt_embedding", self.attributes["texts"])[()]
+        """Projections of the class prompts: question -> class -> vectors.
+
+        Raises:
+          EmbeddingFileError: the file has none; says why.
+        """
+        absent = self.attributes["texts"] or "config.embed.prompts named none"
+        vectors = self._dataset("prompt_embedding", absent)[()]
+        keys = zip(self._texts("prompt_questions"), self._texts("prompt_classes"), strict=True)
         out: dict[str, dict[str, list[np.ndarray]]] = {}
-        keys = zip(self._texts("prompt_findings"), self._texts("prompt_sides"), strict=True)
-        for (finding, side), vector in zip(keys, vectors, strict=True):
-            out.setdefault(finding, {}).setdefault(side, []).append(vector)
-        return {f: {s: np.stack(v) for s, v in sides.items()} for f, sides in out.items()}
+        for (question, name), vector in zip(keys, vectors, strict=True):
+            out.setdefault(question, {}).setdefault(name, []).append(vector)
+        return {q: {c: np.stack(v) for c, v in classes.items()} for q, classes in out.items()}
 
     # -- reading --------------------------------------------------------------------------------
 

@@ -39,14 +39,14 @@ class Contents:
       columns: datasets written at once.
       vectors: dataset -> (rows, width): those written batch by batch.
       dtype: of the vectors, "float32" or "float16".
-      source: where the model came from; said in the file, and free to differ.
+      beside: JSON-ready; said in the file too, and free to differ between runs: the model's path.
     """
 
     about: Mapping[str, Any]
     columns: Mapping[str, np.ndarray]
     vectors: Mapping[str, tuple[int, int]]
     dtype: str
-    source: str = ""
+    beside: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if self.dtype not in DTYPES:
@@ -62,17 +62,19 @@ class Contents:
         return sha.hexdigest()
 
 
-def is_finished(path: pathlib.Path, contents: Contents) -> bool:
+def is_finished(path: pathlib.Path, contents: Contents, *, replace: bool = False) -> bool:
     """Whether ``path`` is a whole file of these contents.
 
     Raises:
-      EmbeddingFileError: there is a file of other contents.
+      EmbeddingFileError: there is a file of other contents, which ``replace`` does not allow to go.
     """
     if not path.exists():
         return False
     found, about = _read_digest(path)
     if found == contents.digest():
         return True
+    if replace:
+        return False
     lines = [
         f"{key}: it has {about.get(key)!r}, asked for {value!r}"
         for key, value in contents.about.items()
@@ -135,7 +137,7 @@ class EmbeddingWriter:
         with h5py.File(unique, "w") as file:
             file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION, complete=False)
             file.attrs["about"] = json.dumps(
-                dict(contents.about) | {"source": contents.source}, ensure_ascii=False
+                dict(contents.about) | dict(contents.beside), ensure_ascii=False
             )
             file.attrs["digest"] = contents.digest()
             for name, values in contents.columns.items():
