@@ -1,51 +1,6 @@
 import numpy as np
 import pytest
-
-ELECTRODES = (
-    "Fp1 Fp2 F7 F3 Fz F4 F8 T3 C3 Cz C4 T4 T5 P3 Pz P4 T6 O1 O2"
-).split()  # fmt: skip
-
-
-def edf_bytes(
-    signal_uv,
-    labels=tuple(f"EEG {e}" for e in ELECTRODES),
-    sfreq_hz=100,
-    *,
-    patient="X X X X",
-    recording="Startdate X X X X",
-    date="01.01.85",
-    transducer="",
-    prefilter="",
-    annotation=None,
-):
-    """An EDF file of one-second records; with an annotation, EDF+C."""
-    n_records = signal_uv.shape[1] // sfreq_hz
-    rows = [
-        [label, transducer, "uV", "-3276.8", "3276.7", "-32768", "32767", prefilter, str(sfreq_hz)]
-        for label in labels
-    ]
-    tal_samples = 60
-    if annotation is not None:
-        rows.append(["EDF Annotations", "", "", "-1", "1", "-32768", "32767", "", str(tal_samples)])
-    widths = [16, 80, 8, 8, 8, 8, 8, 80, 8]
-    fields = [
-        ("0", 8), (patient, 80), (recording, 80), (date, 8), ("00.00.00", 8),
-        (str(256 * (len(rows) + 1)), 8), ("EDF+C" if annotation is not None else "", 44),
-        (str(n_records), 8), ("1", 8), (str(len(rows)), 4),
-    ]  # fmt: skip
-    fields += [(row[k], w) for k, w in enumerate(widths) for row in rows]
-    fields += [("", 32) for _ in rows]
-    header = "".join(text.ljust(width)[:width] for text, width in fields).encode("latin-1")
-    digital = np.rint(signal_uv * 10).astype("<i2")
-    out = [header]
-    for r in range(n_records):
-        out.append(digital[:, r * sfreq_hz : (r + 1) * sfreq_hz].tobytes())
-        if annotation is not None:
-            tal = f"+{r}\x14\x14\x00"
-            if r == 1:
-                tal += f"+{r}.5\x14{annotation}\x14\x00"
-            out.append(tal.encode().ljust(2 * tal_samples, b"\0"))
-    return b"".join(out)
+from layouts import edf_bytes
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ import argparse
 import h5py
 import numpy as np
 import pytest
-from layouts import kinds, prepare, records
+from layouts import edf_bytes, kinds, prepare, records
 
 from data_prep.corpora.base import CorpusError
 from data_prep.corpora.nmt import Nmt
@@ -30,7 +30,6 @@ def rows():
 @pytest.fixture
 def write_nmt(write_edf):
     """write_nmt(path, seed, true_uv): a file that holds ``true_uv`` of what is EEG, in "uV"."""
-    from conftest import edf_bytes
 
     def write(path, seed=0, times=0.01, seconds=75):
         rng = np.random.default_rng(seed)

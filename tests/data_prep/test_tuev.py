@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import REF, kinds, prepare, rec, records, whole
+from layouts import REF, edf_bytes, kinds, prepare, rec, records, whole
 
 from data_prep.corpora.base import CorpusError
 from data_prep.corpora.tuev import Tuev
@@ -132,8 +132,6 @@ def test_a_recording_shorter_than_a_window_or_without_an_electrode_is_skipped(
 def test_an_event_in_a_flat_stretch_is_lost_and_one_beside_it_is_clamped_to_its_stretch(
     tuev, tmp_path, write_edf
 ):
-    from conftest import edf_bytes
-
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(19, 3000)).cumsum(axis=1)
     noise -= np.linspace(0, 1, 3000) * noise[:, -1:]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import LE, REF, csv_bi, kinds, prepare, records, whole
+from layouts import LE, REF, csv_bi, edf_bytes, kinds, prepare, records, whole
 
 from data_prep.corpora.base import CorpusError
 from data_prep.corpora.event_files import Event, read_csv_bi
@@ -173,8 +173,6 @@ def test_a_recording_shorter_than_a_window_gives_none(tusz, tmp_path, write_edf)
 
 
 def test_events_are_cut_on_both_sides_of_a_stretch_that_is_not_used(tusz, tmp_path):
-    from conftest import edf_bytes
-
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(19, 3000)).cumsum(axis=1)
     noise -= np.linspace(0, 1, 3000) * noise[:, -1:]
