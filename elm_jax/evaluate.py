@@ -1,5 +1,6 @@
 """Evals: after training, or of any finished model on any prepared directory."""
 
+import contextlib
 import json
 import logging
 import time
@@ -7,8 +8,9 @@ from typing import Any
 
 from etils import epath
 
-from elm_jax import build, run_dir
+from elm_jax import build, leakage, results, run_dir
 from elm_jax.data.manifest import ManifestError
+from elm_jax.data.people import People
 from elm_jax.evals.base import EvalData, EvalResult, ModelInfo
 from elm_jax.finished import open_finished
 from elm_jax.metrics import read_metrics
@@ -48,8 +50,10 @@ def check(config: Any, corpus: build.Corpus, texts: TextSource | None) -> None:
     Raises:
       ValueError: settings or labels that an eval cannot use.
     """
-    data = eval_data(config, corpus, texts)
-    for name, evaluation in build.build_evals(config).items():
+    data, evals = eval_data(config, corpus, texts), build.build_evals(config)
+    leakage.mode_of(config)
+    results.require_free_names(evals)
+    for name, evaluation in evals.items():
         try:
             evaluation.check(data)
         except ManifestError as error:
@@ -58,21 +62,56 @@ def check(config: Any, corpus: build.Corpus, texts: TextSource | None) -> None:
             raise ValueError(f"config.evals.{name}: {error}") from error
 
 
+def require_unseen(config: Any, corpus: build.Corpus, people: People | None) -> None:
+    """Refuses, before any work, evals that would score whom the model was trained on.
+
+    Raises:
+      TrainedOn: there are some, and ``config.evals.trained_on_people`` is "refuse".
+    """
+    data = eval_data(config, corpus, None)
+    for name, evaluation in build.build_evals(config).items():
+        with contextlib.suppress(ManifestError):  # left out, which check() has said
+            leakage.guard(name, evaluation, data, leakage.mode_of(config), people)
+
+
 def run(config: Any, corpus: build.Corpus, model: Pretrained) -> dict[str, EvalResult]:
-    """Every eval of ``config.evals``, by name, on a model that takes ``corpus.spec``."""
+    """Every eval of ``config.evals``, by name, on a model that takes ``corpus.spec``.
+
+    Raises:
+      TrainedOn: an eval would score people whom the model was trained on; see
+        :mod:`elm_jax.leakage`.
+    """
     predict = model.predictor(corpus.manifest.steps_per_unit)
     data = eval_data(config, corpus, model.texts, model)
-    results = {}
+    mode, found = leakage.mode_of(config), {}
     for name, evaluation in build.build_evals(config).items():
         began = time.monotonic()
         try:
             evaluation.check(data)
+            notes = leakage.guard(name, evaluation, data, mode, model.trained_on)
         except ManifestError as error:
-            results[name] = EvalResult(notes=(str(error),))
+            found[name] = EvalResult(notes=(str(error),))
             continue
-        results[name] = evaluation(predict, data)
+        found[name] = evaluation(predict, data)
+        if mode == "mark" and model.trained_on is not None:
+            found[name] = leakage.mark(found[name], evaluation, data, notes, model.trained_on)
         log.info("eval     %s took %.1f s", name, time.monotonic() - began)
-    return results
+    return found
+
+
+def about_model(model: Pretrained) -> dict[str, Any]:
+    """What summary.json says about a model."""
+    known = {"source": model.source, "weights_sha256": model.weights_sha256}
+    return known | ({"notices": list(model.notices)} if model.notices else {})
+
+
+def about_people(config: Any, corpus: build.Corpus, model: Pretrained) -> dict[str, Any]:
+    """What summary.json says about whom the model has seen; warnings are said in the log, too."""
+    data = eval_data(config, corpus, None, model)
+    said = leakage.in_words(data.model, build.build_evals(config), data)
+    for warning in said["warnings"]:
+        log.warning("people   %s", warning)
+    return said
 
 
 def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
@@ -92,19 +131,20 @@ def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
     started = time.monotonic()
     model, corpus = open_finished(config, workdir)
     check(config, corpus, model.texts)
-    results = run(config, corpus, model)
+    require_unseen(config, corpus, model.trained_on)
+    found = run(config, corpus, model)
     own = (workdir / "checkpoints").exists()
     folder = workdir / "evaluation" if own else workdir
-    content = run_dir.summary(
+    content = results.summary(
         config,
         corpus,
-        results,
+        found,
         step=model.step,
         loss=run_dir.last_loss(workdir) if read_metrics(workdir) else None,
         seconds=time.monotonic() - started,
+        model=about_model(model),
+        people=about_people(config, corpus, model),
     )
-    content["model"] = {"source": model.source, "weights_sha256": model.weights_sha256}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(run_dir.plain_config(config), indent=1) + "\n")
-    run_dir.write_results(folder, content, results, simulated=corpus.manifest.simulated)
-    return content
+    return results.write_results(folder, content, found, simulated=corpus.manifest.simulated)

@@ -8,7 +8,7 @@ a row a recording. ``tables/EVAL_TABLE.csv``: tables of any columns. ``figures/*
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -31,6 +31,20 @@ RESERVED = frozenset(
 FINDING = {"finding", "value", "low", "high", "positives", "negatives"}
 
 
+def require_free_names(evals: Iterable[str]) -> None:
+    """Raises where an eval's name is one of summary.json's own keys.
+
+    Raises:
+      ValueError: names the eval.
+    """
+    taken = sorted(RESERVED & set(evals))
+    if taken:
+        raise ValueError(
+            f"config.evals.{taken[0]}: summary.json has something else of this name; call the "
+            f"eval another (taken: {sorted(RESERVED)})"
+        )
+
+
 def plain(value: Any) -> Any:
     """JSON-ready: NumPy's numbers become Python's, and what is no number becomes None."""
     if isinstance(value, Mapping):
@@ -51,7 +65,7 @@ def summary(
     corpus: Any,
     results: Mapping[str, EvalResult],
     *,
-    step: int,
+    step: int | None,
     loss: float | None,
     seconds: float,
     model: Mapping[str, Any] | None = None,
@@ -63,7 +77,7 @@ def summary(
       config: of the run.
       corpus: the data (``build.Corpus``).
       results: by eval.
-      step: of the model.
+      step: of the model's training, where it is known.
       loss: the last one that training logged, if any.
       seconds: the run took.
       model: where the model comes from, and the digest of its weights.

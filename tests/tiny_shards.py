@@ -36,6 +36,7 @@ def write_tiny_shards(
     window_s=5.0,
     labels=True,
     reports=True,
+    institution="test",
 ):
     rng = np.random.default_rng(seed)
     spec = tiny_spec(window_s)
@@ -46,7 +47,7 @@ def write_tiny_shards(
         recordings.append(
             InMemory(
                 recording=f"rec{i:02d}",
-                person=f"test:p{i:02d}",
+                person=f"{institution}:p{i:02d}",
                 split="train" if i < people else "test",
                 pieces=tuple(make_signal(rng, s, abnormal=abnormal) for s in lengths),
                 reports=(make_report(abnormal=abnormal),) if reports else (),

@@ -1,6 +1,8 @@
 """The baseline that every zero-shot figure is read against: band power, trained *with* labels."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy.signal import welch
@@ -13,6 +15,7 @@ from elm_jax.evals.base import EvalData, EvalResult, Predict, binary_labels, mea
 from elm_jax.evals.scores import auroc
 
 BANDS_HZ = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30)}
+WITH_GAMMA_HZ = BANDS_HZ | {"gamma": (30, 45)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,22 +88,34 @@ def learnt_scores(
     return out
 
 
-def band_power(signal: np.ndarray, sfreq_hz: float) -> np.ndarray:
-    """log10 power of windows ``[n, c, t]`` in four bands: ``[n, 4 * c]``."""
-    freq_hz, density = welch(signal, fs=sfreq_hz, nperseg=min(signal.shape[-1], int(2 * sfreq_hz)))
+def band_power(
+    signal: np.ndarray,
+    sfreq_hz: float,
+    *,
+    bands_hz: Mapping[str, tuple[float, float]] = BANDS_HZ,
+    segment_s: float = 2.0,
+) -> np.ndarray:
+    """log10 power of windows ``[n, c, t]`` in bands: ``[n, bands * c]``, by Welch's method."""
+    samples = min(signal.shape[-1], int(segment_s * sfreq_hz))
+    freq_hz, density = welch(signal, fs=sfreq_hz, nperseg=samples)
     powers = [
         density[..., (freq_hz >= low) & (freq_hz < high)].mean(-1)
-        for low, high in BANDS_HZ.values()
+        for low, high in bands_hz.values()
     ]
     return np.log10(np.concatenate(powers, axis=-1) + 1e-6)
 
 
-def recording_band_power(data: EvalData, split: str) -> np.ndarray:
-    """Mean log band power of each recording's windows: ``[recordings, 4 * c]``."""
+def window_band_power(data: EvalData, split: str, **settings: Any) -> np.ndarray:
+    """Log band power of every window of a split; settings are those of :func:`band_power`."""
     steps, sfreq_hz = data.manifest.steps_per_unit, data.manifest.spec.sfreq_hz
     rows = [
-        band_power(batch["signal"][batch["signal_valid"]] / steps, sfreq_hz)
+        band_power(batch["signal"][batch["signal_valid"]] / steps, sfreq_hz, **settings)
         for batch in data.batches(split)
     ]
-    recording = data.windows(split).recording
-    return mean_by(np.concatenate(rows), recording, len(data.recordings(split)))
+    return np.concatenate(rows)
+
+
+def recording_band_power(data: EvalData, split: str) -> np.ndarray:
+    """Mean log band power of each recording's windows: ``[recordings, 4 * c]``."""
+    rows = window_band_power(data, split)
+    return mean_by(rows, data.windows(split).recording, len(data.recordings(split)))

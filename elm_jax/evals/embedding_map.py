@@ -21,6 +21,11 @@ class EmbeddingMap:
     split: str
     label: str
 
+    @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """None: a map has no scores."""
+        return ()
+
     def check(self, data: EvalData) -> None:
         """Raises where labels cannot be used."""
         binary_labels(data.recordings(self.split), self.label)
