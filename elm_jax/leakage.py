@@ -9,11 +9,11 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from elm_jax.checkpoint import Checkpoints
+from elm_jax.checkpoint import Described
+from elm_jax.convert.parts import SELECTED_ON, ModelParts
 from elm_jax.data.manifest import MANIFEST_FILE, ManifestError
 from elm_jax.data.people import People, read_people, union
 from elm_jax.evals.base import Eval, EvalData, EvalResult, ModelInfo
-from elm_jax.pretrained import read_parts
 
 log = logging.getLogger(__name__)
 
@@ -41,38 +41,38 @@ class Seen(NamedTuple):
     selected_on: People | None = People()
 
 
-def seen_before(config: Any, checkpoints: Checkpoints) -> Seen:
-    """Whom the model has seen that a run starts from, by ``run_dir.restore``'s order of sources.
+def seen_before(about: Described | None, parts: ModelParts | None) -> Seen:
+    """Whom the model has seen that a run starts from; both None: from scratch, so nobody.
 
     Args:
-      config: of the run.
-      checkpoints: the run's own.
+      about: of the run that is resumed.
+      parts: of the model whose parameters are taken over.
     """
-    if checkpoints.latest_step() is not None or config.resume:
-        own = checkpoints.latest_step() is not None
-        source = checkpoints if own else Checkpoints(config.resume, read_only=True)
-        about = source.describe()
+    if about is not None:
         return Seen(about.trained_on, about.selected_on)
-    if config.init_from:
-        parts = read_parts(config.init_from)
-        stored = parts.trained_on, parts.extra.get("selected_on")
+    if parts is not None:
+        stored = parts.trained_on, parts.extra.get(SELECTED_ON)
         return Seen(*(People.from_json(values, source=parts.source) for values in stored))
     return Seen()
 
 
-def seen_by(config: Any, corpus: Any, sampler: Any, checkpoints: Checkpoints) -> Seen:
+def seen_by(config: Any, corpus: Any, sampler: Any, before: Seen) -> Seen:
     """Whom the model of a training run will have seen, its ancestors' people included.
 
     Args:
-      config: of the run.
+      config: of the run; where it validates, the people of that split choose the step.
       corpus: the data (``build.Corpus``).
       sampler: says which recordings of the train split it draws (``usable``).
-      checkpoints: the run's own.
+      before: of :func:`seen_before`.
     """
-    before = seen_before(config, checkpoints)
     rows = corpus.reader("train").recordings
     drawn = [row.person for row, used in zip(rows, sampler.usable, strict=True) if used]
-    return before._replace(trained_on=union(People.of(drawn), before.trained_on))
+    validation = config.get("validation")
+    chosen = corpus.reader(validation["split"]).recordings if validation else []
+    return Seen(
+        union(People.of(drawn), before.trained_on),
+        union(People.of(row.person for row in chosen), before.selected_on),
+    )
 
 
 class KnownSet(NamedTuple):

@@ -24,7 +24,7 @@ from elm_jax.axes import Float, ModelState, Params
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert import released
 from elm_jax.convert.engine import flatten
-from elm_jax.convert.parts import ModelParts, weights_sha256
+from elm_jax.convert.parts import SELECTED_ON, ModelParts, weights_sha256
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import SignalSpec
@@ -311,6 +311,7 @@ class Pretrained:
     def to_parts(self) -> ModelParts:
         """What :mod:`elm_jax.convert` writes, in any of its forms."""
         base = self.parts or ModelParts(self.spec, self.recipe, {}, {})
+        chosen = {} if self.selected_on is None else {SELECTED_ON: self.selected_on.to_json()}
         return dataclasses.replace(
             base,
             spec=self.spec,
@@ -320,6 +321,7 @@ class Pretrained:
             trained_on=None if self.trained_on is None else self.trained_on.to_json(),
             assumed=self.assumed,
             source=self.source,
+            extra=base.extra | chosen,
         )
 
     def save_pretrained(self, directory: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -456,6 +458,7 @@ def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
     tree = checkpoints.read_model(about.step)
     tokenizer = workdir / "tokenizer"
     extra = about.extra
+    chosen = {} if about.selected_on is None else {SELECTED_ON: about.selected_on.to_json()}
     return ModelParts(
         spec=about.spec,
         recipe=recipe_of(about.config),
@@ -465,7 +468,7 @@ def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
         text_tower_dir=tokenizer if tokenizer.is_dir() else None,
         assumed=tuple(extra.get("assumed", ())),
         origin=extra.get("origin", ""),
-        extra=extra.get("extra", {}) | {"step": about.step},
+        extra=extra.get("extra", {}) | {"step": about.step} | chosen,
         source=str(workdir),
     )
 
@@ -515,6 +518,7 @@ def from_parts(
         model_state=parts.model_state,
         texts=texts,
         trained_on=People.from_json(parts.trained_on, source=parts.source),
+        selected_on=People.from_json(parts.extra.get(SELECTED_ON), source=parts.source),
         source=parts.source,
         assumed=parts.assumed,
         step=parts.extra.get("step"),

@@ -13,6 +13,7 @@ from elm_jax.convert.probe import Probe
 from elm_jax.data.spec import SignalSpec
 
 ELM_AUTHORS = "elm_authors"
+SELECTED_ON = "selected_on"  # in ModelParts.extra: People.to_json() of whom a step was chosen on
 # Digests of the encoders' parameters that ELM's authors released (5 s and 60 s).
 _RELEASED_ENCODERS = frozenset(
     {
