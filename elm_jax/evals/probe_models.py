@@ -1,0 +1,226 @@
+"""Linear models on vectors: scikit-learn's, with the strength of their penalty chosen in one path.
+
+    missing values (infinities too) -> median -> columns that vary -> standard scale
+    -> logistic regression, classes balanced, or ridge regression
+
+The strength is one of 45 values of C (logistic) or alpha (ridge) from 1e-6 to 1e5, chosen on
+validation people. (ELM's released code marks the training people as a second fold to test on, so
+half of its choice is made on them; not so here.)
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
+
+from elm_jax.axes import Float
+from elm_jax.data.targets import Target
+from elm_jax.evals import scores
+from elm_jax.evals.probe_data import class_count
+
+STRENGTHS = np.logspace(-6, 5, 45)
+
+# What the strength is chosen by, of the windows of validation people.
+CHOSEN_BY = {
+    "binary": "auroc",
+    "multiclass": "bacc",
+    "multilabel": "auroc",
+    "regression": "r2",
+}
+
+
+class FoldError(ValueError):
+    """A fold that cannot be fitted; it is left out, and said."""
+
+
+def infinities_missing(x: np.ndarray) -> np.ndarray:
+    """Infinities as NaN."""
+    return np.where(np.isfinite(x), x, np.nan)
+
+
+def preprocessing() -> Pipeline:
+    """What stands before every linear model."""
+    return Pipeline(
+        [
+            ("missing", FunctionTransformer(infinities_missing)),
+            ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+            ("varies", VarianceThreshold()),
+            ("scale", StandardScaler()),
+        ]
+    )
+
+
+@dataclasses.dataclass
+class Logistic:
+    """Balanced logistic regression: one for all classes, or one a finding.
+
+    Going through strengths from the strongest penalty on, each fit starts where the last ended.
+    Newton's method with conjugate gradients, since it needs no tuning to converge at any strength.
+
+    A class that the training people lack has probability 0; a finding that all or none of them
+    have has probability 1 or 0.
+    """
+
+    target: Target
+
+    def __post_init__(self):
+        columns = self.target.outputs if self.target.kind == "multilabel" else 1
+        self.models = [
+            LogisticRegression(
+                class_weight="balanced", solver="newton-cg", max_iter=2000, warm_start=True
+            )
+            for _ in range(columns)
+        ]
+        self.constant: list[float | None] = [None] * columns
+
+    def fit(self, x: np.ndarray, truth: np.ndarray, strength: float) -> "Logistic":
+        """Fits at one C; ``truth`` is ``[n, k]`` as a Sample has it.
+
+        Raises:
+          FoldError: nothing to tell apart.
+        """
+        for k, model in enumerate(self.models):
+            found = np.unique(truth[:, k])
+            self.constant[k] = float(found[0]) if len(found) == 1 else None
+            if len(found) > 1:
+                model.set_params(C=float(strength)).fit(x, truth[:, k])
+        if all(c is not None for c in self.constant):
+            raise FoldError("its training people have one class only")
+        return self
+
+    def predict(self, x: np.ndarray) -> Float[np.ndarray, "n k"]:
+        """Probabilities: of yes, of every class, or of every finding."""
+        kind = self.target.kind
+        if kind == "multiclass":
+            out = np.zeros((len(x), class_count(self.target)))
+            out[:, self.models[0].classes_.astype(int)] = self.models[0].predict_proba(x)
+            return out
+        columns = [
+            np.full(len(x), constant) if constant is not None else model.predict_proba(x)[:, 1]
+            for model, constant in zip(self.models, self.constant, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+
+@dataclasses.dataclass
+class RidgePath:
+    """Ridge regression at every alpha from one singular value decomposition."""
+
+    target: Target
+
+    def fit(self, x: np.ndarray, truth: np.ndarray, strength: float) -> "RidgePath":
+        """Fits at one alpha."""
+        if not hasattr(self, "_decomposed"):
+            self._mean, self._offset = x.mean(0), truth.mean(0)
+            u, s, vt = np.linalg.svd(x - self._mean, full_matrices=False)
+            self._decomposed = s, vt, u.T @ (truth - self._offset)
+        s, vt, along = self._decomposed
+        self._slope = vt.T @ ((s / (s**2 + strength))[:, None] * along)
+        return self
+
+    def predict(self, x: np.ndarray) -> Float[np.ndarray, "n 1"]:
+        """Values in the label's unit."""
+        return (x - self._mean) @ self._slope + self._offset
+
+
+def path(target: Target) -> tuple[Any, Iterator[float]]:
+    """An unfitted model and its strengths, from the strongest penalty to the weakest."""
+    if target.kind == "regression":
+        return RidgePath(target), iter(STRENGTHS[::-1])
+    return Logistic(target), iter(STRENGTHS)
+
+
+def choose_strength(
+    target: Target,
+    train: tuple[np.ndarray, np.ndarray],
+    valid: tuple[np.ndarray, np.ndarray],
+) -> tuple[float, float]:
+    """The strength that scores best on the validation rows; of equal ones the strongest penalty.
+
+    Args:
+      target: what is predicted.
+      train: vectors ``[n, d]`` and truth ``[n, k]`` to fit.
+      valid: likewise, to choose on.
+
+    Returns:
+      The strength, and the score of :data:`CHOSEN_BY`.
+
+    Raises:
+      FoldError: nothing to tell apart, in training or validation rows.
+    """
+    with _threads(train[0]):
+        before = fit_preprocessing(train[0])
+        x, x_valid = before.transform(train[0]), before.transform(valid[0])
+        model, strengths = path(target)
+        best = (np.nan, -np.inf)
+        for strength in strengths:
+            said = model.fit(x, train[1], strength).predict(x_valid)
+            value = _validated(target, valid[1], said)
+            if value > best[1] + 1e-12:
+                best = (float(strength), value)
+    if np.isnan(best[0]):
+        raise FoldError(
+            f"its validation people do not tell strengths apart ({CHOSEN_BY[target.kind]} is not "
+            "defined on them): they have one class, or one value; take more of them, or fix c"
+        )
+    return best
+
+
+def _validated(target: Target, truth: np.ndarray, said: np.ndarray) -> float:
+    if target.kind == "multiclass":
+        return scores.balanced_accuracy(truth[:, 0], said.argmax(1))
+    if target.kind == "regression":
+        return scores.r2(truth[:, 0], said[:, 0])
+    return scores.roc_area(truth, said)
+
+
+def fit_preprocessing(x: np.ndarray) -> Pipeline:
+    """:func:`preprocessing`, fitted.
+
+    Raises:
+      FoldError: no column varies.
+    """
+    finite = infinities_missing(x)
+    with np.errstate(invalid="ignore"):
+        varies = np.nanmin(finite, axis=0, initial=np.inf) < np.nanmax(
+            finite, axis=0, initial=-np.inf
+        )
+    if not varies.any():
+        raise FoldError(f"none of its {x.shape[1]} columns varies among the training people")
+    return preprocessing().fit(x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """Preprocessing and a linear model, fitted on the same rows."""
+
+    before: Pipeline
+    model: Any
+
+    def predict(self, x: np.ndarray) -> Float[np.ndarray, "n k"]:
+        """Probabilities ``[n, k]`` (of yes, of classes, of findings), or values ``[n, 1]``."""
+        return self.model.predict(self.before.transform(x))
+
+
+def fit(target: Target, x: np.ndarray, truth: np.ndarray, strength: float) -> Fitted:
+    """Fits at one strength: vectors ``[n, d]``, truth ``[n, k]``.
+
+    Raises:
+      FoldError: no column varies, or nothing to tell apart.
+    """
+    with _threads(x):
+        before = fit_preprocessing(x)
+        model = RidgePath(target) if target.kind == "regression" else Logistic(target)
+        return Fitted(before, model.fit(before.transform(x), truth, strength))
+
+
+def _threads(x: np.ndarray):
+    """One thread for small problems, where starting and waiting for others costs more than work."""
+    return threadpool_limits(1 if x.size < 1_000_000 else None)
