@@ -1,7 +1,6 @@
 """What the comparisons with PyTorch share: cores, models with equal weights, alternating timing."""
 
 import os
-import pathlib
 import platform
 import statistics
 import sys
@@ -9,8 +8,6 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def use_cores(n: int) -> list[int]:
@@ -46,11 +43,10 @@ def make_models(seed: int = 0):
     Returns:
       (PyTorch module, ConvEeg, SignalProjector, their variables).
     """
-    sys.path.insert(0, str(ROOT / "tests" / "parity"))
     import torch
-    from torch_elm import Elm
 
     from elm_jax.convert import elm
+    from elm_jax.convert.standalone.elm_torch import Elm
     from elm_jax.models.conv_eeg import ConvEeg
     from elm_jax.models.heads import SignalProjector
 

@@ -35,6 +35,11 @@ def imports(path):
             yield name, id(node) not in inside
 
 
+# Copied into exports as they are: they import PyTorch where they begin, and nothing here imports
+# them but tests.
+STAND_ALONE = ROOT / "elm_jax" / "convert" / "standalone"
+
+
 def under(path, *rooms):
     relative = path.relative_to(ROOT).as_posix()
     return any(relative == room or relative.startswith(room + "/") for room in rooms)
@@ -73,8 +78,15 @@ def test_importing_the_package_is_quick_and_pulls_in_nothing_heavy():
 )
 def test_heavy_libraries_are_imported_in_their_rooms_inside_functions(module, rooms):
     found = importers(module)
-    assert [str(path) for path, _, early in found if early] == []
+    early = [path for path, _, early in found if early and path.parent != STAND_ALONE]
+    assert [str(path) for path in early] == []
     assert [str(path) for path, _, _ in found if not under(path, *rooms)] == []
+
+
+def test_files_of_exports_import_nothing_of_this_project_and_nothing_here_imports_them():
+    assert importers("elm_jax.convert.standalone") == []
+    for path in STAND_ALONE.glob("*.py"):
+        assert not [n for n, _ in imports(path) if n.split(".")[0] in ("elm_jax", "jax", "flax")]
 
 
 MODELS = ("elm_jax.models", "elm_jax.objectives", "elm_jax.losses", "elm_jax.convert")

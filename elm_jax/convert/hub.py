@@ -2,12 +2,15 @@
 
 import os
 import pathlib
+import re
 import tempfile
 from typing import Any
 
 from elm_jax.convert import folder, probe
 from elm_jax.convert.card import LICENCE_NOTES
 from elm_jax.convert.parts import ModelParts
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 class NotRedistributable(ValueError):
@@ -89,6 +92,8 @@ def fetch_hub_folder(repo_id: str, *, revision: str | None = None) -> pathlib.Pa
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    if not HUB_ID.fullmatch(repo_id):
+        raise FileNotFoundError(f"no file or folder {repo_id}")
     problem: Exception | None = None
     # The newest first; what is cached will do where there is no network.
     for cached in (False, True):

@@ -16,7 +16,7 @@ FOLDER = "text_tower"
 # In ModelParts.extra: the tower's section of a tower that was trained from scratch.
 AS_TRAINED = "text_tower_as_trained"
 _TOKENIZER = re.compile(r"(tokenizer.*|special_tokens_map|added_tokens)\.json|vocab\.txt")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def copy_tokenizer(source: pathlib.Path, target: pathlib.Path) -> None:

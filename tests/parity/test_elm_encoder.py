@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from torch_elm import Elm
 
 from elm_jax.convert import elm
 from elm_jax.convert.reader import read_state_dict
+from elm_jax.convert.standalone.elm_torch import Elm
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.heads import SignalProjector, TextProjector
 

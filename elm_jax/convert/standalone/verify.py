@@ -15,8 +15,10 @@ import elm_torch
 import numpy as np
 import torch
 
-# Largest difference, as a share of an output's largest value, by what the model computes in.
-TOLERANCE = {"float32": 1e-2, "bfloat16": 6e-2}
+# Largest difference, as a share of an output's largest value, by what the model computes in: for
+# outputs that were made on a CPU, and for those of accelerators, which may round products.
+CPU_TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
+TOLERANCE = {"float32": 5e-3, "bfloat16": 3e-2}
 
 
 def outputs(folder, config, probe):
@@ -73,7 +75,8 @@ def main():
     if probe["in_signal"].shape[1:] != window:
         print(f"FAILED: the probe's signal is {probe['in_signal'].shape[1:]}, the spec's {window}")
         return 1
-    tolerance = TOLERANCE[config["recipe"]["dtype"]]
+    on_cpu = str(probe.get("made_on", "")) == "cpu"
+    tolerance = (CPU_TOLERANCE if on_cpu else TOLERANCE)[config["recipe"]["dtype"]]
     try:
         found, skipped = outputs(folder, config, probe)
     except (RuntimeError, KeyError, OSError) as error:
