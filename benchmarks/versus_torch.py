@@ -1,6 +1,7 @@
 """What the comparisons with PyTorch share: cores, models with equal weights, alternating timing."""
 
 import os
+import pathlib
 import platform
 import statistics
 import sys
