@@ -127,7 +127,8 @@ class Checkpoints:
         latest = self.latest_step()
         if latest is None or self.describe(latest).extra.get("use") != "best":
             return latest
-        return self.best_step()
+        best = self.best_step()
+        return latest if best is None else best
 
     def save(
         self,
@@ -136,6 +137,7 @@ class Checkpoints:
         config: dict[str, Any],
         spec: SignalSpec,
         loss: float | None,
+        selection: float | None = None,
         trained_on: People | None = None,
         selected_on: People | None = None,
         extra: dict[str, Any] | None = None,
@@ -143,6 +145,17 @@ class Checkpoints:
         """Saves unless this step is there already; returns at once, writing goes on behind.
 
         A converted model has no optimiser's state (``state.opt_state`` is empty) and no loss.
+
+        Args:
+          state: what is saved.
+          config: the config as run.
+          spec: the signal.
+          loss: of training since the last save.
+          selection: what the best is chosen by, the smallest; None takes ``loss``.
+          trained_on: see :class:`Described`.
+          selected_on: see :class:`Described`.
+          extra: JSON-ready values that travel along. With ``use="best"``, :meth:`chosen_step` is
+            the best.
         """
         step = int(state.step)
         if step == self.latest_step():
@@ -155,7 +168,10 @@ class Checkpoints:
         )
         if jax.tree.leaves(state.opt_state):
             items["optimizer"] = ocp.args.StandardSave(state.opt_state)
-        metrics = None if loss is None else {"loss": float(loss)}
+        metrics = None
+        if loss is not None:
+            selection = loss if selection is None else selection
+            metrics = {"loss": float(loss), "selection": float(selection)}
         # Orbax warns where there are no metrics.
         with _errors_only() if loss is None else contextlib.nullcontext():
             return self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
