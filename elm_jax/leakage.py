@@ -184,9 +184,15 @@ class Scored(NamedTuple):
     seen: list[str]
 
 
+def _splits(evaluation: Eval, data: EvalData) -> Sequence[str]:
+    """Its scored splits that hold people; where none does, all of them, so that one is named."""
+    named = evaluation.scored_splits
+    return [split for split in named if data.manifest.people.get(split)] or named
+
+
 def _scored(evaluation: Eval, data: EvalData, people: People | None) -> list[Scored]:
     out = []
-    for split in evaluation.scored_splits:
+    for split in _splits(evaluation, data):
         ids = sorted({row.person for row in data.recordings(split)})
         out.append(Scored(split, ids, (people or People()).overlap(ids)))
     return out
@@ -233,7 +239,7 @@ def mark(
     """The result with the notes of :func:`guard` and a column ``trained_on`` in its scores."""
     persons = {
         row.recording: row.person
-        for split in evaluation.scored_splits
+        for split in _splits(evaluation, data)
         for row in data.recordings(split)
     }
 
