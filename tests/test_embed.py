@@ -1,13 +1,20 @@
 """config.mode=embed: every window's vector in one file, in bounded memory, whatever interrupts."""
 
 import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
+from etils import epath
 from tiny_pretrained import TEXT, tiny_pretrained
 from tiny_shards import tiny_spec, write_tiny_shards
 
+from configs import elm_embed
 from elm_jax import build, embed
 from elm_jax.data.embedding_file import EmbeddingFile, EmbeddingFileError, partial_path
 from elm_jax.data.manifest import ManifestError
@@ -15,8 +22,10 @@ from elm_jax.data.pipeline import Windows
 from elm_jax.data.shards import ShardReader
 from elm_jax.data.spec import SpecError
 from elm_jax.evals.prompt_files import load_questions
+from elm_jax.pretrained import load_pretrained
 
 QUESTIONS = {"abnormal": {"positive": ["Slowing.", "Abnormal EEG."], "negative": ["Normal EEG."]}}
+TESTS = pathlib.Path(__file__).resolve().parent
 ROWS = 8  # of one batch: every test runs the same compiled shape
 
 
@@ -231,3 +240,53 @@ def test_what_does_not_fit_is_said_before_anything_is_computed(model, silent, sh
     with pytest.raises(SpecError, match="window_s: expected 60.0, found 5.0"):
         embed.embed_corpus(long, corpus_of(shards, None), (), tmp_path / "e.h5")
     assert not list(tmp_path.glob("e.h5*"))
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "tiny"
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_killed_on_two_devices_and_gone_on_with_on_one(saved, model, shards, tmp_path, monkeypatch):
+    path = tmp_path / "e.h5"
+    env = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
+    }
+    command = [sys.executable, str(TESTS / "embed_on_devices.py"), saved, shards, path]
+    process = subprocess.Popen(
+        [str(c) for c in command], env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    # Two devices share out six rows where five were asked for.
+    assert process.stdout.readline().split() == ["2", "6"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with pytest.raises(EmbeddingFileError, match="not finished"):
+        EmbeddingFile(path)
+    with EmbeddingFile(write(model, shards, tmp_path / "whole.h5")) as whole:
+        loaded = load_pretrained(saved)
+        text = loaded.recipe["text"]
+        seen = killed_after(loaded, 99, monkeypatch)
+        with EmbeddingFile(write(loaded, shards, path, text=text)) as file:
+            np.testing.assert_allclose(file.projection, whole.projection, atol=1e-5)
+            np.testing.assert_allclose(file.text_embedding, whole.text_embedding, atol=1e-5)
+            assert sum(seen) == len(file) - 6
+
+
+def test_the_recipe_writes_a_file_a_map_and_a_summary(saved, shards, tmp_path):
+    config = elm_embed.get_config("smoke")
+    config.model, config.data.dir = str(saved), str(shards)
+    config.embed.features = "both"
+    workdir = epath.Path(tmp_path / "run")
+    content = embed.embed(config, workdir)
+    assert content["embeddings"]["windows"] == 24
+    assert (workdir / "figures" / "embedding_pca.png").exists()
+    with EmbeddingFile(workdir) as file:
+        assert file.features.shape == (24, 4) and file.projection.shape == (24, 6)
+        assert len(file.prompts["abnormal"]["negative"]) >= 20  # the templates that are shipped
+        assert content["about"]["weights_sha256"] == file.attributes["weights_sha256"]
+    config.data.normalisation = "corpus"
+    with pytest.raises(EmbeddingFileError, match=r"normalisation: it has .*'from': 'model'"):
+        embed.embed(config, workdir)

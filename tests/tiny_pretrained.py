@@ -1,5 +1,7 @@
 """A finished model of a few hundred parameters that takes ELM's signal; text tower or not."""
 
+import pathlib
+
 import jax
 import numpy as np
 from etils import epath
@@ -7,6 +9,7 @@ from ml_collections import ConfigDict
 from tiny_shards import make_report, tiny_spec
 
 from elm_jax import build
+from elm_jax.convert.parts import ModelParts
 from elm_jax.data.people import People
 from elm_jax.data.sections import DEFAULT_HEADINGS
 from elm_jax.pretrained import Pretrained
@@ -49,6 +52,7 @@ def tiny_pretrained(folder, *, text=True, window_s=5.0, seed=0, **spec):
     if text:
         batch |= texts.table(("normal",)).take(np.zeros(1, np.int64))
     params, model_state = jax.jit(objective.init)(jax.random.key(seed), batch)
+    vocabulary = pathlib.Path(folder) / "tokenizer" if text else None
     return Pretrained(
         spec=spec,
         recipe=recipe,
@@ -58,4 +62,5 @@ def tiny_pretrained(folder, *, text=True, window_s=5.0, seed=0, **spec):
         texts=texts,
         trained_on=People(),
         source="tiny",
+        parts=ModelParts(spec, recipe, {}, {}, text_tower_dir=vocabulary),
     )
