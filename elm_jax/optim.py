@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 
 from elm_jax.axes import Params
-from elm_jax.schedules import RunLength, Schedule, make_schedule, run_length  # noqa: F401
+from elm_jax.schedules import RunLength, Schedule, make_schedule
 
 
 class Optimizer(NamedTuple):

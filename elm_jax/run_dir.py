@@ -16,22 +16,23 @@ import jax
 import numpy as np
 from etils import epath
 
-from elm_jax.checkpoint import Checkpoints
-from elm_jax.data.spec import SignalSpec
 from elm_jax.metrics import read_metrics
 from elm_jax.results import summary, write_results
 from elm_jax.schedules import RunLength
 from elm_jax.state import TrainState
 
 __all__ = [
-    "describe", "differences", "last_loss", "plain_config", "require_same_model", "restore",
-    "summary", "write_results",
+    "describe", "differences", "last_loss", "plain_config", "require_same_model",
+    "require_same_run", "summary", "write_results",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
 # A run that goes on must be the same experiment; logging, evals, the schedule, ... may change.
-SAME_ON_RESUME = ("seed", "signal", "text", "sampler", "encoder", "objective", "optimizer")
+SAME_ON_RESUME = (
+    "seed", "signal", "text", "labels", "sampler", "encoder", "objective", "optimizer",
+    "validation",
+)  # fmt: skip
 SAME_MODEL = ("encoder", "objective", "text")
 
 
@@ -69,7 +70,12 @@ def require_same_model(recipe: Mapping[str, Any], saved: Mapping[str, Any], wher
         )
 
 
-def _require_same_run(config: Any, saved: Mapping[str, Any], where: str) -> None:
+def require_same_run(config: Any, saved: Mapping[str, Any], where: str) -> None:
+    """Raises unless ``config`` goes on with the run that a checkpoint's config began.
+
+    Raises:
+      ValueError: lists every difference.
+    """
     new = plain_config(config)
     # A run may be made longer, so the schedule is left out.
     saved, new = (
@@ -85,37 +91,6 @@ def _require_same_run(config: Any, saved: Mapping[str, Any], where: str) -> None
             f"{where} holds a run of another config:\n  {listing}\nGive another --workdir (and "
             "--config.init_from to start from its weights), or the config it was started with."
         )
-
-
-def restore(
-    config: Any, checkpoints: Checkpoints, state: TrainState, spec: SignalSpec
-) -> tuple[TrainState, str]:
-    """The state to start from, and in words where it came from.
-
-    Order: the workdir's own checkpoints, ``config.resume``, ``config.init_from``, scratch.
-
-    Raises:
-      SpecError, ValueError: what is found there is of another signal or config.
-    """
-    hint = "These checkpoints were trained on differently prepared shards; use those shards."
-    sources = [(checkpoints, "resumed")] if checkpoints.latest_step() is not None else []
-    if not sources and config.resume:
-        sources = [(Checkpoints(config.resume, read_only=True), "resumed")]
-    for source, word in sources:
-        about = source.describe()
-        about.spec.require_same(spec, source=f"config.data.dir={config.data.dir}", hint=hint)
-        _require_same_run(config, about.config, str(source.path))
-        return source.restore(state), f"{word} from {source.path} at step {about.step}"
-    if config.init_from:
-        source = Checkpoints(config.init_from, read_only=True)
-        about = source.describe()
-        about.spec.require_same(
-            spec, source=f"config.data.dir={config.data.dir}", hint=hint, ignore=("mean", "std")
-        )
-        step = state.step
-        started = source.restore_model(state).replace(step=step)
-        return started, f"parameters from {source.path} at step {about.step}"
-    return state, "from scratch"
 
 
 def describe(
@@ -137,7 +112,8 @@ def describe(
         counts.get("windows"),
         corpus.spec.window_s,
     )
-    log.info("model    %s + %s, %s parameters", config.encoder.name, config.text.tower.name, size)
+    parts = [config.encoder.name, *([config.text.tower.name] if config.text else [])]
+    log.info("model    %s (%s), %s parameters", config.objective.name, " + ".join(parts), size)
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind}"
     log.info("devices  %s; state %s", devices, origin)
     epochs = length.total_steps / length.steps_per_epoch

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from etils import epath
 
-from elm_jax import build, evaluate, pretrained, run_dir
+from elm_jax import build, evaluate, leakage, pretrained, results, run_dir, start, validation
 from elm_jax.axes import Array, Batch
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.data.pipeline import to_network
@@ -60,7 +60,7 @@ def make_step(
             "l2_grads": l2_grads,
             "l2_params": trainable_norm(params, optimizer.trainable),
             "l2_updates": trainable_norm(updates, optimizer.trainable),
-            "learning_rate": optimizer.rate(state.step),
+            "learning_rate": optimizer.rate(state.step) * optimizer.scale(state.opt_state),
             "finite": finite,
         }
         return new, measures
@@ -129,15 +129,23 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     jax.set_mesh(mesh)
 
     # -- data ---------------------------------------------------------------------------------
-    corpus = build.Corpus.open(config)
-    texts = _texts(config, corpus, workdir)
+    begin = start.find(config, workdir)
+    start.settle(config, begin)
+    corpus = start.normalised(config, build.Corpus.open(config), begin)
+    texts = _texts(config, corpus, workdir, begin)
+    build.settle_labels(config, corpus)
     sampler, batches = build.build_batches(config, corpus, texts)
     example = batches.batch(0)
     processes = jax.process_count()
     require_divisible({f"batch[{k!r}]": len(v) * processes for k, v in example.items()}, mesh)
     per_epoch, rows = sampler.steps_per_epoch(0), sampler.rows_per_batch
     schedule = config.optimizer.schedule.to_dict()
-    length = run_length(schedule, steps_per_epoch=per_epoch, rows_per_step=rows)
+    length = run_length(
+        schedule,
+        steps_per_epoch=per_epoch,
+        rows_per_step=rows,
+        validation_epochs=validation.every_epochs(config.get("validation")),
+    )
 
     # -- objective ----------------------------------------------------------------------------
     prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
@@ -146,39 +154,63 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
 
     # -- state --------------------------------------------------------------------------------
     settings = config.optimizer.to_dict()
-    settings["rules"] = (*((p, "freeze") for p in texts.frozen), *settings["rules"])
+    frozen = (*objective.frozen, *(texts.frozen if texts else ()))
+    settings["rules"] = (*((p, "freeze") for p in frozen), *settings["rules"])
     state, optimizer = init_state(
         objective,
         jax.eval_shape(prepare, example),
         make_tx=lambda params: make_optimizer(settings, params, length),
-        overlay=texts.overlay,
+        overlay=texts.overlay if texts else lambda params: params,
         seed=config.seed,
         mesh=mesh,
         rules=config.sharding,
     )
 
-    # -- restore: own workdir, then config.resume, then config.init_from, then scratch -----------
+    # -- restore: own workdir, then config.resume, then config.init_from, then scratch ----------
     keep = config.checkpoint
     checkpoints = Checkpoints(workdir, keep_last=keep.keep_last, keep_best=keep.keep_best)
-    state, origin = run_dir.restore(config, checkpoints, state, corpus.spec)
-    start, total = int(state.step), length.total_steps
+    state, origin = start.restore(config, begin, state, corpus.spec)
+    first, total = int(state.step), length.total_steps
+    before = leakage.seen_before(begin.about, begin.parts)
+    seen = leakage.seen_by(config, corpus, sampler, before)
+    evaluate.require_unseen(config, corpus, seen.trained_on)
     run_dir.describe(config, workdir, corpus, state, origin, length)
+    leakage.tell(config, seen.trained_on)
+
+    # -- validation ---------------------------------------------------------------------------
+    valid = validation.of_run(
+        config.get("validation"),
+        lambda split: build.build_batches(config, corpus, texts, split),
+        objective=objective,
+        prepare=prepare,
+        optimizer=optimizer,
+        length=length,
+        state=state,
+        mesh=mesh,
+        history=begin.history,
+        threads=config.data.reader_threads,
+    )
+    _require_use(keep, valid)
 
     # -- step ---------------------------------------------------------------------------------
     step_fn = make_step(objective, optimizer, prepare, config.seed)
-    writer = MetricsWriter(workdir, resumed_step=start)
+    writer = MetricsWriter(workdir, resumed_step=first)
     save_every = max(1, round(keep.every_epochs * per_epoch))
 
     def save(state: TrainState, losses: list[Array]) -> None:
         mean = float(jnp.mean(jnp.stack(losses)))
-        checkpoints.save(state, config=run_dir.plain_config(config), spec=corpus.spec, loss=mean)
+        about = dict(config=run_dir.plain_config(config), spec=corpus.spec, **seen._asdict())
+        extra = begin.extra | {"use": keep.get("use", "last"), "validation": valid.to_json()}
+        selection = valid.selection(int(state.step))
+        checkpoints.save(state, loss=mean, selection=selection, extra=extra, **about)
 
     # -- loop ---------------------------------------------------------------------------------
     unlogged: list[dict[str, Array]] = []  # measures since the last log line, on the device
     unsaved: list[Array] = []  # losses since the last checkpoint, on the device
-    stream = batches.dataset(start, total, threads=config.data.reader_threads)
-    with Progress(start, total, rows) as progress:
-        for done, batch in enumerate(stream, start + 1):
+    last = first if valid.stopped else total
+    stream = batches.dataset(first, last, threads=config.data.reader_threads)
+    with Progress(first, total, rows) as progress:
+        for done, batch in enumerate(stream, first + 1):
             state, measures = step_fn(state, to_global(batch, mesh))
             # Looked at one step late, so that the device never waits for the host; the state itself
             # refuses a step that is not finite.
@@ -186,50 +218,88 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
                 _require_finite(done - 1, unlogged[-1], checkpoints)
             unlogged.append(measures)
             unsaved.append(measures["loss"])
+            valid.note(measures["loss"])
             progress.advance()
-            if done % config.log_every_steps == 0 or done == total:
+            ends = done == total or valid.due(done)
+            if done % config.log_every_steps == 0 or ends:
                 _require_finite(done, measures, checkpoints)
                 values = _means(unlogged) | {"learning_rate": float(measures["learning_rate"])}
                 values |= {"examples_per_s": progress.rate(done), "epoch": done / per_epoch}
-                writer.write(done, values)
                 progress.show(done, values)
+                state, measured = valid(done, state)
+                writer.write(done, values | measured)
                 unlogged.clear()
-            if done % save_every == 0 or done == total:
+            if done % save_every == 0 or ends:
                 _require_finite(done, measures, checkpoints)
                 save(state, unsaved)
                 unsaved.clear()
+            if valid.stopped:
+                break
     checkpoints.wait()
 
+    # -- the state that stands for the run: its last, or its best ---------------------------------
+    step = int(state.step)
+    if (chosen := checkpoints.chosen_step() or step) != step:
+        state = checkpoints.restore_model(state, chosen)
+        log.info("state    of step %d, the best of the run, from here on", chosen)
+
     # -- evals --------------------------------------------------------------------------------
-    model = pretrained.of_run(config, corpus.spec, objective, state, texts, source=str(workdir))
-    results = evaluate.run(config, corpus, model)
-    for name, result in results.items():
+    source = dict(source=str(workdir), **seen._asdict())
+    model = pretrained.of_run(config, corpus.spec, objective, state, texts, **source)
+    found = evaluate.run(config, corpus, model)
+    for name, result in found.items():
         writer.write(
             int(state.step), {f"{name}/{k}": v for k, v in result.scalars.items()}, log_line=False
         )
     writer.close()
     checkpoints.close()
-    content = run_dir.summary(
+    content = results.summary(
         config,
         corpus,
-        results,
-        step=int(state.step),
+        found,
+        step=step,
         loss=run_dir.last_loss(workdir),
         seconds=time.monotonic() - began,
+        model=evaluate.about_model(model),
+        people=evaluate.about_people(config, corpus, model),
     )
-    run_dir.write_results(workdir, content, results, simulated=corpus.manifest.simulated)
-    return content
+    return results.write_results(workdir, content, found, simulated=corpus.manifest.simulated)
 
 
-def _texts(config: Any, corpus: build.Corpus, workdir: epath.Path) -> TextSource:
-    """The run's text tower; a vocabulary is the run's own, or that of the run it starts from."""
-    origins = [epath.Path(path) for path in (config.resume, config.init_from) if path]
+def _texts(
+    config: Any, corpus: build.Corpus, workdir: epath.Path, begin: start.Start
+) -> TextSource | None:
+    """The run's text tower, if its model reads text.
+
+    A vocabulary is the run's own, or that of the run whose tower it takes over.
+    """
+    if not config.text:
+        return None
+    origins = [epath.Path(config.resume)] if config.resume else []
+    if begin.parts is not None and begin.parts.text_tower_dir and start.takes_text_tower(config):
+        origins.append(epath.Path(begin.parts.text_tower_dir.parent))
     return build.build_text_source(
         config,
         workdirs=(workdir, *origins),
         cache=workdir.parent / "text_cache",
         corpus=lambda: distinct(corpus.segments("train")),
     )
+
+
+def _require_use(keep: Any, valid: validation.Validation) -> None:
+    """Raises unless ``config.checkpoint.use`` can be done.
+
+    Raises:
+      ValueError: an unknown word, or the best where none is measured or kept.
+    """
+    use = keep.get("use", "last")
+    if use not in ("best", "last"):
+        raise ValueError(f"config.checkpoint.use is {use!r}; known: 'best', 'last'")
+    if use == "best" and (keep.keep_best < 1 or isinstance(valid, validation.NoValidation)):
+        raise ValueError(
+            "config.checkpoint.use='best' needs config.validation, which says what is best, and "
+            "config.checkpoint.keep_best of at least 1"
+        )
 
 
 def _means(measures: list[dict[str, Array]]) -> dict[str, float]:

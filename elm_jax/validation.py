@@ -16,7 +16,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from elm_jax.axes import Array, Batch
+from elm_jax.data.samplers import Sampler
 from elm_jax.objectives.base import Objective
 from elm_jax.optim import Optimizer
 from elm_jax.schedules import RunLength
@@ -118,6 +119,7 @@ def names_of(
     return set(values) | set(objective.scores(jax.tree.map(lambda s: np.ones(s.shape), sums)))
 
 
+@runtime_checkable
 class Validation(Protocol):
     """What the loop knows of validation."""
 
@@ -127,9 +129,11 @@ class Validation(Protocol):
         """Whether this step is followed by a validation."""
         ...
 
-    def __call__(
-        self, step: int, state: TrainState, train_losses: Sequence[Array]
-    ) -> tuple[TrainState, dict[str, float]]:
+    def note(self, train_loss: Array) -> None:
+        """Takes the loss of a training step, for the mean since the last validation."""
+        ...
+
+    def __call__(self, step: int, state: TrainState) -> tuple[TrainState, dict[str, float]]:
         """Measures where it is due: the state to go on with, and values to log."""
         ...
 
@@ -151,7 +155,10 @@ class NoValidation:
         """Never."""
         return False
 
-    def __call__(self, step, state, train_losses):
+    def note(self, train_loss: Array) -> None:
+        """Nothing."""
+
+    def __call__(self, step: int, state: TrainState) -> tuple[TrainState, dict[str, float]]:
         """Nothing."""
         return state, {}
 
@@ -243,6 +250,7 @@ class SplitValidation:
         self._split, self._measure, self._optimizer = settings["split"], measure, optimizer
         self._length, self._since = length, time.monotonic()
         self._table_begun = False
+        self._train_losses: list[Array] = []  # since the last validation, on the device
 
     @property
     def stopped(self) -> bool:
@@ -253,9 +261,11 @@ class SplitValidation:
         """After every interval, and at the end."""
         return step % self._length.validation_steps == 0 or step == self._length.total_steps
 
-    def __call__(
-        self, step: int, state: TrainState, train_losses: Sequence[Array]
-    ) -> tuple[TrainState, dict[str, float]]:
+    def note(self, train_loss: Array) -> None:
+        """See :class:`Validation`."""
+        self._train_losses.append(train_loss)
+
+    def __call__(self, step: int, state: TrainState) -> tuple[TrainState, dict[str, float]]:
         """See :class:`Validation`."""
         if not self.due(step):
             return state, {}
@@ -263,7 +273,8 @@ class SplitValidation:
         value = found[self._name]
         self.monitor.add(step, value)
         opt_state = self._optimizer.after_validation(state.opt_state, self.monitor.cost(value))
-        train_loss = float(jnp.mean(jnp.stack(train_losses)))
+        train_loss = float(jnp.mean(jnp.stack(self._train_losses)))
+        self._train_losses.clear()
         self._show(step, train_loss, found)
         return state.replace(opt_state=opt_state), {f"valid/{k}": v for k, v in found.items()}
 
@@ -307,15 +318,49 @@ def history_of(stored: Any) -> list[Point]:
     return [Point(int(s), math.nan if v is None else float(v)) for s, v in stored or ()]
 
 
-def require_known(settings: Mapping[str, Any]) -> None:
-    """Raises where ``config.validation`` has unknown or lacks settings.
+def of_run(
+    settings: Mapping[str, Any] | None,
+    make_batches: Callable[[str], tuple[Sampler, Any]],
+    *,
+    objective: Objective,
+    prepare: Callable[[Batch], Batch],
+    optimizer: Optimizer,
+    length: RunLength,
+    state: TrainState,
+    mesh: Mesh,
+    history: Sequence[Point],
+    threads: int,
+) -> Validation:
+    """The validation of ``config.validation``; none where it is None.
+
+    Args:
+      settings: ``config.validation``.
+      make_batches: a split's sampler and batches; its first epoch is measured.
+      objective: whose loss is measured.
+      prepare: stored integers to network values, on the device.
+      optimizer: told of every value.
+      length: of the run.
+      state: only its shapes are used.
+      mesh: the devices.
+      history: of the run so far.
+      threads: that read.
 
     Raises:
-      ValueError: lists the known ones.
+      ValueError: unknown or missing settings, or a split that the data lack.
     """
+    if not settings:
+        return NoValidation()
+    settings = dict(settings.items())
     unknown, missing = set(settings) - KEYS, {"split", "every_epochs"} - set(settings)
     if unknown or missing:
         raise ValueError(
             f"config.validation: unknown {sorted(unknown)}, lacks {sorted(missing)}; known: "
             f"{sorted(KEYS)}"
         )
+    sampler, batches = make_batches(settings["split"])
+    steps = sampler.steps_per_epoch(0)
+    measure = make_measure(
+        objective, prepare, lambda: batches.dataset(0, steps, threads=threads), mesh
+    )
+    known = names_of(objective, prepare, state, batches.batch(0))
+    return SplitValidation(settings, measure, known, optimizer, length, history)

@@ -45,7 +45,7 @@ def test_a_run_writes_what_the_readme_lists(whole_run):
     assert {"loss", "multi_instance", "learning_rate", "l2_grads", "examples_per_s"} <= set(rows[0])
     assert list((workdir / "checkpoints").iterdir()) and list((workdir / "tensorboard").iterdir())
     drawn = {p.name for p in (workdir / "figures").iterdir()}
-    assert drawn == {"loss.png", "learning_rate.png", "zero_shot_roc.png", "embedding_pca.png"}
+    assert {"loss.png", "learning_rate.png", "zero_shot_roc.png", "embedding_pca.png"} <= drawn
     stored = json.loads((workdir / "summary.json").read_text())
     assert stored == summary
     assert 0 <= stored["zero_shot"]["auroc"] <= 1 and stored["band_power"]["auroc"] == 1.0
@@ -138,7 +138,8 @@ def test_after_a_non_finite_step_the_same_command_goes_on_from_the_last_good_one
 
 def test_a_model_is_evaluated_on_recordings_without_reports_or_training_people(whole_run, tmp_path):
     workdir, _ = whole_run
-    others = write_tiny_shards(tmp_path / "shards", people=0, seconds=10.0, reports=False, seed=5)
+    made = dict(people=0, seconds=10.0, reports=False, seed=5, institution="elsewhere")
+    others = write_tiny_shards(tmp_path / "shards", **made)
     summary = evaluate(recipe(others, mode="evaluate"), workdir)
     assert 0 <= summary["zero_shot"]["auroc"] <= 1
     assert "split 'train' holds no recordings" in summary["band_power"]["notes"][0]

@@ -25,7 +25,13 @@ class LossOut(NamedTuple):
 
 @runtime_checkable
 class Objective(Protocol):
-    """Model and loss together; the loop knows nothing else about either."""
+    """Model and loss together; the loop knows nothing else about either.
+
+    Attributes:
+      frozen: regexes of parameters that must not learn.
+    """
+
+    frozen: tuple[str, ...]
 
     def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
         """Fresh parameters and mutable state for batches shaped like ``batch``."""

@@ -68,6 +68,11 @@ class TwoTower:
         stats = {name: made[name]["batch_stats"] for name in made if "batch_stats" in made[name]}
         return params, {"batch_stats": stats}
 
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Regexes of parameters that must not learn."""
+        return ("encoder/.*",) if self.encoder_frozen else ()
+
     def _has_text(self, batch: Batch) -> bool:
         return self.text_projector is not None and ("text_emb" in batch or "text_token" in batch)
 

@@ -1,0 +1,251 @@
+"""Where a run starts: its own workdir, ``config.resume``, ``config.init_from``, or scratch.
+
+    config.init_from = "…"          # whatever elm_jax.load_pretrained takes
+    config.init_rules = (("encoder/.*", "load"), (".*", "fresh"))
+
+Rules are ordered regexes over the paths of parameters *and* batch statistics; the first full match
+wins. What is to be loaded must be there, in its shape. ``config.encoder.name = "of_init_from"``
+takes the encoder's settings from the model that the run starts from.
+"""
+
+import dataclasses
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from etils import epath
+from ml_collections import ConfigDict
+
+from elm_jax.build import Corpus
+from elm_jax.checkpoint import Checkpoints, Described
+from elm_jax.convert.parts import ModelParts
+from elm_jax.data.spec import SignalSpec
+from elm_jax.optim import match_rules, path_of
+from elm_jax.pretrained import read_parts
+from elm_jax.run_dir import require_same_run
+from elm_jax.state import TrainState
+from elm_jax.validation import Point, history_of
+
+log = logging.getLogger(__name__)
+
+NORMALISATIONS = ("corpus", "model")
+LOAD_ALL = ((".*", "load"),)
+OF_INIT_FROM = "of_init_from"
+HINT = "These checkpoints were trained on differently prepared shards; use those shards."
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a run goes on with; all None: from scratch.
+
+    Attributes:
+      checkpoints: of the run that is resumed.
+      about: what they say of themselves.
+      parts: the model whose parameters are taken over.
+    """
+
+    checkpoints: Checkpoints | None = None
+    about: Described | None = None
+    parts: ModelParts | None = None
+
+    @property
+    def spec(self) -> SignalSpec | None:
+        """The signal of what is started from."""
+        if self.about is not None:
+            return self.about.spec
+        return None if self.parts is None else self.parts.spec
+
+    @property
+    def sections(self) -> Mapping[str, Any]:
+        """The sections of its config that describe its network; none from scratch."""
+        if self.about is not None:
+            return self.about.config
+        return {} if self.parts is None else self.parts.recipe
+
+    @property
+    def history(self) -> list[Point]:
+        """The validations of the run that is resumed."""
+        return [] if self.about is None else history_of(self.about.extra.get("validation"))
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What every checkpoint of the run must carry on: see ``Checkpoints.save``."""
+        if self.about is not None:
+            return {k: v for k, v in self.about.extra.items() if k in ("assumed", "origin")}
+        if self.parts is None:
+            return {}
+        return {"assumed": list(self.parts.assumed), "origin": self.parts.origin}
+
+
+def find(config: Any, workdir: epath.Path) -> Start:
+    """Looks where the run starts; writes nothing.
+
+    Raises:
+      FileNotFoundError, ValueError: ``config.resume`` or ``config.init_from`` is named and holds
+        nothing that can be read.
+    """
+    for folder in (workdir, epath.Path(config.resume) if config.resume else None):
+        if folder is None or (folder == workdir and not (folder / "checkpoints").exists()):
+            continue
+        checkpoints = Checkpoints(folder, read_only=True)
+        if folder == workdir and checkpoints.latest_step() is None:
+            continue
+        return Start(checkpoints, checkpoints.describe())
+    return Start(parts=read_parts(config.init_from)) if config.init_from else Start()
+
+
+def settle(config: Any, start: Start) -> None:
+    """Writes into the config what only the model that a run starts from knows.
+
+    Raises:
+      ValueError: there is no such model.
+    """
+    if config.encoder.name != OF_INIT_FROM:
+        return
+    if not start.sections:
+        raise ValueError(
+            "config.init_from is empty, and this recipe takes its encoder from a model. Give "
+            "--config.init_from=...: the workdir of a training, a released .pt with its YAML "
+            "beside it (or the folder of both), a saved folder, or a Hugging Face id; or try the "
+            "recipe with ':demo', which trains a small one first"
+        )
+    with config.unlocked(), config.ignore_type():
+        config.encoder = ConfigDict(start.sections["encoder"])
+
+
+def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
+    """The corpus, scaled by its own mean and std or by those of the model it starts from.
+
+    Raises:
+      ValueError: ``config.data.normalisation`` is unknown, or "model" without one.
+      SpecError: the model takes another signal than the corpus holds.
+    """
+    how = config.data.get("normalisation", "corpus")
+    if how not in NORMALISATIONS:
+        raise ValueError(f"config.data.normalisation is {how!r}; known: {NORMALISATIONS}")
+    if start.parts is not None:
+        hint = (
+            "Prepare these recordings for this model (python -m data_prep.prepare ... --window_s "
+            f"{start.spec.window_s:g}) and give that window: --config.signal.window_s"
+        )
+        source = f"config.data.dir={config.data.dir}"
+        start.spec.require_same(corpus.spec, source=source, hint=hint, ignore=("mean", "std"))
+    if how == "corpus":
+        return corpus
+    if start.spec is None:
+        raise ValueError("config.data.normalisation='model' needs config.init_from")
+    scaled = dataclasses.replace(corpus.spec, mean=start.spec.mean, std=start.spec.std)
+    return corpus.with_normalisation(scaled)
+
+
+def takes_text_tower(config: Any) -> bool:
+    """Whether the text tower's parameters, and so its vocabulary, come from ``init_from``."""
+    verdicts = [v for pattern, v in rules_of(config) if re.fullmatch(pattern, "text_tower/any")]
+    return verdicts[:1] == ["load"]
+
+
+def rules_of(config: Any) -> tuple[tuple[str, str], ...]:
+    """``config.init_rules``; everything is loaded where it does not say."""
+    return tuple((p, v) for p, v in config.get("init_rules") or LOAD_ALL)
+
+
+def restore(
+    config: Any, start: Start, state: TrainState, spec: SignalSpec
+) -> tuple[TrainState, str]:
+    """The state to start with, and in words where it came from.
+
+    Raises:
+      SpecError, ValueError: what is found there is of another signal or config.
+    """
+    if start.about is not None:
+        source, path = f"config.data.dir={config.data.dir}", start.checkpoints.path
+        start.about.spec.require_same(spec, source=source, hint=HINT)
+        require_same_run(config, start.about.config, str(path))
+        return start.checkpoints.restore(state), f"resumed from {path} at step {start.about.step}"
+    if start.parts is not None:
+        return overlay(state, start.parts, rules_of(config))
+    return state, "from scratch"
+
+
+def overlay(
+    state: TrainState, parts: ModelParts, rules: Sequence[tuple[str, str]]
+) -> tuple[TrainState, str]:
+    """``state`` with the tensors of ``parts`` that ``rules`` name, each where it was laid out.
+
+    Raises:
+      ValueError: a rule without a match, or a tensor that is to be loaded and is not there, or not
+        in this shape and type.
+    """
+    wanted = {"params": state.params, **state.model_state}
+    found = {"params": parts.params, **parts.model_state}
+    wanted, found = ({k: flat(tree) for k, tree in side.items()} for side in (wanted, found))
+    names = {name: None for tree in wanted.values() for name in tree}
+    what = dict(zip(names, _verdicts(names, rules), strict=True))
+    loads = {k: [n for n in tree if what[n] == "load"] for k, tree in wanted.items()}
+    _require_there(loads, wanted, found, parts.source)
+
+    def take(collection: str, tree: Any) -> Any:
+        def leaf(key_path, old):
+            name = path_of(key_path)
+            if what[name] == "fresh":
+                return old
+            return jax.device_put(found[collection][name], old.sharding)
+
+        return jax.tree_util.tree_map_with_path(leaf, tree)
+
+    new = state.replace(
+        params=take("params", state.params),
+        model_state={k: take(k, tree) for k, tree in state.model_state.items()},
+    )
+    return new, f"from {parts.source}: {_in_words(what)}"
+
+
+def flat(tree: Any) -> dict[str, Any]:
+    """Leaves by path."""
+    return {path_of(path): x for path, x in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _verdicts(names: Mapping[str, None], rules: Sequence[tuple[str, str]]) -> list[str]:
+    bad = sorted({value for _, value in rules} - {"load", "fresh"})
+    if bad:
+        raise ValueError(f"config.init_rules: {bad}; known: 'load', 'fresh'")
+    matched = match_rules({name: 0 for name in names}, rules, what="config.init_rules")
+    return [matched[name] for name in names]
+
+
+def _require_there(loads, wanted, found, source: str) -> None:
+    lines = []
+    for collection, names in loads.items():
+        have = found.get(collection, {})
+        for name in names:
+            new = wanted[collection][name]
+            if name not in have:
+                lines.append(f"missing there: {name} {tuple(new.shape)}")
+            elif (have[name].shape, have[name].dtype) != (new.shape, new.dtype):
+                old = have[name]
+                lines.append(
+                    f"{name}: it has {tuple(old.shape)} {old.dtype}, this model "
+                    f"{tuple(new.shape)} {new.dtype}"
+                )
+    if lines:
+        more = f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else ""
+        raise ValueError(
+            f"{source} does not have what config.init_rules load from it:\n  "
+            + "\n  ".join(lines[:12])
+            + more
+            + "\nChange config.encoder and config.objective to its sizes, or begin some tensors "
+            'anew: --config.init_rules=\'(("encoder/.*", "load"), (".*", "fresh"))\''
+        )
+
+
+def _in_words(what: Mapping[str, str]) -> str:
+    """How many tensors of which part were loaded, and which are fresh."""
+    counts = Counter((verdict, name.split("/")[0]) for name, verdict in what.items())
+    said = []
+    for verdict, word in (("load", "loaded"), ("fresh", "fresh")):
+        parts = [f"{part} ({n})" for (v, part), n in sorted(counts.items()) if v == verdict]
+        said += [f"{word} {', '.join(parts)}"] if parts else []
+    return "; ".join(said)
