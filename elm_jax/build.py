@@ -33,6 +33,7 @@ from elm_jax.data.targets import Target, with_classes, with_moments
 from elm_jax.data.text import distinct, segments_of
 from elm_jax.evals.band_power import BandPower
 from elm_jax.evals.embedding_map import EmbeddingMap
+from elm_jax.evals.probe import Probe
 from elm_jax.evals.retrieval import Retrieval
 from elm_jax.evals.zero_shot import ZeroShot
 from elm_jax.models.conv_eeg import ConvEeg
@@ -426,6 +427,7 @@ EVALS = {
     "zero_shot": ZeroShot,
     "band_power": BandPower,
     "embedding_map": EmbeddingMap,
+    "probe": Probe,
     "retrieval": Retrieval,
 }
 

@@ -94,6 +94,7 @@ def folds(
     count: int,
     valid_share: float,
     seed: int,
+    names: Sequence[str],
 ) -> Iterator[Fold]:
     """The outer folds of one repeat.
 
@@ -106,6 +107,7 @@ def folds(
       count: of folds.
       valid_share: of the training people, become validation people where there are none; 0: none.
       seed: of this repeat.
+      names: of the people, for the names of folds of one.
     """
     everybody = np.sort(np.concatenate(list(prepared.values())))
     rng = np.random.default_rng([seed, 1])
@@ -120,7 +122,7 @@ def folds(
             fold = deal([cell[i] for i in everybody], count, rng)
             tests = [(f"fold {f + 1} of {count}", everybody[fold == f]) for f in range(count)]
         else:
-            tests = [(f"the fold of person {i}", everybody[everybody == i]) for i in everybody]
+            tests = [(f"the fold of {names[i]}", everybody[everybody == i]) for i in everybody]
         pool = everybody
     for name, test in tests:
         train = np.setdiff1d(pool, test)

@@ -264,3 +264,17 @@ def r2(truth: np.ndarray, predicted: np.ndarray, *, times: np.ndarray) -> Float[
     spread = times @ truth**2 - _ratio((times @ truth) ** 2, times.sum(1))
     spread[spread <= 1e-12 * np.max(truth**2) * times.sum(1)] = 0
     return 1 - _ratio(error, spread)
+
+
+def mean_over_repeats(statistic: Callable[..., Any]) -> Callable[..., Any]:
+    """A statistic of ``truth`` and ``said`` ``[n, repeats, ...]`` as its mean over the repeats.
+
+    All repeats are resampled alike, so the interval is that of people, not of repeats.
+    """
+
+    @counted
+    def call(truth: np.ndarray, said: np.ndarray, *, times: np.ndarray) -> np.ndarray:
+        columns = range(said.shape[1])
+        return np.mean([statistic(truth, said[:, i], times=times) for i in columns], axis=0)
+
+    return call
