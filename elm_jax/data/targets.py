@@ -201,3 +201,15 @@ def with_moments(target: Target, values: Float[np.ndarray, "n 1"]) -> Target:
             "nothing to learn"
         )
     return dataclasses.replace(target, mean=float(values.mean()), std=float(values.std()))
+
+
+def complete(target: Target, recordings: Sequence[RecordingRow], windows: Windows) -> Target:
+    """:func:`with_classes` and :func:`with_moments`, of all windows of the training recordings.
+
+    Raises:
+      LabelError, TargetError: as these.
+    """
+    target = with_classes(target, recordings, windows)
+    if target.kind != "regression":
+        return target
+    return with_moments(target, target.of_windows(recordings, windows))
