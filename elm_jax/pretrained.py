@@ -454,7 +454,7 @@ def _workdir_of(path: pathlib.Path) -> tuple[pathlib.Path | None, int | None]:
 
 def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
     checkpoints = Checkpoints(workdir, read_only=True)
-    about = checkpoints.describe(step)
+    about = checkpoints.describe(checkpoints.chosen_step() if step is None else step)
     tree = checkpoints.read_model(about.step)
     tokenizer = workdir / "tokenizer"
     extra = about.extra
