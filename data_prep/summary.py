@@ -35,11 +35,17 @@ def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
     _print_defects(out, manifest)
     _print_gaps(manifest)
     # The demo is prepared by the main program, which goes on by itself.
-    if manifest.simulated:
-        return
-    recipe, more = _RECIPES.get(spec.window_s, ""), ""
-    if not recipe:
-        recipe, more = "elm_5s", f"--config.signal.window_s={spec.window_s:g} "
+    if not manifest.simulated:
+        _print_next(out, manifest)
+
+
+def _print_next(out: pathlib.Path, manifest: Manifest) -> None:
+    """The command that most often follows: training, or probing what comes with labels."""
+    window_s, more = manifest.spec.window_s, ""
+    if "labels" in manifest.counts:
+        recipe, more = "probe", "--config.model=MODEL "
+    elif not (recipe := _RECIPES.get(window_s, "")):
+        recipe, more = "elm_5s", f"--config.signal.window_s={window_s:g} "
     print(
         f"\nNext:  python -m elm_jax.main --config configs/{recipe}.py {more}"
         f"--config.data.dir={shlex.quote(str(out))} --workdir runs/NAME"
@@ -66,7 +72,9 @@ def _print_gaps(manifest: Manifest) -> None:
     """What the result lacks, or has too much of, and what to do."""
     total, without = manifest.counts["total"], manifest.counts["total"]["recordings_without_report"]
     if without == total["recordings"]:
-        print("  No recording has a report: training with text needs them (--reports)")
+        # A corpus that comes with labels is made to be probed, not to be trained on with text.
+        if "labels" not in manifest.counts:
+            print("  No recording has a report: training with text needs them (--reports)")
     elif without:
         print(f"  {without} of {total['recordings']} recordings have no report")
     if not manifest.counts["test"]["people"]:

@@ -12,6 +12,8 @@ from data_prep.report_texts import TextError, decode
 
 _HEADER = re.compile(r"#\s*(?P<name>\w+)\s*=\s*(?P<value>.*)")
 _VERSION = "csv_v1.0.0"
+# What may be repeated of such a file: its codes, but no text that somebody typed into it.
+_CODE = re.compile(r"[a-z]{4}|[\d.+-]{1,8}|csv_v[\d.]{1,8}")
 _COLUMNS = ("start_time", "stop_time", "label")
 
 
@@ -94,7 +96,8 @@ def read_csv_bi(path: pathlib.Path, labels: Iterable[str]) -> EventFile:
         if match := _HEADER.match(line.strip()):
             stated[match["name"]] = match["value"].strip()
     if (version := stated.get("version", _VERSION)) != _VERSION:
-        raise EventsError(f"is of version {version[:20]!r}, expected {_VERSION}")
+        said = f"version {version}" if _CODE.fullmatch(version) else "an unknown version"
+        raise EventsError(f"is of {said}, expected {_VERSION}")
     numbered = [
         (n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")
     ]
@@ -129,7 +132,7 @@ def _number(cell: str, line: int) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise EventsError(f"line {line}: {cell.strip()[:20]!r} is not a number")
+        raise EventsError(f"line {line}: a time or code is not a number")
     return value
 
 
@@ -145,7 +148,7 @@ def _collect(
     known, events, odd = set(labels), set(), {}
     for start_s, stop_s, label in rows:
         if label not in known:
-            why = f"label {label[:20]!r}"
+            why = f"label {label!r}" if _CODE.fullmatch(label) else "a label that is no code"
         elif stop_s <= start_s or stop_s <= 0:
             why = "an end that is not after the beginning"
         else:

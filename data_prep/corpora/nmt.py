@@ -76,7 +76,8 @@ class Nmt(Corpus):
         for column, here in (("label", pathology), ("loc", loc)):
             said = (stated or {}).get(column, here)
             if said != here:
-                detail = f"the folder says {here}, {table.path.name} {said[:20]!r}"
+                other = said if said in (*PATHOLOGIES, *SPLITS) else "something else"
+                detail = f"the folder says {here}, {table.path.name} {other}"
                 self.findings.append(finding(file, "label_conflict", detail))
                 return None
         return Source(

@@ -98,8 +98,8 @@ def test_windows_line_ends_spaces_blank_lines_and_suffixes_in_capitals_are_read(
     [
         (None, "events_missing", "no aaaaaaar_00000001.rec"),
         (b"0,10.0,11.0,6\n0,10.0,11.0\n", "events_unreadable", "line 2: expected channel,start"),
-        (b"0,ten,11.0,6\n", "events_unreadable", "line 1: 'ten' is not a number"),
-        (b"0,nan,11.0,6\n", "events_unreadable", "line 1: 'nan'"),
+        (b"0,ten,11.0,6\n", "events_unreadable", "line 1: a time or code is not"),
+        (b"0,nan,11.0,6\n", "events_unreadable", "line 1: a time or code"),
         (bytes(range(256)), "events_unreadable", "not a text"),
         (b"", "no_events", "none of 0 events"),
         (b"0,40.0,41.0,6\n", "no_events", "none of 1 events"),

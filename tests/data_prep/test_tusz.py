@@ -126,11 +126,12 @@ def test_windows_line_ends_and_other_capitals_of_the_suffix_are_read(tusz, tmp_p
     [
         (None, "events_missing", "no aaaaaaac_s001_t000.csv_bi"),
         ("# version = csv_v2.0.0\nchannel,start_time,stop_time,label\n", "events_unreadable",
-         "version 'csv_v2.0.0', expected csv_v1.0.0"),
+         "version csv_v2.0.0, expected csv_v1.0.0"),
         ("# version = csv_v1.0.0\n", "events_unreadable", "no table"),
         ("channel,start,stop,label\nTERM,0,1,bckg\n", "events_unreadable", "start_time, stop_time"),
         ("channel,start_time,stop_time,label\nTERM,0,1\n", "events_unreadable", "line 2: expected"),
-        ("channel,start_time,stop_time,label\nTERM,0,end,bckg\n", "events_unreadable", "'end'"),
+        ("channel,start_time,stop_time,label\nTERM,0,end,bckg\n", "events_unreadable",
+         "line 2: a time"),
         ("channel,start_time,stop_time,label\n", "no_events", "none of 0"),
     ],
 )  # fmt: skip
@@ -182,6 +183,19 @@ def test_events_are_cut_on_both_sides_of_a_stretch_that_is_not_used(tusz, tmp_pa
     assert prepare("tusz", tusz, tmp_path / "out") == 0
     found = [start_s for start_s, _ in starts(tmp_path / "out")]
     assert found == pytest.approx([0.0, 5.0, 15.0, 20.0, 25.0], abs=0.02)
+
+
+def test_no_text_that_was_typed_into_a_file_of_events_is_repeated(tusz, tmp_path, contents, capfd):
+    csv_bi(events_of(tusz), (0.0, 5.0, "bckg"), (5.0, 9.0, "Jane Doeberger"), duration="33.00")
+    events_of(tusz, "dev").write_text("# version = Doeberger\n")
+    text = "channel,start_time,stop_time,label\nTERM,Doeberger,1,bckg\n"
+    events_of(tusz, "eval").write_text(text)
+    assert prepare("tusz", tusz, tmp_path / "out") == 0
+    said = capfd.readouterr()
+    assert "events_not_understood" in said.out and "events_unreadable" in said.out
+    assert "doeberger" not in (said.out + said.err).lower()
+    for name, data in contents(tmp_path / "out").items():
+        assert b"doeberger" not in data.lower(), name
 
 
 def test_a_dry_run_says_events_and_windows_of_every_file(tusz, tmp_path, capsys):

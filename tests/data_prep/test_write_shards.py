@@ -151,3 +151,13 @@ def test_a_part_is_found_again_only_for_the_same_file_and_recipe(tmp_path):
     path.write_text("ab")
     assert recipe.key(source) not in keys
     json.dumps(sorted(keys))
+
+
+def test_a_part_with_labels_of_its_pieces_is_found_again_as_it_was(tmp_path):
+    import json
+
+    from data_prep.parts import Part
+
+    labels = ({"event": "spsw", "event_class": 0}, {})
+    part = Part("key", None, (0.0, 2.5), (500, 500), 3, 4, ({"kind": "k"},), labels)
+    assert Part.from_dict(json.loads(json.dumps(part.to_dict()))) == part
