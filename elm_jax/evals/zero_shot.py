@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from elm_jax.evals import figures, figures_calibration
-from elm_jax.evals.answers import LEVELS, Answers, Judged, answers_of, class_vectors
+from elm_jax.data.manifest import ManifestError
+from elm_jax.evals.answers import Answers, answers_of, class_vectors
 from elm_jax.evals.band_power import learnt_scores, recording_band_power
 from elm_jax.evals.base import EvalData, EvalResult, Predict, one_class
-from elm_jax.evals.calibration import AGGREGATES, Calibration, fit, nll, one_hot
+from elm_jax.evals.calibration import AGGREGATES, one_hot, probabilities
 from elm_jax.evals.prompt_files import load_questions
+from elm_jax.evals.question_report import QuestionReport, Settings
 from elm_jax.evals.questions import Question
-from elm_jax.evals.reliability import Bins, calibrated_band, ece, reliability, risk_coverage
-from elm_jax.evals.scores import Auroc, balanced_accuracy, roc_area, with_interval
-from elm_jax.data.manifest import ManifestError
+from elm_jax.evals.reliability import Bins
+from elm_jax.evals.scores import roc_area, with_interval
 
-# How probabilities are made of cosines, in the order of their rows in the table "calibration".
-BEFORE, AFTER, WITH_BIAS = "none", "temperature", "temperature and bias"
-COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+MISSING_LABELS = ("note", "error")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +33,7 @@ class ZeroShot:
 
     Attributes:
       split: whose recordings are scored.
-      label: the question whose figures are *the* zero-shot figures, and are drawn.
+      label: the question whose numbers are *the* zero-shot numbers, and which is drawn.
       prompts: question -> classes of prompts (see :mod:`elm_jax.evals.questions`).
       prompt_files: further questions: names of the sets that come with the package, or paths.
       aggregate: how windows become a recording: "margin" or "probability".
@@ -45,7 +43,7 @@ class ZeroShot:
       bin_style: "equal_width" or "equal_mass".
       band_power_split: whose labels train band power, for comparison in the table; "": no such
         columns.
-      missing_labels: "note" or "error", where some people of a split lack a question's label.
+      missing_labels: "note" or "error", where some people of the split lack a question's label.
     """
 
     split: str
@@ -72,48 +70,186 @@ class ZeroShot:
 
     def check(self, data: EvalData) -> None:
         """Raises where settings, prompts or labels cannot be used."""
-        for name, known in (("aggregate", AGGREGATES), ("missing_labels", ("note", "error"))):
+        recordings = data.recordings(self.split)
+        for name, known in (("aggregate", AGGREGATES), ("missing_labels", MISSING_LABELS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; known: {known}")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature}; expected a positive number")
         Bins(self.bins, self.bin_style).check()
-        questions = self.questions
-        data.require_readable([t for q in questions.values() for c in q.classes for t in c.prompts])
-        for question in questions.values():
-            truth = question.answers(data.recordings(self.split))
-            missing = [r.person for r, t in zip(data.recordings(self.split), truth, strict=True)
-                       if math.isnan(t)]  # fmt: skip
-            if self.missing_labels == "error" and 0 < len(missing) < len(truth):
+        questions = self.questions.values()
+        data.require_readable([t for q in questions for c in q.classes for t in c.prompts])
+        if self.calibration_split == self.split:
+            raise ValueError(
+                f"calibration_split is {self.split!r}, whose people are scored: temperatures "
+                "fitted on them would look better than they are; name another split, or '' to "
+                "leave calibration out"
+            )
+        for question in questions:
+            truth = question.answers(recordings)
+            lacking = sorted({recordings[i].person for i in np.flatnonzero(np.isnan(truth))})
+            if self.missing_labels == "error" and lacking and np.isfinite(truth).any():
                 raise ValueError(
-                    f"{_who_lacks(question, self.split, missing, len(truth))}; give them one, or "
-                    "leave their recordings out of the scores with missing_labels=note"
+                    f"question {question.name!r}: {len(lacking)} people of split {self.split!r} "
+                    f"have recordings without a label {question.label!r}: {_some(lacking)}. Label "
+                    "them, or score the others: missing_labels=note"
                 )
 
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
-        """Scalars of ``label``; tables ``findings`` and ``calibration``; scores; figures.
+        """Scalars of ``label``; tables ``findings``, ``calibration``, ``risk_coverage``; figures.
 
         Scores need no labels: every recording has its row of them.
         """
         vectors = class_vectors(self.questions, predict, data)
         answers = answers_of(self.questions, vectors, predict, data, self.split)
-        fitting, notes = self._calibration_answers(vectors, predict, data)
+        fitting, notes = self._fitting(vectors, predict, data)
+        settings = Settings(self.aggregate, self.temperature, Bins(self.bins, self.bin_style))
         reports = {
-            name: self._report(found, fitting.get(name)) for name, found in answers.items()
+            name: QuestionReport(found, fitting.get(name), settings)
+            for name, found in answers.items()
         }
-        notes += _left_out(answers.values())
-        notes += [note for report in reports.values() for note in report.notes]
-        findings = [report.finding for report in reports.values() if report.finding]
-        if self.band_power_split and findings:
-            notes += self._add_band_power(findings, answers, data)
-        tables = {"findings": findings}
-        if rows := [row for report in reports.values() for row in report.calibration]:
-            tables["calibration"] = rows
-        scores = _score_rows(answers, reports)
-        chosen = reports.get(self.label)
-        if chosen is None or not chosen.finding:
-            return EvalResult({}, tables, scores, {}, tuple(notes))
-        if coverage := chosen.coverage_rows():
-            tables["risk_coverage"] = coverage
+        scored = {name: report for name, report in reports.items() if report.finding}
+        chosen = scored.get(self.label)
+        tables = {"findings": [report.finding for report in scored.values()]}
+        notes = [*self._unscored(reports), *notes]
+        notes += [note for report in scored.values() if (note := _lacking(report.answers))]
+        if self.band_power_split and scored:
+            notes += self._add_band_power(tables["findings"], answers, data)
+        if fitting:  # otherwise there is nothing to compare with, and the chosen one's is enough
+            tables["calibration"] = [row for r in scored.values() for row in r.calibration]
+            notes += [note for report in scored.values() for note in report.remarks()]
+        scores = _score_rows(reports)
+        if chosen is None:
+            return EvalResult(tables=tables, scores=scores, notes=tuple(notes))
+        tables.setdefault("calibration", chosen.calibration)
+        tables["risk_coverage"] = chosen.coverage_rows()
+        notes += chosen.bias_notes()
         drawn = chosen.figures(simulated=data.manifest.simulated)
         return EvalResult(chosen.scalars(), tables, scores, drawn, tuple(notes))
+
+    def _fitting(
+        self, vectors: Mapping[str, np.ndarray], predict: Predict, data: EvalData
+    ) -> tuple[dict[str, Answers], list[str]]:
+        """The answers that temperatures are fitted on, and why there are none."""
+        split, without = self.calibration_split, "probabilities are not calibrated: "
+        if not split:
+            return {}, []
+        try:
+            people = {row.person for row in data.recordings(split)}
+        except ManifestError as error:
+            return {}, [f"{without}{error}"]
+        seen = [] if data.model.trained_on is None else data.model.trained_on.overlap(people)
+        if seen:
+            return {}, [
+                f"{without}the model was trained on {len(seen)} of the {len(people)} people of "
+                f"split {split!r}, and is more certain on them than on others"
+            ]
+        return answers_of(self.questions, vectors, predict, data, split), []
+
+    def _unscored(self, reports: Mapping[str, QuestionReport]) -> list[str]:
+        """Why questions have no scores, or no calibration."""
+        found = [r for r in reports.values() if not r.finding]
+        yes_no = {r.name: r.answers for r in found if r.answers.question.yes_no}
+        notes = []
+        if yes_no:
+            truths = {answers.question.label: answers.truth for answers in yes_no.values()}
+            notes.append(one_class(truths, self.split, found[0].answers.recordings))
+        notes += [
+            f"{r.name}: fewer than two classes occur in split {self.split!r}: {_counted(r.answers)}"
+            for r in found
+            if not r.answers.question.yes_no
+        ]
+        for report in reports.values():
+            if report.finding and report.fitting and not report.calibrated:
+                notes.append(
+                    f"{report.name}: probabilities of recordings are not calibrated: fewer than "
+                    f"two classes occur in split {report.fitting.split!r}: "
+                    f"{_counted(report.fitting)}"
+                )
+        return notes
+
+    def _add_band_power(
+        self, findings: list[dict[str, Any]], answers: Mapping[str, Answers], data: EvalData
+    ) -> list[str]:
+        """Writes what band power, trained with labels, reaches into the rows; returns notes."""
+        try:
+            recordings = data.recordings(self.band_power_split)
+        except ManifestError as error:
+            return [f"band power is not compared: {error}"]
+        train = recording_band_power(data, self.band_power_split)
+        test = recording_band_power(data, self.split)
+        unlearnt = []
+        for row in findings:
+            asked = answers[row["finding"]]
+            truth = asked.question.answers(recordings)
+            learnt = np.unique(truth[np.isfinite(truth)]).astype(int)
+            columns = ("band_power", "band_power_low", "band_power_high")
+            if len(learnt) < 2:
+                unlearnt.append(row["finding"])
+                row |= dict.fromkeys(columns, math.nan)
+                continue
+            score = learnt_scores(train, truth, test)
+            target = asked.truth
+            if len(asked.question.classes) > 2:
+                score = _spread(score, learnt, len(asked.question.classes))
+                target = one_hot(target, score.shape[1])
+            found = with_interval(roc_area, asked.people, target, score)
+            row |= dict(zip(columns, found, strict=True))
+        if not unlearnt:
+            return []
+        where = f"split {self.band_power_split!r} has fewer than two classes of them"
+        return [f"band power is not compared for {', '.join(unlearnt)}: {where}"]
+
+
+def _spread(score: np.ndarray, learnt: np.ndarray, k: int) -> np.ndarray:
+    """Probabilities of the classes that were learnt ``[n, l]`` (or a margin) as those of all."""
+    if score.ndim == 1:
+        score = np.stack([-score, score], axis=1)
+    out = np.full((len(score), k), score.min() if np.isfinite(score).any() else 0.0)
+    out[:, learnt] = score
+    return out
+
+
+def _counted(answers: Answers) -> str:
+    return ", ".join(f"{name} {n}" for name, n in answers.counts().items())
+
+
+def _lacking(answers: Answers) -> str:
+    """Who has no answer, with some of their names; empty where nobody or everybody lacks it."""
+    people, everybody = answers.unlabelled(), len(set(answers.people))
+    if not people or np.isnan(answers.truth).all():
+        return ""
+    n = int(np.isnan(answers.truth).sum())
+    return (
+        f"{answers.question.name}: {len(people)} of the {everybody} people of split "
+        f"{answers.split!r} have recordings without a label {answers.question.label!r} ({n} of "
+        f"{len(answers.truth)} recordings) and are not scored: {_some(people)}"
+    )
+
+
+def _some(people: Sequence[str]) -> str:
+    return ", ".join([*people[:5], *(["..."] if len(people) > 5 else [])])
+
+
+def _score_rows(reports: Mapping[str, QuestionReport]) -> tuple[dict[str, Any], ...]:
+    """A row a recording: how far it leans to a question's classes, and calibrated probabilities."""
+    columns: dict[str, np.ndarray] = {}
+    recordings = []
+    for name, report in reports.items():
+        answers, names = report.answers, report.answers.question.class_names
+        recordings, cosine = answers.recordings, answers.mean_cosine()
+        if len(names) == 2:
+            columns[name] = cosine[:, 1] - cosine[:, 0]
+        else:
+            columns |= {f"{name}={c}": cosine[:, i] for i, c in enumerate(names)}
+        if report.calibrated:
+            rows = answers.level("recording", report.settings.aggregate).rows
+            found = probabilities(rows, report.best("recording"))
+            chosen = {f"{name}_probability": 1} if len(names) == 2 else {}
+            chosen = chosen or {f"{name}={c}_probability": i for i, c in enumerate(names)}
+            columns |= {column: found[:, i] for column, i in chosen.items()}
+    return tuple(
+        {"recording": row.recording, "person": row.person}
+        | {column: round(float(values[i]), 6) for column, values in columns.items()}
+        for i, row in enumerate(recordings)
+    )
