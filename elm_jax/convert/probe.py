@@ -177,15 +177,23 @@ def make(
       dtype: what the model computes in; the tolerance depends on it.
 
     Raises:
-      BadProbe: an output is not finite, or none is there.
+      BadProbe: an output is not finite, or there are no features.
     """
     inputs = {"signal": probe_signal(spec, seed), **(text or {})}
     found = _run(predict, inputs)
     outputs = {k: np.asarray(found[k], np.float32) for k in OUTPUTS if k in found}
-    bad = [k for k, v in outputs.items() if not np.isfinite(v).all() or not v.any()]
-    if bad or not outputs:
-        raise BadProbe(f"the model gives no usable output (found {sorted(found)}, broken: {bad})")
+    if not _tells(outputs):
+        raise BadProbe(
+            "the model gives nothing that could be recognised: expected finite outputs, and "
+            f"features that are not all zero; found {sorted(found)}"
+        )
     return Probe(inputs, outputs, dtype, _platform())
+
+
+def _tells(outputs: Mapping[str, np.ndarray]) -> bool:
+    """Whether a model can be recognised by these outputs."""
+    finite = all(np.isfinite(value).all() for value in outputs.values())
+    return finite and "features" in outputs and bool(outputs["features"].any())
 
 
 def read(path: str | pathlib.Path, *, dtype: str = "float32") -> Probe:
@@ -212,6 +220,9 @@ def read(path: str | pathlib.Path, *, dtype: str = "float32") -> Probe:
             f"{path}: expected in_signal [2, c, t] float32 and outputs: {sorted(arrays)}"
         )
     wrong = [k for k, v in outputs.items() if k not in OUTPUTS or v.dtype != np.float32]
-    if wrong or not all(np.isfinite(v).all() and v.any() for v in outputs.values()):
-        raise BadProbe(f"{path}: outputs must be finite float32 of {OUTPUTS}: {sorted(outputs)}")
+    if wrong or not _tells(outputs):
+        raise BadProbe(
+            f"{path}: expected finite float32 outputs of {OUTPUTS}, with features that are not all "
+            f"zero; found {sorted(outputs)}"
+        )
     return Probe(inputs, outputs, dtype, str(arrays.get("made_on", "")))
