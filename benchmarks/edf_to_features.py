@@ -12,8 +12,9 @@ Without FILE, a recording is simulated and written as EDF first.
 
 import os
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_variable] = "1"
+if __name__ == "__main__":  # others import from here, with threads of their own
+    for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[_variable] = "1"
 
 import argparse  # noqa: E402
 import json  # noqa: E402
