@@ -45,6 +45,7 @@ def get_config(arg: str = "") -> ConfigDict:
         ),
         aggregate="margin",  # of windows to recordings: mean cosine margin, or mean "probability"
         calibration_split="valid",  # whose labels choose the temperatures; "": none
+        calibration="temperature",  # or "temperature and bias"
         temperature=0.3,  # before calibration: that of ELM's loss
         bins=15,
         bin_style="equal_width",  # or "equal_mass"

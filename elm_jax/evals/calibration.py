@@ -90,9 +90,16 @@ def fit(
     if (probability[use].argmax(axis=1) == truth[use]).all():
         found = _least_nll(rows, _smoothed(truth, np.asarray(people), k), with_bias)
         return found, "all validation rows were answered right: targets were smoothed"
-    if found.temperature > TEMPERATURE_RANGE[1] / 3:
-        return found, "cosines do not tell these classes apart: probabilities are all but constant"
-    return found, ""
+    return found, _remark(found.temperature)
+
+
+def _remark(temperature: float) -> str:
+    low, high = TEMPERATURE_RANGE
+    if temperature > high / 3:
+        return "cosines do not tell these classes apart: probabilities are all but constant"
+    if temperature < low * 1.5:
+        return f"the temperature is at the end of its range, {low:g}: windows count as votes"
+    return ""
 
 
 def _smoothed(truth: np.ndarray, people: np.ndarray, k: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Figures of probabilities: reliability before and after, risk against coverage, ROC by class."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,48 +10,53 @@ from sklearn.metrics import roc_curve
 from elm_jax.evals.figures import BLUE, GREY, ORANGE, _figure
 from elm_jax.evals.reliability import ReliabilityBin, RiskCoverage
 
-CLASS_COLOURS = (BLUE, ORANGE, "#3f8f4f", "#8a5fb0", "#b0862b", "#c2477f", "#2f8f96", GREY)
+GREEN = "#3f8f4f"
+CLASS_COLOURS = (BLUE, ORANGE, GREEN, "#8a5fb0", "#b0862b", "#c2477f", "#2f8f96", GREY)
+
+
+class Curve(NamedTuple):
+    """One curve of a reliability diagram; that which is given out shows what chance would do."""
+
+    bins: Sequence[ReliabilityBin]
+    legend: str
+    given_out: bool
 
 
 def reliability_diagram(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[ReliabilityBin], str]]],
-    *,
-    what: str,
-    axis: str,
-    simulated: bool,
+    panels: Mapping[str, Mapping[str, Curve]], *, what: str, axis: str, simulated: bool
 ) -> Figure:
     """Frequencies against predictions; a panel a level.
 
     Args:
-      panels: level -> ("before", "after") -> bins, and their line in the legend.
+      panels: level -> kind of calibration -> its curve.
       what: the question.
       axis: what is predicted.
       simulated: whether the EEG is.
     """
-    figure = Figure(figsize=(5.2 * len(panels), 5.2), layout="constrained")
+    figure = Figure(figsize=(5.8 * len(panels), 6.9), layout="constrained")
     note = " (simulated EEG)" if simulated else ""
     figure.suptitle(f"Zero-shot reliability: {what}{note}", fontsize=12)
-    for axes, (level, curves) in zip(
-        np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
-    ):
+    all_axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    for axes, (level, curves) in zip(all_axes, panels.items(), strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
-        for (name, (bins, legend)), colour in zip(curves.items(), (ORANGE, BLUE), strict=False):
-            _curve(axes, bins, legend, colour, band=name == list(curves)[-1])
-        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=level, aspect="equal")
-        axes.set(xlabel=f"predicted: {axis}", ylabel="observed frequency")
+        for curve, colour in zip(curves.values(), (ORANGE, BLUE, GREEN), strict=False):
+            _curve(axes, curve, colour)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=level)
+        axes.set_box_aspect(1)
+        axes.set(xlabel=f"predicted {axis}", ylabel="observed frequency")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(loc="upper left", frameon=False, fontsize=8.5)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False, fontsize=8)
     return figure
 
 
-def _curve(axes, bins: Sequence[ReliabilityBin], legend: str, colour: str, *, band: bool) -> None:
-    predicted, observed, low, high, rows = np.asarray(bins, float).T
-    if band:
-        label = "95 % of a calibrated model's"
-        axes.vlines(predicted, low, high, color=GREY, lw=5, alpha=0.3, label=label)
+def _curve(axes, curve: Curve, colour: str) -> None:
+    predicted, observed, low, high, rows = np.asarray(curve.bins, float).T
+    if curve.given_out:
+        label = "where a calibrated model's points lie (95 %)"
+        axes.vlines(predicted, low, high, color=colour, lw=6, alpha=0.18, label=label)
     size = 12 + 130 * rows / rows.sum()
     axes.plot(predicted, observed, color=colour, lw=1.3, alpha=0.8)
-    axes.scatter(predicted, observed, s=size, color=colour, lw=0, label=legend, zorder=3)
+    axes.scatter(predicted, observed, s=size, color=colour, lw=0, label=curve.legend, zorder=3)
 
 
 def risk_coverage_curves(

@@ -10,6 +10,7 @@ import numpy as np
 from elm_jax.evals import figures, figures_calibration
 from elm_jax.evals.answers import LEVELS, Answers, Judged, Level
 from elm_jax.evals.calibration import Calibration, fit, nll, one_hot, probabilities
+from elm_jax.evals.figures_calibration import Curve
 from elm_jax.evals.reliability import (
     Bins,
     RiskCoverage,
@@ -22,6 +23,7 @@ from elm_jax.evals.scores import Auroc, Scored, balanced_accuracy, counted, roc_
 
 # How probabilities are made of cosines, in the order of their rows in the table.
 BEFORE, AFTER, WITH_BIAS = "none", "temperature", "temperature and bias"
+FITTED = (AFTER, WITH_BIAS)
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
@@ -31,6 +33,7 @@ class Settings(NamedTuple):
     aggregate: str
     temperature: float
     bins: Bins
+    calibration: str = AFTER
 
 
 @counted
@@ -71,7 +74,7 @@ class QuestionReport:
             fits[level] = dict(before)
             rows = None if self.fitting is None else self._fitting_level(level)
             if rows is not None and rows.classes > 1:
-                for kind in (AFTER, WITH_BIAS):
+                for kind in FITTED:
                     bias = kind == WITH_BIAS
                     fits[level][kind] = fit(rows.rows, rows.truth, rows.people, with_bias=bias)
         return fits
@@ -84,14 +87,18 @@ class QuestionReport:
         return {kind: calibration for kind, (calibration, _) in self._fits[level].items()}
 
     def best(self, level: str) -> Calibration:
-        """The one whose probabilities are given out: of one temperature, if it was fitted."""
-        known = self.calibrations(level)
-        return known.get(AFTER, known[BEFORE])
+        """The one whose probabilities are given out: as the settings say, if it was fitted."""
+        return self.calibrations(level)[self.best_kind(level)]
+
+    def best_kind(self, level: str) -> str:
+        """Its kind."""
+        kind = self.settings.calibration
+        return kind if kind in self.calibrations(level) else BEFORE
 
     @property
     def calibrated(self) -> bool:
         """Whether recordings' probabilities are calibrated."""
-        return AFTER in self.calibrations("recording")
+        return self.best_kind("recording") != BEFORE
 
     # -- scores -----------------------------------------------------------------------------------
 
@@ -171,9 +178,9 @@ class QuestionReport:
         out = _named("auroc", self.auroc("recording")) | _named("bacc", self.bacc("recording"))
         out |= _named("window_auroc", self.auroc("window"))
         for level in self.levels:
-            kinds = [kind for kind in (BEFORE, AFTER) if kind in self.calibrations(level)]
-            last = self._row(level, kinds[-1])
-            if kinds[-1] == AFTER:
+            kind = self.best_kind(level)
+            last = self._row(level, kind)
+            if kind != BEFORE:
                 out[f"temperature_{level}s"] = last["temperature"]
                 out[f"ece_{level}s_before"] = self._row(level, BEFORE)["ece"]
             out |= {f"ece_{level}s": last["ece"], f"class_ece_{level}s": last["class_ece"]}
@@ -203,7 +210,7 @@ class QuestionReport:
             f"{self.name}, {level}s: {remark}"
             for level in self.levels
             for kind, (_, remark) in self._fits[level].items()
-            if remark and kind == AFTER
+            if remark and kind == self.settings.calibration
         ]
 
     def bias_notes(self) -> list[str]:
@@ -215,7 +222,7 @@ class QuestionReport:
 
     def _bias_note(self, level: str) -> str:
         known = self.calibrations(level)
-        if WITH_BIAS not in known:
+        if WITH_BIAS not in known or self.settings.calibration == WITH_BIAS:
             return ""
         rows = self._fitting_level(level)
         one, two = (_losses(rows.judged(known[kind])) for kind in (AFTER, WITH_BIAS))
@@ -269,18 +276,17 @@ class QuestionReport:
         return figures.roc(truth, score[use], result, what=self.name, simulated=simulated)
 
     def _reliability(self, level: str) -> dict[str, Any]:
+        """Bins and legend by kind of calibration."""
+        words = {BEFORE: "before", AFTER: "one temperature", WITH_BIAS: "temperature and bias"}
         curves = {}
-        known = self.calibrations(level)
-        for word, kind in (("before", BEFORE), ("after", AFTER)):
-            if kind in known:
-                judged, row = self.levels[level].judged(known[kind]), self._row(level, kind)
-                bins = reliability(*judged, self.settings.bins)
-                band = f"{row['band_low']:.3f} to {row['band_high']:.3f}"
-                curves[word] = (
-                    bins,
-                    f"{word}: T {row['temperature']:.3g}, ECE {row['ece']:.3f} (calibrated: {band}"
-                    f"), classes' {row['class_ece']:.3f}",
-                )
+        for kind, calibration in self.calibrations(level).items():
+            judged, row = self.levels[level].judged(calibration), self._row(level, kind)
+            legend = (
+                f"{words[kind]}: T {row['temperature']:.3g}, ECE {row['ece']:.3f} (if calibrated "
+                f"{row['band_low']:.3f} to {row['band_high']:.3f}), classes' {row['class_ece']:.3f}"
+            )
+            given_out = kind == self.best_kind(level)
+            curves[kind] = Curve(reliability(*judged, self.settings.bins), legend, given_out)
         return curves
 
 

@@ -14,7 +14,7 @@ from elm_jax.evals.band_power import learnt_scores, recording_band_power
 from elm_jax.evals.base import EvalData, EvalResult, Predict, one_class
 from elm_jax.evals.calibration import AGGREGATES, one_hot, probabilities
 from elm_jax.evals.prompt_files import load_questions
-from elm_jax.evals.question_report import QuestionReport, Settings
+from elm_jax.evals.question_report import FITTED, QuestionReport, Settings
 from elm_jax.evals.questions import Question
 from elm_jax.evals.reliability import Bins
 from elm_jax.evals.scores import roc_area, with_interval
@@ -38,6 +38,8 @@ class ZeroShot:
       prompt_files: further questions: names of the sets that come with the package, or paths.
       aggregate: how windows become a recording: "margin" or "probability".
       calibration_split: whose labels choose the temperatures; "" leaves calibration out.
+      calibration: which probabilities are given out: "temperature", or "temperature and bias",
+        which also takes off what cosines lean to one class. Both are in the table.
       temperature: before calibration: that of the loss the model was trained with.
       bins: of calibration errors.
       bin_style: "equal_width" or "equal_mass".
@@ -52,6 +54,7 @@ class ZeroShot:
     prompt_files: Sequence[str] = ()
     aggregate: str = "margin"
     calibration_split: str = "valid"
+    calibration: str = "temperature"
     temperature: float = 0.3
     bins: int = 15
     bin_style: str = "equal_width"
@@ -71,7 +74,10 @@ class ZeroShot:
     def check(self, data: EvalData) -> None:
         """Raises where settings, prompts or labels cannot be used."""
         recordings = data.recordings(self.split)
-        for name, known in (("aggregate", AGGREGATES), ("missing_labels", MISSING_LABELS)):
+        kinds = {
+            "aggregate": AGGREGATES, "calibration": FITTED, "missing_labels": MISSING_LABELS,
+        }  # fmt: skip
+        for name, known in kinds.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; known: {known}")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
@@ -103,7 +109,8 @@ class ZeroShot:
         vectors = class_vectors(self.questions, predict, data)
         answers = answers_of(self.questions, vectors, predict, data, self.split)
         fitting, notes = self._fitting(vectors, predict, data)
-        settings = Settings(self.aggregate, self.temperature, Bins(self.bins, self.bin_style))
+        bins = Bins(self.bins, self.bin_style)
+        settings = Settings(self.aggregate, self.temperature, bins, self.calibration)
         reports = {
             name: QuestionReport(found, fitting.get(name), settings)
             for name, found in answers.items()
