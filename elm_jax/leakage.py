@@ -255,10 +255,10 @@ def in_words(model: ModelInfo, evals: Mapping[str, Eval], data: EvalData) -> dic
     """What summary.json says about people: whom the model has seen, and what that means here."""
     warnings = []
     if model.trained_on is None or model.trained_on.unknown:
-        also = "all of the " if model.trained_on else "the "
+        told = model.trained_on is not None and len(model.trained_on) > 0
         warnings.append(
-            f"{also}people this model was trained on are not known: whether it has seen those "
-            "scored here cannot be told"
+            f"{'some of ' if told else ''}the people this model was trained on are not known: "
+            "whether it has seen those scored here cannot be told"
         )
     seen: dict[str, Scored] = {}
     chosen: dict[str, Scored] = {}
