@@ -5,7 +5,7 @@
     unique_subject_ids         [n]         counts people; or long_subject_id [n], their names
     dataset_mean, dataset_std  scalar or one a channel, in the file's unit
     age | ages, sex, pathology | pat       [n], optional, any case; of events pat is the class
-    eval_sets, session_ids, time_ids       [n], optional: see data_prep.hdf5_events
+    eval_sets, session_ids, time_ids       [n], optional: see data_prep.hdf5_columns
     epoch_ids                  [n]         optional: counts the crops of a recording
 
 The layout has no unit, so the reader must be told. Files written here say theirs in attributes and
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from data_prep.hdf5_events import UNKNOWN, event_classes, write_eval_columns
+from data_prep.hdf5_columns import UNKNOWN, event_classes, write_columns
 from elm_jax.data.hdf5_safe import Hdf5Error, dataset, open_hdf5
 from elm_jax.data.spec import UNITS_PER_V
 
@@ -347,7 +347,7 @@ def write_hdf5(path: pathlib.Path | str, prepared: pathlib.Path | str) -> int:
         for name, value in (("dataset_mean", spec.mean), ("dataset_std", spec.std)):
             values = np.asarray(value, np.float64) / per_network
             file[name] = values.reshape(1, c, 1) if values.ndim else values
-        _write_columns(file, recordings, counts)
+        write_columns(file, recordings, counts)
     return n
 
 
@@ -370,34 +370,3 @@ def _crops(
                 crops = steps.reshape(steps.shape[0], count, -1).swapaxes(0, 1)
                 yield epoch, piece.start_s, crops.astype(np.float32) * np.float32(per_step)
                 epoch += count + 1
-
-
-def _write_columns(file: Any, recordings: list[Any], counts: list[int]) -> None:
-    import h5py
-
-    text = h5py.string_dtype()
-    people = {name: number for number, name in enumerate(sorted({r.person for r in recordings}))}
-
-    def column(values: list[Any], dtype: Any) -> np.ndarray:
-        return np.repeat(np.asarray(values, dtype), counts)
-
-    file["subject_ids"] = column(list(range(len(recordings))), np.int64)
-    file["unique_subject_ids"] = column([people[r.person] for r in recordings], np.int64)
-    file.create_dataset(
-        "long_subject_id", data=column([r.person for r in recordings], object), dtype=text
-    )
-    file.create_dataset("recordings", data=[r.recording for r in recordings], dtype=text)
-    file.create_dataset("splits", data=[r.split for r in recordings], dtype=text)
-    write_eval_columns(file, recordings, counts)
-    labels = [r.labels for r in recordings]
-    for name, source in (("age", "age"), ("pathology", "abnormal")):
-        if any(source in row for row in labels):
-            numbers = [_number(row.get(source)) for row in labels]
-            file[name] = column(numbers, np.float64)
-    if any("sex" in row for row in labels):
-        sexes = column([str(row.get("sex", "")) for row in labels], object)
-        file.create_dataset("sex", data=sexes, dtype=text)
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, bool | int | float) else math.nan

@@ -11,9 +11,10 @@ import dataclasses
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from data_prep.findings import finding
 from elm_jax.data.spec import SignalSpec
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Corpus:
       whole_recordings: True for recordings that are prepared whole, however short or long, as ELM
         does for evaluations; False cuts and skips as pretraining does. Options given say otherwise.
       counted_label: the label whose values the summary counts; "" for none.
+      example: a path of a published layout, for messages.
       rename: electrode names of the files -> names the montage knows (``--rename``).
       findings: what ``sources`` noticed and left out, as :func:`data_prep.findings.finding` dicts.
     """
@@ -94,6 +96,7 @@ class Corpus:
     settles_splits: bool = False
     whole_recordings: bool = False
     counted_label: str = ""
+    example: str = ""
 
     def __init__(self, *, rename: Mapping[str, str] | None = None):
         self.rename = dict(rename) if rename else None
@@ -115,12 +118,36 @@ class Corpus:
         """What ``--dry_run`` says of a source beyond its judgement, one line each."""
         return []
 
-    def say_findings(self) -> str:
-        """The end of a message that nothing was found: what was left out and why."""
+    def collect(
+        self, args: argparse.Namespace, source_of: Callable[[pathlib.Path, str], Source | None]
+    ) -> list[Source]:
+        """The sources of the EDF files of a published layout.
+
+        Args:
+          args: whose ``input`` is looked through.
+          source_of: gets a file and its name as reports and logs say it; None leaves it out.
+
+        Raises:
+          CorpusError: there is none; the message says what was looked for and what was left out.
+        """
+        folder, found = pathlib.Path(args.input), []
+        for path in find_files(folder, (".edf",)):
+            source = source_of(path, path.relative_to(folder).as_posix())
+            if source is not None:
+                found.append(source)
+        if found:
+            return found
         kinds = Counter(item["kind"] for item in self.findings)
         listing = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
         some = "".join(f"\n  {f['file']}: {f['kind']}: {f['detail']}" for f in self.findings[:3])
-        return f". Left out: {listing}, such as{some}" if self.findings else ""
+        raise CorpusError(
+            f"--input {folder}: no recording lies in the layout of {self.name}, such as "
+            f"{self.example}; for other folders use edf_folder. Left out: {listing}, such as{some}"
+        )
+
+    def leave_out(self, file: str, kind: str, detail: str) -> None:
+        """Lists a file that gives no source."""
+        self.findings.append(finding(file, kind, detail))
 
     def mend(self, source: Source) -> "Mend | None":
         """What corrects a source's recording once it is read; None where nothing is wrong."""

@@ -45,25 +45,13 @@ class EventFile:
     duration_s: float | None = None
 
 
-class Siblings:
-    """Files that lie beside recordings under the same name, whatever the case of the suffix."""
-
-    def __init__(self):
-        self._folders: dict[pathlib.Path, dict[str, list[pathlib.Path]]] = {}
-
-    def of(self, path: pathlib.Path, suffix: str) -> pathlib.Path | None:
-        """The file beside ``path`` with its name and the suffix; None if there is none."""
-        exact = path.with_suffix(suffix)
-        names = self._names(path.parent).get(exact.name.lower(), [])
-        return exact if exact in names else next(iter(names), None)
-
-    def _names(self, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-        if folder not in self._folders:
-            names: dict[str, list[pathlib.Path]] = {}
-            for file in sorted(folder.iterdir()):
-                names.setdefault(file.name.lower(), []).append(file)
-            self._folders[folder] = names
-        return self._folders[folder]
+def find_sibling(path: pathlib.Path, suffix: str) -> pathlib.Path | None:
+    """The file beside ``path`` with its name and the suffix, whatever their case; None if none."""
+    exact = path.with_suffix(suffix)
+    if exact.is_file():
+        return exact
+    name = exact.name.lower()
+    return next((f for f in sorted(path.parent.iterdir()) if f.name.lower() == name), None)
 
 
 def read_rec(path: pathlib.Path, codes: Mapping[int, str]) -> EventFile:

@@ -17,7 +17,7 @@ from data_prep.corpora.event_files import (
     Event,
     EventFile,
     EventsError,
-    Siblings,
+    find_sibling,
     from_json,
     to_json,
 )
@@ -74,19 +74,16 @@ class EventCorpus(Corpus):
         """
         raise NotImplementedError
 
-    def with_events(self, source: Source, siblings: Siblings) -> Source | None:
+    def with_events(self, source: Source) -> Source | None:
         """The source with its events; None, and listed, if they are missing or not readable."""
-        path = siblings.of(source.path, self.suffix)
+        path = find_sibling(source.path, self.suffix)
         if path is None:
-            self.findings.append(
-                finding(source.file, "events_missing", f"no {source.path.stem}{self.suffix}")
-            )
-            return None
+            detail = f"no {source.path.stem}{self.suffix}"
+            return self.leave_out(source.file, "events_missing", detail)
         try:
             read = self.read_events(path)
         except EventsError as error:
-            self.findings.append(finding(source.file, "events_unreadable", str(error)))
-            return None
+            return self.leave_out(source.file, "events_unreadable", str(error))
         for why, count in sorted(read.odd.items()):
             detail = f"{count} rows with {why}"
             self.findings.append(finding(source.file, "events_not_understood", detail))

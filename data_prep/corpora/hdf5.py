@@ -10,7 +10,7 @@ import numpy as np
 
 from data_prep.corpora.base import SPLITS, Corpus, CorpusError, Source
 from data_prep.hdf5 import ElmHdf5, Hdf5Error, Rows
-from data_prep.hdf5_events import events_of
+from data_prep.hdf5_columns import events_of
 from elm_jax.data.spec import UNITS_PER_V, SignalSpec
 
 

@@ -16,7 +16,7 @@ import functools
 import pathlib
 from typing import Any
 
-from data_prep.corpora.base import Corpus, CorpusError, Source, find_files
+from data_prep.corpora.base import Corpus, CorpusError, Source
 from data_prep.csv_tables import number, plain_name, read_csv_table
 from data_prep.findings import finding
 from data_prep.report_texts import TextError
@@ -33,6 +33,7 @@ class Nmt(Corpus):
 
     name = "nmt"
     institution = "nmt"
+    example = "normal/train/0000024.edf"
     settles_splits = True
     counted_label = "pathology"
 
@@ -42,18 +43,8 @@ class Nmt(Corpus):
         Raises:
           CorpusError: no recording lies in the layout, or the table is not the published one.
         """
-        folder = pathlib.Path(args.input)
-        table, found = _Labels(folder), []
-        for path in find_files(folder, (".edf",)):
-            file = path.relative_to(folder).as_posix()
-            source = self._source(path, file, table, args)
-            if source is not None:
-                found.append(source)
-        if not found:
-            raise CorpusError(
-                f"--input {folder}: no EDF lies in NMT's layout, such as "
-                f"normal/train/0000024.edf{self.say_findings()}"
-            )
+        table = _Labels(pathlib.Path(args.input))
+        found = self.collect(args, lambda path, file: self._source(path, file, table, args))
         if table.path is None:
             detail = "no such file: ages and sexes are unknown, folders say the rest"
             self.findings.append(finding("Labels.csv", "recording_without_label", detail))
@@ -64,11 +55,9 @@ class Nmt(Corpus):
     def _source(
         self, path: pathlib.Path, file: str, table: "_Labels", args: argparse.Namespace
     ) -> Source | None:
-        pathology, loc = path.absolute().parts[-3:-1]
+        loc, pathology = (folder.name for folder in path.absolute().parents[:2])
         if pathology not in PATHOLOGIES or loc not in SPLITS:
-            detail = "not in {normal,abnormal}/{train,eval}"
-            self.findings.append(finding(file, "not_in_layout", detail))
-            return None
+            return self.leave_out(file, "not_in_layout", "not in {normal,abnormal}/{train,eval}")
         stated = table.row(path)
         if stated is None and table.path is not None:
             detail = f"{table.path.name} has no such recordname"
@@ -78,8 +67,7 @@ class Nmt(Corpus):
             if said != here:
                 other = said if said in (*PATHOLOGIES, *SPLITS) else "something else"
                 detail = f"the folder says {here}, {table.path.name} {other}"
-                self.findings.append(finding(file, "label_conflict", detail))
-                return None
+                return self.leave_out(file, "label_conflict", detail)
         return Source(
             recording=path.stem,
             person=f"{args.institution or self.institution}:{path.stem}",
@@ -159,7 +147,7 @@ class _Labels:
         # --input may be the release, one of its folders, or a folder that holds the release.
         places = [folder, folder.absolute().parent, folder.absolute().parent.parent]
         places += sorted(p for p in folder.glob("*") if p.is_dir())
-        for place in places:
+        for place in filter(pathlib.Path.is_dir, places):
             for file in sorted(place.iterdir()):
                 if file.name.lower() == TABLE and file.is_file():
                     return file

@@ -7,7 +7,6 @@ The labels ``pathology`` and ``abnormal`` and the published split (eval: test he
 
 from data_prep.corpora.base import Source
 from data_prep.corpora.tueg import Tueg
-from data_prep.findings import finding
 
 
 class Tuab(Tueg):
@@ -22,6 +21,5 @@ class Tuab(Tueg):
         source = super()._source(path, file, reports, institution)
         if source is not None and (source.split is None or "abnormal" not in source.labels):
             detail = "not in {train,eval}/{normal,abnormal}"
-            self.findings.append(finding(file, "not_in_layout", detail))
-            return None
+            return self.leave_out(file, "not_in_layout", detail)
         return source

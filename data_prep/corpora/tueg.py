@@ -24,7 +24,7 @@ import pathlib
 import re
 from typing import Any
 
-from data_prep.corpora.base import Corpus, CorpusError, Source, find_files
+from data_prep.corpora.base import Corpus, Source
 from data_prep.findings import finding
 from data_prep.report_texts import TextError, read_report
 
@@ -40,11 +40,7 @@ _TOKEN_V06 = re.compile(r"a_\d*$")
 
 
 class Tueg(Corpus):
-    """TUEG, TUAB or TUSZ: person, session and official split are read from the path.
-
-    Attributes:
-      example: a path as the corpus has it, for messages.
-    """
+    """TUEG, TUAB or TUSZ: person, session and official split are read from the path."""
 
     name = "tueg"
     institution = INSTITUTION
@@ -56,28 +52,11 @@ class Tueg(Corpus):
         Raises:
           CorpusError: no file is named as in any of the generations.
         """
-        folder = pathlib.Path(args.input)
-        reports = _SessionReports(folder, self.findings)
-        found = []
-        for path in find_files(folder, (".edf",)):
-            file = path.relative_to(folder).as_posix()
-            source = self._source(path, file, reports, args.institution)
-            if source is not None:
-                found.append(source)
-        return unique(self.require(found, folder))
-
-    def require(self, found: list[Source], folder: pathlib.Path | str) -> list[Source]:
-        """The sources, of which there must be one.
-
-        Raises:
-          CorpusError: there is none; the message says what was looked for and what was left out.
-        """
-        if not found:
-            raise CorpusError(
-                f"--input {folder}: no EDF lies in the layout of {self.name}, such as "
-                f"{self.example}; for other folders use edf_folder{self.say_findings()}"
-            )
-        return found
+        reports = _SessionReports(pathlib.Path(args.input), self.findings)
+        found = self.collect(
+            args, lambda path, file: self._source(path, file, reports, args.institution)
+        )
+        return unique(found)
 
     def _source(
         self, path: pathlib.Path, file: str, reports: "_SessionReports", institution: str | None
@@ -95,14 +74,12 @@ class Tueg(Corpus):
             recording = stem
             if held and person != held[-1][0]:
                 detail = f"folder {held[-1][0]}, file {person}"
-                self.findings.append(finding(file, "person_conflict", detail))
-                return None
+                return self.leave_out(file, "person_conflict", detail)
         elif held and _TOKEN_V06.match(stem):
             (person, session), owner = held[-1], INSTITUTION_V06
             recording = f"{person}_{session}_{stem}"
         else:
-            self.findings.append(finding(file, "not_in_layout", "no TUH name and folder"))
-            return None
+            return self.leave_out(file, "not_in_layout", "no TUH name and folder")
         labels = {"session": session}
         if named and named["token"]:
             labels["token"] = named["token"]

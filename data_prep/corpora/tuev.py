@@ -16,11 +16,10 @@ import argparse
 import pathlib
 import re
 
-from data_prep.corpora.base import CorpusError, Source, find_files
-from data_prep.corpora.event_files import EventFile, Siblings, read_rec
+from data_prep.corpora.base import Source
+from data_prep.corpora.event_files import EventFile, read_rec
 from data_prep.corpora.events import EventCorpus
 from data_prep.corpora.tueg import INSTITUTION, INSTITUTION_V06, SPLITS, release_folders, unique
-from data_prep.findings import finding
 from elm_jax.data.spec import SignalSpec
 
 EVENT_S = 1.0
@@ -40,6 +39,7 @@ class Tuev(EventCorpus):
 
     name = "tuev"
     institution = INSTITUTION
+    example = "edf/train/aaaaaaar/aaaaaaar_00000001.edf with a .rec beside it"
     settles_splits = True
     classes = {label: code - 1 for code, label in CODES.items()}
     suffix = ".rec"
@@ -50,18 +50,9 @@ class Tuev(EventCorpus):
         Raises:
           CorpusError: there is none.
         """
-        folder, siblings, found = pathlib.Path(args.input), Siblings(), []
-        for path in find_files(folder, (".edf",)):
-            source = self._source(path, path.relative_to(folder).as_posix(), args.institution)
-            source = source and self.with_events(source, siblings)
-            if source is not None:
-                found.append(source)
-        if not found:
-            raise CorpusError(
-                f"--input {folder}: no EDF with a .rec lies in TUEV's layout, such as "
-                f"edf/train/aaaaaaar/aaaaaaar_00000001.edf{self.say_findings()}"
-            )
-        return unique(found)
+        return unique(
+            self.collect(args, lambda path, file: self._source(path, file, args.institution))
+        )
 
     def _source(self, path: pathlib.Path, file: str, institution: str | None) -> Source | None:
         folders, stem = release_folders(path, file), path.stem
@@ -69,14 +60,11 @@ class Tuev(EventCorpus):
         person = folders[-1] if folders else ""
         owner = next((who for pattern, who in _OWNERS if pattern.fullmatch(person)), None)
         if split is None or owner is None:
-            detail = "not in train/<person> or eval/<index>"
-            self.findings.append(finding(file, "not_in_layout", detail))
-            return None
+            return self.leave_out(file, "not_in_layout", "not in train/<person> or eval/<index>")
         if person not in stem.split("_")[:2]:
             detail = f"folder {person}, file {stem.split('_')[0]}"
-            self.findings.append(finding(file, "person_conflict", detail))
-            return None
-        return Source(
+            return self.leave_out(file, "person_conflict", detail)
+        source = Source(
             recording=stem,
             person=f"{institution or owner}:{person}",
             path=path,
@@ -84,6 +72,7 @@ class Tuev(EventCorpus):
             labels={"eval_set": f"TUEV_{folders[-2]}"},
             split=split,
         )
+        return self.with_events(source)
 
     def read_events(self, path: pathlib.Path) -> EventFile:
         """Reads a ``.rec`` file."""

@@ -9,14 +9,12 @@ stretch), all windows of the event are shifted back, or, if there is no room for
 is left out. Recordings shorter than a window give none (the reference fills them with zeros).
 """
 
-import argparse
 import pathlib
 
 from data_prep.corpora.base import Source
-from data_prep.corpora.event_files import EventFile, Siblings, read_csv_bi
+from data_prep.corpora.event_files import EventFile, read_csv_bi
 from data_prep.corpora.events import EventCorpus
 from data_prep.corpora.tueg import Tueg
-from data_prep.findings import finding
 from elm_jax.data.spec import SignalSpec
 
 
@@ -29,18 +27,11 @@ class Tusz(EventCorpus, Tueg):
     classes = {"bckg": 0, "seiz": 1}
     suffix = ".csv_bi"
 
-    def sources(self, args: argparse.Namespace) -> list[Source]:
-        """Lists the recordings that have a readable file of events; the others are findings."""
-        siblings = Siblings()
-        found = (self.with_events(source, siblings) for source in super().sources(args))
-        return self.require([source for source in found if source is not None], args.input)
-
     def _source(self, path, file, reports, institution) -> Source | None:
         source = super()._source(path, file, reports, institution)
         if source is not None and source.split is None:
-            self.findings.append(finding(file, "not_in_layout", "not in train, dev or eval"))
-            return None
-        return source
+            return self.leave_out(file, "not_in_layout", "not in train, dev or eval")
+        return source and self.with_events(source)
 
     def read_events(self, path: pathlib.Path) -> EventFile:
         """Reads a ``.csv_bi`` file."""

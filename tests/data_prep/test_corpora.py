@@ -157,7 +157,7 @@ def test_a_file_in_another_persons_folder_is_left_out_and_listed(tmp_path):
 
 def test_a_folder_that_is_not_tuh_is_an_error(tmp_path):
     touch(tmp_path, "a/b.edf")
-    with pytest.raises(CorpusError, match="use edf_folder"):
+    with pytest.raises(CorpusError, match="layout of tueg"):
         Tueg().sources(args(tmp_path))
 
 

@@ -200,7 +200,7 @@ def test_files_outside_the_layout_are_listed_and_nothing_else_is_an_error(nmt, t
     assert [f["kind"] for f in corpus.findings] == ["not_in_layout"]
     (tmp_path / "y").mkdir()
     (tmp_path / "y" / "x.edf").write_bytes(b"")
-    with pytest.raises(CorpusError, match="layout, such as normal/train"):
+    with pytest.raises(CorpusError, match="layout of nmt, such as normal/train"):
         Nmt().sources(args(tmp_path / "y"))
 
 

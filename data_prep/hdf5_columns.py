@@ -1,4 +1,6 @@
-"""What ELM's HDF5 layout has for evaluations: classes of crops, and which set they are of.
+"""The columns of ELM's HDF5 layout that have a value a crop: people, labels, classes of events.
+
+Of evaluations it has
 
 PAT           [n]  class of a crop: 0 or 1 (normal or abnormal, background or seizure), or 0 to 5
 eval_sets     [n]  "TUAB_train", "TUSZ_dev", "TUEV_eval", ...
@@ -6,6 +8,7 @@ session_ids   [n]  "s001"; "s999" where it is not known
 time_ids      [n]  "t000"; "t999" likewise
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,8 +57,40 @@ def event_classes(
     return tuple(int(c) for c in classes)
 
 
-def write_eval_columns(file: Any, recordings: Sequence[RecordingRow], counts: list[int]) -> None:
-    """Writes the columns into an open file; ``counts`` are the crops of each recording.
+def write_columns(file: Any, recordings: Sequence[RecordingRow], counts: list[int]) -> None:
+    """Writes all of them into an open file; ``counts`` are the crops of each recording."""
+    import h5py
+
+    text = h5py.string_dtype()
+    people = {name: number for number, name in enumerate(sorted({r.person for r in recordings}))}
+
+    def column(values: list[Any], dtype: Any) -> np.ndarray:
+        return np.repeat(np.asarray(values, dtype), counts)
+
+    file["subject_ids"] = column(list(range(len(recordings))), np.int64)
+    file["unique_subject_ids"] = column([people[r.person] for r in recordings], np.int64)
+    file.create_dataset(
+        "long_subject_id", data=column([r.person for r in recordings], object), dtype=text
+    )
+    file.create_dataset("recordings", data=[r.recording for r in recordings], dtype=text)
+    file.create_dataset("splits", data=[r.split for r in recordings], dtype=text)
+    _write_eval_columns(file, recordings, counts)
+    labels = [r.labels for r in recordings]
+    for name, source in (("age", "age"), ("pathology", "abnormal")):
+        if any(source in row for row in labels):
+            numbers = [_number(row.get(source)) for row in labels]
+            file[name] = column(numbers, np.float64)
+    if any("sex" in row for row in labels):
+        sexes = column([str(row.get("sex", "")) for row in labels], object)
+        file.create_dataset("sex", data=sexes, dtype=text)
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, bool | int | float) else math.nan
+
+
+def _write_eval_columns(file: Any, recordings: Sequence[RecordingRow], counts: list[int]) -> None:
+    """Columns of evaluations, see the top of this module.
 
     Nothing is written of recordings that are of no evaluation set, and no PAT unless every crop
     has a class.
