@@ -7,9 +7,8 @@ MODEL is whatever ``elm_jax.load_pretrained`` takes. Every text after the flags 
 own. ``--config.query.file=my.edf`` in place of ``--config.data.dir`` asks one file, without shards.
 The best segments are printed and drawn; all is in ``report.html``.
 
-Hardware and time: the windows are embedded once (some 800 windows of 5 s a second on two CPU
-cores at the published size) and kept in ``query_cache`` beside the workdir; a query over a million
-windows then takes a quarter of a second.
+Hardware and time: the windows are embedded once and kept in ``query_cache`` beside the workdir; a
+query over a million windows then takes a quarter of a second on two CPU cores.
 
 The paper shows retrieval by prompts; its released code has none. What is similar to a text is not
 a finding: read the waveforms.
