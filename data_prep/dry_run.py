@@ -31,7 +31,7 @@ def dry_run(
     for item in findings:
         print(f"{item['file']}: {item['kind']}: {item['detail']}")
     usable = [i for i, j in enumerate(judgements) if j.usable]
-    _print_total(sources, judgements, usable)
+    _print_total(recipe.corpus.counted_label, sources, judgements, usable)
     if usable:
         _print_needs(recipe, sources, judgements, usable, workers)
     print("Nothing was written (--dry_run).")
@@ -91,7 +91,7 @@ def _notes(judgement: Any) -> list[str]:
 
 
 def _print_total(
-    sources: Sequence[Source], judgements: Sequence[Any], usable: Sequence[int]
+    label: str, sources: Sequence[Source], judgements: Sequence[Any], usable: Sequence[int]
 ) -> None:
     hours = sum(judgements[i].duration_s or 0 for i in usable) / 3600
     people = {sources[i].person for i in usable}
@@ -100,9 +100,13 @@ def _print_total(
         f"\nTotal: {len(usable)} of {len(sources)} recordings usable, {len(people)} people, "
         f"{hours:.2f} hours; {reports} with a report, {len(usable) - reports} without"
     )
+    recordings = Counter(
+        str(sources[i].labels[label]) for i in usable if label in sources[i].labels
+    )
     windows = sum((Counter(judgements[i].windows) for i in usable), Counter())
-    if windows:
-        print(f"  windows: {', '.join(f'{n} {label}' for label, n in sorted(windows.items()))}")
+    for what, counts in (("recordings", recordings), ("windows", windows)):
+        if counts:
+            print(f"  {what}: {', '.join(f'{n} {value}' for value, n in sorted(counts.items()))}")
     for kind, n in Counter(skip_kind(j) for j in judgements if not j.usable).most_common():
         print(f"  {n} skipped: {kind} ({kind_sentence(kind)})")
 

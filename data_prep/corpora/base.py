@@ -116,7 +116,8 @@ class Corpus:
 
     def notes(self, source: Source) -> list[str]:
         """What ``--dry_run`` says of a source beyond its judgement, one line each."""
-        return []
+        name = self.counted_label
+        return [f"{name}: {source.labels[name]}"] if name in source.labels else []
 
     def collect(
         self, args: argparse.Namespace, source_of: Callable[[pathlib.Path, str], Source | None]

@@ -49,7 +49,8 @@ class Manifest:
       people: split -> sorted ids ``institution:id``.
       split_seed: of the assignment of people to splits.
       counts: split or "total" -> {people, recordings, pieces, windows, hours, reports,
-        recordings_without_report}; "skipped" -> defect kind -> skipped files.
+        recordings_without_report}; "skipped" -> defect kind -> skipped files; "labels" -> label ->
+        split -> value -> {recordings, windows}, where the corpus comes with labels.
       storage: {dtype, steps_per_unit, max_piece_s}: how a signal became integers.
       statistics: {split, samples, mean, std} that the spec's mean and std come from.
       code_version: version, digest of the sources that made the shards, and their libraries.

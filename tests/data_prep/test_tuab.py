@@ -112,3 +112,10 @@ def test_hdf5_has_pathology_under_elms_names(tuab, tmp_path):
     back = tmp_path / "back"
     assert prepare("hdf5", tmp_path / "tuab.h5", back, "--hdf5_unit", "1e5V") == 0
     assert [r.labels["abnormal"] for r in load_recordings(back)] == [0, 0, 1, 0, 1]
+
+
+def test_a_dry_run_says_every_recordings_label_and_counts_them(tuab, tmp_path, capsys):
+    assert prepare("tuab", tuab, tmp_path / "out", "--dry_run") == 0
+    said = capsys.readouterr().out
+    assert said.count("pathology: normal") == 3 and said.count("pathology: abnormal") == 2
+    assert "recordings: 2 abnormal, 3 normal" in said
