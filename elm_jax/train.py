@@ -151,6 +151,9 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
     objective = build.build_objective(config, corpus.spec, texts)
     evaluate.check(config, corpus, texts)  # a mistake there must not wait for the end
+    before = leakage.seen_before(begin.about, begin.parts)
+    seen = leakage.seen_by(config, corpus, sampler, before)
+    evaluate.require_unseen(config, corpus, seen.trained_on)
 
     # -- state --------------------------------------------------------------------------------
     settings = config.optimizer.to_dict()
@@ -171,9 +174,6 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     checkpoints = Checkpoints(workdir, keep_last=keep.keep_last, keep_best=keep.keep_best)
     state, origin = start.restore(config, begin, state, corpus.spec)
     first, total = int(state.step), length.total_steps
-    before = leakage.seen_before(begin.about, begin.parts)
-    seen = leakage.seen_by(config, corpus, sampler, before)
-    evaluate.require_unseen(config, corpus, seen.trained_on)
     run_dir.describe(config, workdir, corpus, state, origin, length)
     leakage.tell(config, seen.trained_on)
 

@@ -226,14 +226,31 @@ def recipe(shards, **changes):
 
 
 @pytest.fixture(scope="module")
-def run(shards, tmp_path_factory):
-    workdir = epath.Path(tmp_path_factory.mktemp("run") / "whole")
-    workdir.mkdir()
-    train.train(recipe(shards), workdir)
-    return workdir
+def run_and_log(shards, tmp_path_factory):
+    """A run that knows an evaluation set of two people, one of whom it trains on."""
+    folder = epath.Path(tmp_path_factory.mktemp("run"))
+    (folder / "eval.txt").write_text("test:p01\ntest:nobody\n")
+    config, said = recipe(shards).unlock(), []
+    config.data.evaluation_sets = (str(folder / "eval.txt"),)
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: said.append(record.getMessage())
+    log = logging.getLogger("elm_jax")
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    (folder / "whole").mkdir()
+    train.train(config.lock(), folder / "whole")
+    log.removeHandler(handler)
+    log.setLevel(level)
+    return folder / "whole", said
 
 
-def test_a_run_records_its_people_and_says_so(run, tmp_path):
+@pytest.fixture(scope="module")
+def run(run_and_log):
+    return run_and_log[0]
+
+
+def test_a_run_records_its_people_and_says_so(run):
     about = Checkpoints(run, read_only=True).describe()
     assert about.trained_on == People.of([f"test:p{i:02d}" for i in range(4)])
     assert about.selected_on == People()
@@ -242,9 +259,10 @@ def test_a_run_records_its_people_and_says_so(run, tmp_path):
     assert summary["people"]["warnings"] == [] and len(summary["model"]["weights_sha256"]) == 64
     assert "4 people of test" in (run / "report.html").read_text()
     model = pretrained.load_pretrained(run)
-    model.save_pretrained(tmp_path / "saved")
-    again = pretrained.load_pretrained(tmp_path / "saved")
-    assert again.trained_on == about.trained_on and again.selected_on == People()
+    assert model.trained_on == about.trained_on and model.selected_on == People()
+    parts = model.to_parts()
+    assert parts.trained_on == about.trained_on.to_json()
+    assert parts.extra[SELECTED_ON] == People().to_json()
 
 
 def test_scoring_the_training_people_refuses_or_marks_them(run, shards):
@@ -278,15 +296,9 @@ def test_a_run_that_would_score_its_own_people_stops_before_it_begins(shards, ru
         train.train(recipe(turned, init_from=str(run)), workdir)
 
 
-def test_training_tells_the_overlap_before_its_first_step(shards, tmp_path, caplog):
-    path = tmp_path / "eval.txt"
-    path.write_text("test:p01\ntest:nobody\n")
-    config = recipe(shards).unlock()
-    config.data.evaluation_sets = (str(path),)
-    with caplog.at_level("INFO", logger="elm_jax"):
-        train.train(config.lock(), epath.Path(tmp_path / "run"))
-    said = [r.getMessage() for r in caplog.records]
+def test_training_tells_the_overlap_before_its_first_step(run_and_log):
+    said = run_and_log[1]
     (overlap,) = (i for i, line in enumerate(said) if "1 of its 2 people are trained on" in line)
-    (first,) = (i for i, line in enumerate(said) if "step 1/" in line or "step 1 " in line)
+    (first,) = (i for i, line in enumerate(said) if "step 1 " in line or "step 1/" in line)
     assert overlap < first
     assert any("shards (test): none of its 4 people trained on" in line for line in said)
