@@ -116,8 +116,11 @@ class Pretrained:
 
     # -- vectors --------------------------------------------------------------------------------
 
-    def encode(self, x: Float[np.ndarray, "b c t"]) -> Encoding:
+    def encode(self, x: np.ndarray) -> Encoding:
         """Vectors of windows in *network values*: ``(signal * scale - mean) / std`` of ``spec``.
+
+        Args:
+          x: floating point ``[b, c, t]``; ``c`` channels and ``t`` samples are those of ``spec``.
 
         Raises:
           UnusableSignal: another shape than ``[b, channels, window]``, or values that are not

@@ -51,6 +51,7 @@ def model(tmp_path_factory):
 def source(model, tmp_path, **changes):
     settings = dict(path=str(model), pooling="cls", freeze_layers=-1, mode="sentence", corpus=None)
     settings |= dict(workdirs=(epath.Path(tmp_path) / "run",), dtype=jnp.float32)
+    settings["cache"] = epath.Path(tmp_path) / "text_cache"
     return pretrained_bert(**settings | changes)
 
 
@@ -76,6 +77,18 @@ def test_a_frozen_tower_gives_each_text_its_vector_once_and_keeps_it_on_disk(
     monkeypatch.setattr(text_source.tokens, "tokenize", None)
     again = source(model, tmp_path, workdirs=(epath.Path(tmp_path) / "other",)).table(TEXTS)
     np.testing.assert_array_equal(again.arrays["text_emb"], table.arrays["text_emb"])
+
+
+def test_a_frozen_tower_is_looked_for_when_it_is_needed_and_its_vectors_are_kept_where_told(
+    model, tmp_path
+):
+    missing = source("no/such/folder", tmp_path)  # who embeds signals alone need not have it
+    with pytest.raises(FileNotFoundError, match="hf download"):
+        missing.table(TEXTS)
+    unkept = source(model, tmp_path, cache=None).table(TEXTS)
+    assert not (tmp_path / "text_cache").exists()
+    kept = source(model, tmp_path).table(TEXTS)
+    np.testing.assert_array_equal(unkept.arrays["text_emb"], kept.arrays["text_emb"])
 
 
 def test_other_texts_weights_pooling_or_precision_are_other_files(model, tmp_path):
@@ -208,6 +221,7 @@ def scratch(workdirs, corpus):
         mode="sentence",
         corpus=corpus,
         workdirs=tuple(epath.Path(w) for w in workdirs),
+        cache=None,
         dtype=jnp.float32,
     )
 
