@@ -11,6 +11,11 @@ from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
 
 # The recipe that is published for a window.
 _RECIPES = {5.0: "elm_5s", 60.0: "elm_60s"}
+# What is probed where it is not "abnormal".
+_PROBED = {
+    "tusz": "--config.evals.probe.labels.name=event=seiz ",
+    "tuev": "--config.evals.probe.labels.name=event --config.evals.probe.labels.kind=multiclass ",
+}
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
 
 
@@ -43,7 +48,7 @@ def _print_next(out: pathlib.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
     if "labels" in manifest.counts:
-        recipe, more = "probe", "--config.model=MODEL "
+        recipe, more = "elm_probe", f"--config.model=MODEL {_PROBED.get(manifest.corpus, '')}"
     elif not (recipe := _RECIPES.get(window_s, "")):
         recipe, more = "elm_5s", f"--config.signal.window_s={window_s:g} "
     print(
