@@ -10,7 +10,8 @@ import numpy as np
 
 from elm_jax.axes import Float, Int
 
-BLOCK_ROWS = 1 << 16
+BLOCK_ROWS = 1 << 16  # converted at a time, where vectors are not float32 already
+BLOCK_SCORES = 1 << 23  # similarities at a time: one query over float32 is one product
 METRICS = ("cosine", "dot")
 LARGEST = 1e37  # of a product of lengths: no sum on the way overflows float32
 
@@ -40,7 +41,7 @@ class ExactSearch:
     Args:
       vectors: float32 or float16, in memory or memory-mapped; not copied.
       metric: "cosine" or "dot".
-      block_rows: vectors multiplied at a time.
+      block_rows: vectors multiplied at a time; None: as many as is fast.
 
     Raises:
       SearchError: no vectors, a row with a NaN or an infinity, for cosines a row of zeros.
@@ -51,7 +52,7 @@ class ExactSearch:
         vectors: Float[np.ndarray, "n e"],
         *,
         metric: str = "cosine",
-        block_rows: int = BLOCK_ROWS,
+        block_rows: int | None = None,
     ):
         if metric not in METRICS:
             raise SearchError(f"metric is {metric!r}; known: {METRICS}")
@@ -64,6 +65,12 @@ class ExactSearch:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def _rows_for(self, queries: int) -> int:
+        if self._block_rows is not None:
+            return self._block_rows
+        many = max(BLOCK_SCORES // max(queries, 1), 1)
+        return many if self.vectors.dtype == np.float32 else min(many, BLOCK_ROWS)
 
     def _blocks(self, rows: int):
         for start in range(0, len(self), rows):
@@ -105,7 +112,7 @@ class ExactSearch:
         """Every vector's similarity to every query, float32."""
         exact = self._unit_queries(queries)
         out = np.empty((len(exact), len(self)), np.float32)
-        for start, block in self._blocks(self._block_rows):
+        for start, block in self._blocks(self._rows_for(len(exact))):
             out[:, start : start + len(block)] = self._product(exact, block, start)
         return out
 
@@ -150,7 +157,7 @@ class ExactSearch:
         # At least k rows seen so far score this much: what is worse, slack granted, is out.
         floor = np.full(len(exact), -np.inf)
         found: list[list[np.ndarray]] = [[] for _ in exact]
-        for start, block in self._blocks(max(self._block_rows, 2 * k)):
+        for start, block in self._blocks(max(self._rows_for(len(exact)), 2 * k)):
             scores = self._product(exact, block, start)
             passing = scores >= _lowered(floor, slack)
             if passing.sum() > 2 * k * len(exact) and len(block) > k:
