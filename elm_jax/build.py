@@ -32,6 +32,7 @@ from elm_jax.data.spec import SignalSpec
 from elm_jax.data.targets import Target, with_classes, with_moments
 from elm_jax.data.text import distinct, segments_of
 from elm_jax.evals.band_power import BandPower
+from elm_jax.evals.classification import Classification
 from elm_jax.evals.embedding_map import EmbeddingMap
 from elm_jax.evals.probe import Probe
 from elm_jax.evals.retrieval import Retrieval
@@ -428,6 +429,7 @@ EVALS = {
     "band_power": BandPower,
     "embedding_map": EmbeddingMap,
     "probe": Probe,
+    "classification": Classification,
     "retrieval": Retrieval,
 }
 
@@ -439,5 +441,8 @@ def build_evals(config: Any) -> dict[str, Any]:
         if not hasattr(settings, "items"):  # a setting of all evals, or one that is switched off
             continue
         make = lookup(EVALS, settings.name, f"config.evals.{name}.name")
-        evals[name] = construct(make, settings.to_dict(), f"config.evals.{name}")
+        given = settings.to_dict()
+        if "labels" in given and given["labels"] is None:  # those that the run learnt
+            given["labels"] = (config.get("objective") or {}).get("labels")
+        evals[name] = construct(make, given, f"config.evals.{name}")
     return evals

@@ -31,7 +31,9 @@ def open_model(config: Any, workdir: epath.Path) -> Pretrained:
             "a Hugging Face id; or try the recipe with ':demo', which trains a small one"
         )
     trains = "encoder" in config
-    tower = config.text.tower.get("path") if trains else config.get("text_tower")
+    tower = config.get("text_tower")
+    if trains:
+        tower = config.text.tower.get("path") if config.text else None
     model = load_pretrained(
         named or str(workdir),
         config=config.get("model_yaml") or None,
@@ -39,6 +41,7 @@ def open_model(config: Any, workdir: epath.Path) -> Pretrained:
         cache=workdir.parent / "text_cache",
     )
     if trains:
+        run_dir.adopt(config, model.recipe)
         run_dir.require_same_model(
             recipe_of(run_dir.plain_config(config)), model.recipe, model.source
         )

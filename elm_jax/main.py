@@ -75,6 +75,8 @@ def _demo_window_s(config) -> float:
 def use_demo_model(config, workdir: epath.Path) -> None:
     """Points the config at a small model, trained beside the workdir on the same data if need be.
 
+    A training starts from it (``config.init_from``), a mode of a finished model runs on it.
+
     Raises:
       OSError: it could not be trained.
     """
@@ -83,7 +85,8 @@ def use_demo_model(config, workdir: epath.Path) -> None:
     recipe, _, size = config.demo_model.partition(":")
     path = pathlib.Path(configs.__file__).with_name(f"{recipe}.py")
     out = workdir.parent / f"{size}_model_{recipe}_{epath.Path(config.data.dir).name}"
-    log.info("No model named (config.model is empty): training the %s model first.", size)
+    key = _model_key(config)
+    log.info("No model named (config.%s is empty): training the %s model first.", key, size)
     command = ["elm_jax.main", "--config", f"{path}:{size}"]
     command += [f"--config.data.dir={config.data.dir}", "--workdir", str(out)]
     log.info("python -m %s", " ".join(command))
@@ -91,7 +94,11 @@ def use_demo_model(config, workdir: epath.Path) -> None:
     if code:
         raise OSError(f"the small model could not be trained (exit code {code}): see above")
     with config.unlocked():
-        config.model = str(out)
+        config[_model_key(config)] = str(out)
+
+
+def _model_key(config) -> str:
+    return "model" if "model" in config else "init_from"
 
 
 def run(workdir: epath.Path) -> None:
@@ -103,7 +110,8 @@ def run(workdir: epath.Path) -> None:
     if not config.data.dir and (demo_model or "encoder" in config):
         argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]
         use_demo_corpus(config, workdir, already_small=bool(argument))
-    if demo_model and not config.model:
+    demo_model = config.get("demo_model", "")  # the demo's overrides may have named one
+    if demo_model and not config[_model_key(config)]:
         use_demo_model(config, workdir)
 
     import tensorflow as tf

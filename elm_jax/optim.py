@@ -60,11 +60,11 @@ def match_rules(tree: Any, rules: Sequence[tuple[str, Any]], *, what: str) -> An
 
     def value_of(key_path, _):
         path = path_of(key_path)
-        for i, (pattern, value) in enumerate(compiled):
-            if pattern.fullmatch(path):
-                used.add(i)
-                return value
-        raise ValueError(f"{what}: no rule covers parameter {path!r}; end the rules with '.*'")
+        matching = [i for i, (pattern, _) in enumerate(compiled) if pattern.fullmatch(path)]
+        if not matching:
+            raise ValueError(f"{what}: no rule covers parameter {path!r}; end the rules with '.*'")
+        used.update(matching)
+        return compiled[matching[0]][1]
 
     matched = jax.tree_util.tree_map_with_path(value_of, tree)
     idle = [p for i, (p, _) in enumerate(rules) if i not in used and p != ".*"]

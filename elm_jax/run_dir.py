@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
+from ml_collections import ConfigDict
 
 from elm_jax.metrics import read_metrics
 from elm_jax.results import summary, write_results
@@ -22,7 +23,7 @@ from elm_jax.schedules import RunLength
 from elm_jax.state import TrainState
 
 __all__ = [
-    "describe", "differences", "last_loss", "plain_config", "require_same_model",
+    "adopt", "describe", "differences", "last_loss", "plain_config", "require_same_model",
     "require_same_run", "summary", "write_results",
 ]  # fmt: skip
 
@@ -33,6 +34,8 @@ SAME_ON_RESUME = (
     "seed", "signal", "text", "labels", "sampler", "encoder", "objective", "optimizer",
     "validation",
 )  # fmt: skip
+# Stands in config.encoder.name for the encoder of the model that a run starts from.
+OF_INIT_FROM = "of_init_from"
 SAME_MODEL = ("encoder", "objective", "text")
 
 
@@ -47,6 +50,35 @@ def differences(old: Any, new: Any, path: str) -> list[str]:
         keys = sorted(set(old) | set(new))
         return [d for k in keys for d in differences(old.get(k), new.get(k), f"{path}.{k}")]
     return [] if old == new else [f"{path}: the checkpoint has {old}, the config {new}"]
+
+
+def adopt(config: Any, saved: Mapping[str, Any]) -> None:
+    """Writes into a training config what its run found out.
+
+    That is what ``start.settle`` and ``build.settle_labels`` wrote while it ran.
+
+    Args:
+      config: a recipe's, as it was before its run.
+      saved: sections of the config as it ran.
+
+    Raises:
+      ValueError: the run learnt another label.
+    """
+    with config.unlocked(), config.ignore_type():
+        if config.encoder.name == OF_INIT_FROM:
+            config.encoder = ConfigDict(saved["encoder"])
+    learnt = (saved.get("objective") or {}).get("labels")
+    asked = config.get("labels")
+    if not (learnt and asked):
+        return
+    if (learnt["name"], learnt["kind"]) != (asked.name, asked.kind):
+        raise ValueError(
+            f"config.labels: the model learnt {learnt['name']!r} ({learnt['kind']}), the config "
+            f"asks for {asked.name!r} ({asked.kind})"
+        )
+    with config.unlocked(), config.objective.ignore_type():
+        config.objective.labels = ConfigDict(learnt)
+        config.objective.class_weight = saved["objective"].get("class_weight")
 
 
 def require_same_model(recipe: Mapping[str, Any], saved: Mapping[str, Any], where: str) -> None:

@@ -25,7 +25,7 @@ from elm_jax.convert.parts import ModelParts
 from elm_jax.data.spec import SignalSpec
 from elm_jax.optim import match_rules, path_of
 from elm_jax.pretrained import read_parts
-from elm_jax.run_dir import require_same_run
+from elm_jax.run_dir import OF_INIT_FROM, require_same_run
 from elm_jax.state import TrainState
 from elm_jax.validation import Point, history_of
 
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 NORMALISATIONS = ("corpus", "model")
 LOAD_ALL = ((".*", "load"),)
-OF_INIT_FROM = "of_init_from"
 HINT = "These checkpoints were trained on differently prepared shards; use those shards."
 
 

@@ -1,0 +1,114 @@
+"""What a model with a classifier says about recordings: scores, a confusion matrix, answers."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from elm_jax.axes import Float
+from elm_jax.data.targets import Target
+from elm_jax.evals import figures_classification, probe_scores
+from elm_jax.evals.base import EvalData, EvalResult, Predict
+from elm_jax.evals.probe_data import gather
+
+NAME = ("classifier", "all")  # the table's one input, and its label budget: all of the run's
+
+
+def probabilities(target: Target, logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """Of classes or findings; a regression's values as they are."""
+    wide = logits.astype(np.float64)
+    if target.kind == "regression":
+        return wide
+    return softmax(wide, axis=1) if target.kind == "multiclass" else expit(wide)
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """Scores of the classifier that a run fitted, on people it never saw.
+
+    A recording's probability is the mean over its windows, as in ELM's evaluation. Recordings whose
+    windows have labels of their own that differ (events) are scored by window alone.
+
+    Attributes:
+      labels: see :class:`elm_jax.data.targets.Target`; the run's own, which ``build`` fills in.
+      split: whose recordings are scored.
+      resamples: of people, for the intervals.
+    """
+
+    labels: Mapping[str, Any]
+    split: str = "test"
+    resamples: int = 1000
+
+    @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """Splits whose people are scored."""
+        return (self.split,)
+
+    @property
+    def target(self) -> Target:
+        """What the classifier predicts."""
+        return Target.from_dict(self.labels, where="labels")
+
+    def check(self, data: EvalData) -> None:
+        """Raises where the split or its labels cannot be used.
+
+        Raises:
+          ManifestError: no recordings in the split.
+          LabelError, TargetError: no such label, or values of another kind.
+        """
+        data.recordings(self.split)
+        gather(data, (self.split,), self.target)
+
+    def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
+        """Table ``scores`` by unit with chance beside, a figure, one answer a recording.
+
+        Scalars: the first score of the label's kind, per recording where that is defined.
+
+        Raises:
+          ValueError: the model has no classifier.
+        """
+        sample = gather(data, (self.split,), self.target)
+        logits = data.encoded(predict, self.split).logits
+        if logits is None:
+            raise ValueError(
+                "the model has no classifier: train one with configs/elm_supervised.py or "
+                "configs/elm_finetune.py, or use the eval 'probe'"
+            )
+        said = {NAME: probabilities(self.target, logits)[:, None]}
+        rows = probe_scores.table(sample, said, (), resamples=self.resamples)
+        truth, mean = probe_scores.per_recording(sample, said[NAME])
+        whole = np.isfinite(truth).all(axis=1)
+        unit = "recording" if whole.any() else "window"
+        if unit == "window":
+            truth, mean, whole = sample.truth, said[NAME], sample.labelled
+        whole &= np.isfinite(mean).all(axis=(1, 2))
+        answer = self._answers(mean[whole])
+        note = sample.note()
+        return EvalResult(
+            scalars=probe_scores.scalars(rows, self.target, budget=NAME[1]),
+            tables={"scores": rows},
+            scores=probe_scores.answers(sample, {NAME[0]: said[NAME]}),
+            figures=self._figures(truth[whole], answer, unit, data),
+            notes=(note,) if note else (),
+        )
+
+    def _answers(self, mean: Float[np.ndarray, "n 1 k"]) -> np.ndarray:
+        if self.target.kind == "regression":
+            return mean[:, 0, 0]
+        return probe_scores.decide(self.target, mean)[:, 0]
+
+    def _figures(self, truth, answer, unit: str, data: EvalData) -> dict[str, Any]:
+        """The confusion matrix; a scatter of a regression; nothing of several findings."""
+        options = dict(what=self.target.name, unit=unit, simulated=data.manifest.simulated)
+        if not len(truth) or self.target.kind == "multilabel":
+            return {}
+        if self.target.kind == "regression":
+            drawn = figures_classification.scatter(truth[:, 0], answer, **options)
+            return {"classification_scatter": drawn}
+        names = self.target.classes or ("without", "with")
+        drawn = figures_classification.confusion(
+            truth[:, 0].astype(int), answer.astype(int), names, **options
+        )
+        return {"classification_confusion": drawn}
