@@ -67,7 +67,7 @@ def one_hot(truth: Float[np.ndarray, " m"], k: int) -> Float[np.ndarray, "m k"]:
 def fit(
     rows: Rows,
     truth: Float[np.ndarray, " m"],
-    people: Sequence[str],
+    people: Sequence[str] | np.ndarray,
     *,
     with_bias: bool = False,
 ) -> tuple[Calibration, str]:
