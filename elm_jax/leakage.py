@@ -4,6 +4,7 @@ Training calls :func:`seen_by` and :func:`tell` before its first step, and store
 every checkpoint; evaluation calls :func:`guard` for every eval.
 """
 
+import contextlib
 import logging
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from elm_jax.checkpoint import Described
 from elm_jax.convert.parts import SELECTED_ON, ModelParts
 from elm_jax.data.manifest import MANIFEST_FILE, ManifestError
 from elm_jax.data.people import People, read_people, union
-from elm_jax.evals.base import Eval, EvalData, EvalResult, ModelInfo
+from elm_jax.evals.base import Eval, EvalData, EvalResult
 
 log = logging.getLogger(__name__)
 
@@ -251,32 +252,48 @@ def mark(
     return result._replace(scores=scores, notes=(*notes, *result.notes))
 
 
-def in_words(model: ModelInfo, evals: Mapping[str, Eval], data: EvalData) -> dict[str, Any]:
-    """What summary.json says about people: whom the model has seen, and what that means here."""
-    warnings = []
-    if model.trained_on is None or model.trained_on.unknown:
-        told = model.trained_on is not None and len(model.trained_on) > 0
-        warnings.append(
-            f"{'some of ' if told else ''}the people this model was trained on are not known: "
-            "whether it has seen those scored here cannot be told"
-        )
-    seen: dict[str, Scored] = {}
-    chosen: dict[str, Scored] = {}
-    for evaluation in evals.values():
-        try:
-            seen |= {s.split: s for s in _scored(evaluation, data, model.trained_on)}
-            chosen |= {s.split: s for s in _scored(evaluation, data, model.selected_on)}
-        except ManifestError:  # an eval that is left out, with a note of its own
-            continue
-    for found, what in ((seen, "trained on"), (chosen, "chosen by its scores on")):
-        for split, everyone, some in found.values():
-            if some:
-                warnings.append(
-                    f"this model was {what} {len(some)} of the {len(everyone)} people of split "
-                    f"{split!r}, who are scored here: these scores are too good"
-                )
+def in_words(
+    model: Any, evals: Mapping[str, Eval] | None = None, data: EvalData | None = None
+) -> dict[str, Any]:
+    """What summary.json says about people: whom the model has seen, and what that means here.
+
+    Args:
+      model: has ``trained_on`` and ``selected_on``.
+      evals: that score people, by name; None: nobody is scored.
+      data: what they read.
+    """
+    trained, chosen = model.trained_on, model.selected_on
+    warnings = [] if evals is None else [*_unknown(trained), *_flattering(model, evals, data)]
     return {
-        "trained_on": "not known" if model.trained_on is None else str(model.trained_on),
-        "selected_on": "not known" if model.selected_on is None else str(model.selected_on),
+        "trained_on": "not known" if trained is None else str(trained),
+        "selected_on": "not known" if chosen is None else str(chosen),
         "warnings": warnings,
     }
+
+
+def _unknown(people: People | None) -> list[str]:
+    if people is not None and not people.unknown:
+        return []
+    which = "the" if people is None or not len(people) else "some of the"
+    return [
+        f"{which} people this model was trained on are not known: whether it has seen those "
+        "scored here cannot be told"
+    ]
+
+
+def _flattering(model: Any, evals: Mapping[str, Eval], data: EvalData) -> Iterator[str]:
+    """A line for every scored split with people whom the model has seen."""
+    for people, what in (
+        (model.trained_on, "trained on"),
+        (model.selected_on, "chosen by its scores on"),
+    ):
+        found: dict[str, Scored] = {}
+        for evaluation in evals.values():
+            with contextlib.suppress(ManifestError):  # is left out, and says so itself
+                found |= {s.split: s for s in _scored(evaluation, data, people)}
+        for split, everyone, seen in found.values():
+            if seen:
+                yield (
+                    f"this model was {what} {len(seen)} of the {len(everyone)} people of split "
+                    f"{split!r}, who are scored here: these scores are too good"
+                )

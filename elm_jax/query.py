@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from elm_jax import build, query_source, results, run_dir
+from elm_jax import build, leakage, query_source, results, run_dir
 from elm_jax.axes import Float
 from elm_jax.evals.base import EvalResult, unit_rows
 from elm_jax.finished import open_finished, open_model
@@ -89,6 +89,7 @@ def query(config: Any, workdir: epath.Path) -> dict[str, Any]:
         "simulated": source.simulated,
         "signal": source.spec.to_dict(),
         "model": {"source": model.source, "weights_sha256": model.weights_sha256},
+        "people": leakage.in_words(model),
         "seed": config.seed,
         "seconds": round(time.monotonic() - began, 1),
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",

@@ -19,7 +19,8 @@ Texts and prompts, where the model has a text side:
     prompt_embedding    [k, e]  projections of the class prompts
     prompts [k], prompt_questions [k], prompt_classes [k]
 
-One entry a recording: ``recordings`` (names), ``people``, ``splits``, ``epochs`` (its windows).
+One entry a recording: ``recordings`` (names), ``people``, ``splits``, ``epochs`` (its windows),
+``trained_on`` (whether the model was trained on this person: 1, 0, or -1 where it cannot be told).
 
 Attributes of the file: ``format``, ``format_version``, ``complete``, ``about`` (JSON; see
 :attr:`EmbeddingFile.attributes`). Vectors are stored contiguously by rows, uncompressed.
@@ -46,7 +47,7 @@ RESERVED = {
     "features", "encoder_features", "subject_ids", "unique_subject_ids", "long_subject_id",
     "start_s", "session_ids", "time_ids", "text_embedding", "text_subject_ids", "texts",
     "prompt_embedding", "prompts", "prompt_questions", "prompt_classes", "recordings", "people",
-    "splits", "epochs", "progress",
+    "splits", "epochs", "trained_on", "progress",
 }  # fmt: skip
 
 

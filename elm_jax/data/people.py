@@ -18,9 +18,12 @@ import dataclasses
 import hashlib
 import pathlib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from elm_jax.axes import Int
 from elm_jax.data.manifest import MANIFEST_FILE, Manifest
 
 FORMAT = 1
@@ -167,6 +170,13 @@ def _is_hash(value: Any) -> bool:
 def union(*people: People | None) -> People:
     """All of them, where None stands for people who are not known."""
     return People().union(*(NOT_KNOWN if p is None else p for p in people))
+
+
+def flags_of(people: People | None, persons: Sequence[str]) -> Int[np.ndarray, " n"]:
+    """For each person 1 (among ``people``), 0 (not), or -1: it cannot be told."""
+    others = -1 if people is None or people.unknown else 0
+    known = people or People()
+    return np.asarray([1 if p in known else others for p in persons], np.int8)
 
 
 def read_people(path: str | pathlib.Path, splits: Iterable[str] | None = None) -> tuple[str, ...]:

@@ -10,7 +10,15 @@ from tiny_shards import tiny_spec
 
 from data_prep.tables import read_excluded
 from elm_jax.data.manifest import Manifest, NotPrepared
-from elm_jax.data.people import NOT_KNOWN, People, PeopleError, hash_of, read_people, union
+from elm_jax.data.people import (
+    NOT_KNOWN,
+    People,
+    PeopleError,
+    flags_of,
+    hash_of,
+    read_people,
+    union,
+)
 
 WORDS = st.text(min_size=1).filter(lambda s: s.strip() and ":" not in s)
 IDS = st.builds("{}:{}".format, WORDS, WORDS)
@@ -70,6 +78,13 @@ def test_what_is_not_known_is_said_in_words():
     assert str(union(People.of(["b:1", "a:1", "a:2"]), None)) == (
         "2 people of a, 1 people of b and people who are not known"
     )
+
+
+def test_a_flag_never_says_not_trained_on_where_that_is_not_known():
+    persons = ["a:1", "a:2", "a:1"]
+    assert flags_of(People.of(["a:1"]), persons).tolist() == [1, 0, 1]
+    assert flags_of(People.of(["a:1"], unknown=True), persons).tolist() == [1, -1, 1]
+    assert flags_of(None, persons).tolist() == [-1, -1, -1] and flags_of(None, []).shape == (0,)
 
 
 @pytest.mark.parametrize(
