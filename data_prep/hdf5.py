@@ -4,8 +4,8 @@
     subject_ids                [n]         counts *recordings*
     unique_subject_ids         [n]         counts people; or long_subject_id [n], their names
     dataset_mean, dataset_std  scalar or one a channel, in the file's unit
-    age | ages, sex, pathology | pat       [n], optional, any case; of events pat is the class
-    eval_sets, session_ids, time_ids       [n], optional: see data_prep.hdf5_columns
+    age | ages, sex, pathology | pat       [n], optional, any case; see data_prep.hdf5_columns
+    eval_sets, session_ids, time_ids       [n], optional; likewise
     epoch_ids                  [n]         optional: counts the crops of a recording
 
 The layout has no unit, so the reader must be told. Files written here say theirs in attributes and
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from data_prep.hdf5_columns import UNKNOWN, event_classes, write_columns
+from data_prep.hdf5_columns import UNKNOWN, event_classes, in_words, write_columns
 from elm_jax.data.hdf5_safe import Hdf5Error, dataset, open_hdf5
 from elm_jax.data.spec import UNITS_PER_V
 
@@ -130,7 +130,8 @@ class ElmHdf5:
                 f"{self.path}: {name!r} has shape {found.shape}, expected a value for each of the "
                 f"{self.shape[0]} crops"
             )
-        return self._values(found, name).reshape(-1)
+        values = self._values(found, name).reshape(-1)
+        return in_words(self.path, name, values, found.attrs.get("words"))
 
     def _values(self, found: Any, name: str) -> np.ndarray:
         if found.dtype.kind == "O" and not _is_text(found):

@@ -8,6 +8,7 @@ session_ids   [n]  "s001"; "s999" where it is not known
 time_ids      [n]  "t000"; "t999" likewise
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,12 +23,33 @@ EVENT_SETS = {
     "TUEV": ("spsw", "gped", "pled", "eyem", "artf", "bckg"),
     "TUSZ": ("bckg", "seiz"),
 }
+# ELM's numbers for sex: male 0, female 1, not known 2.
+SEXES = ("M", "F", "")
 UNKNOWN = {"session": "s999", "token": "t999"}
 
 
 def events_of(eval_set: str) -> tuple[str, ...] | None:
     """The words for PAT in a set of events; None where PAT is normal or abnormal."""
     return EVENT_SETS.get(eval_set.partition("_")[0].upper())
+
+
+def in_words(path: Any, name: str, values: np.ndarray, words: Any) -> np.ndarray:
+    """Numbers as the words that an attribute of a file written here gives them; None: as they are.
+
+    Raises:
+      Hdf5Error: the attribute is no list of words, or lacks one.
+    """
+    if words is None:
+        return values
+    try:
+        listed = json.loads(words)
+        fine = isinstance(listed, list) and all(isinstance(word, str) for word in listed)
+        fine = fine and bool(np.isin(values, np.arange(len(listed))).all())
+    except (TypeError, ValueError):
+        fine = False
+    if not fine:
+        raise Hdf5Error(f"{path}: attribute 'words' of {name!r} has no word for each of its values")
+    return np.asarray(listed, object)[values.astype(np.int64)]
 
 
 def event_classes(
@@ -81,8 +103,12 @@ def write_columns(file: Any, recordings: Sequence[RecordingRow], counts: list[in
             numbers = [_number(row.get(source)) for row in labels]
             file[name] = column(numbers, np.float64)
     if any("sex" in row for row in labels):
-        sexes = column([str(row.get("sex", "")) for row in labels], object)
-        file.create_dataset("sex", data=sexes, dtype=text)
+        sexes = [str(row.get("sex", "")) for row in labels]
+        if set(sexes) <= set(SEXES):
+            file["sex"] = column([SEXES.index(sex) for sex in sexes], np.int64)
+            file["sex"].attrs["words"] = json.dumps(SEXES)
+        else:
+            file.create_dataset("sex", data=column(sexes, object), dtype=text)
 
 
 def _number(value: Any) -> float:

@@ -91,7 +91,7 @@ def read_csv_bi(path: pathlib.Path, labels: Iterable[str]) -> EventFile:
     ]
     if not numbered:
         raise EventsError(f"holds no table, expected the columns {', '.join(_COLUMNS)}")
-    cells = list(csv.reader([line for _, line in numbered], skipinitialspace=True))
+    cells = [_cells(line, number) for number, line in numbered]
     columns = [name.strip().lower() for name in cells[0]]
     if missing := [name for name in _COLUMNS if name not in columns]:
         raise EventsError(f"line {numbered[0][0]}: lacks the columns {', '.join(missing)}")
@@ -103,6 +103,13 @@ def read_csv_bi(path: pathlib.Path, labels: Iterable[str]) -> EventFile:
         times = (_number(row[start], number), _number(row[stop], number))
         rows.append((*times, row[label].strip().lower()))
     return _collect(rows, labels, _duration_s(stated.get("duration")))
+
+
+def _cells(line: str, number: int) -> list[str]:
+    try:
+        return next(csv.reader([line], skipinitialspace=True))
+    except csv.Error as error:
+        raise EventsError(f"line {number}: is not separated by commas") from error
 
 
 def _lines(path: pathlib.Path) -> list[str]:

@@ -210,4 +210,13 @@ def test_hdf5_has_age_sex_and_pathology_as_elm_has_them(nmt, tmp_path):
         assert h5["PAT"][()].tolist() == h5["pathology"][()].tolist()
         assert sorted(set(h5["age"][()])) == [0.5, 7, 34, 81]
         assert sorted(set(h5["eval_sets"].asstr()[()])) == ["NMT_eval", "NMT_train"]
+        # By recording: male, female, female, not known.
+        first = np.searchsorted(h5["subject_ids"][()], range(4))
+        assert h5["sex"][()][first].tolist() == [0, 1, 1, 2]
         assert h5["features"].attrs["unit"] == "1e5V" and 0.1 < h5["features"][()].std() < 40
+    back = tmp_path / "back"
+    assert prepare("hdf5", tmp_path / "nmt.h5", back, "--hdf5_unit", "1e5V") == 0
+    assert [r.labels.get("sex") for r in load_recordings(back)] == ["M", "F", "F", None]
+    with h5py.File(tmp_path / "nmt.h5", "r+") as h5:
+        h5["sex"].attrs["words"] = '["M"]'
+    assert prepare("hdf5", tmp_path / "nmt.h5", tmp_path / "no", "--hdf5_unit", "1e5V") == 2
