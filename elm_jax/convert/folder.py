@@ -264,8 +264,8 @@ def _read_tensors(
     bert, width = None, None
     if loaded is not None:
         bert = loaded.config
-    elif "text_projector" in states:
-        first = states["text_projector"].get("layers.0.weight")
+    elif recipe["objective"].get("text_projection"):
+        first = states.get("text_projector", {}).get("layers.0.weight")
         width = first.shape[1] if first is not None and first.ndim == 2 else 1
     objective = network.build_network(recipe, spec, bert)
     text = network.text_inputs(recipe, text_width=width, bert=bert)

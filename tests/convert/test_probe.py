@@ -7,8 +7,8 @@ import pickle
 import jax
 import numpy as np
 import pytest
-
 from tiny_parts import SPEC, tiny_parts
+
 from elm_jax.convert import network, probe
 from elm_jax.convert.probe import BadProbe, ProbeMismatch
 

@@ -21,7 +21,6 @@ ENCODER = dict(
     res_dropout=0.2,
 )
 OBJECTIVES = {
-    "encoder": dict(name="two_tower", signal_projection=None, text_projection=None),
     "projector": dict(name="two_tower", signal_projection=[7, 6], text_projection=None),
     "one_layer": dict(name="two_tower", signal_projection=[6], text_projection=None),
     "frozen_tower": dict(
@@ -73,7 +72,7 @@ def tiny_parts(kind, folder=None, *, seed=0, encoder=None, spec=SPEC):
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):
-        value = rng.normal(0, 0.5, leaf.shape).astype(np.float32)
+        value = rng.normal(0, 0.3, leaf.shape).astype(np.float32)
         return np.abs(value) + 0.5 if path[-1].key in ("var", "scale") else value
 
     return ModelParts(
