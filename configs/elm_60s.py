@@ -33,6 +33,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # -- data: a directory that `python -m data_prep.prepare` wrote; empty: the demo corpus
     config.data = dict(dir="", demo_people=96, reader_threads=2)
+    config.data.evaluation_sets = ()  # prepared directories or lists of ids: overlaps are told
     config.signal = common.elm_signal(window_s=60.0)
     config.text = dict(
         mode="paragraph",
