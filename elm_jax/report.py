@@ -145,13 +145,29 @@ def _facts(content: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tu
         "Seed": content.get("seed", config.get("seed")),
         "Took": content.get("seconds") and f"{content['seconds']:g} s on {content.get('device')}",
     }
-    facts |= {k.replace("_", " ").capitalize(): v for k, v in model.items() if k not in MODEL}
+    facts |= {_spaced(k).capitalize(): v for k, v in model.items() if k not in MODEL}
+    facts |= {_spaced(k).capitalize(): v for k, v in _of_mode(content).items() if _is_short(v)}
     for name, value in facts.items():
         if value not in (None, "", [], {}):
             yield name, tables.format_value(value)
 
 
 MODEL = ("source", "weights_sha256")
+# Of summary.json: what has a place of its own on the page. The rest is a mode's own.
+PLACED = frozenset(
+    "simulated corpus data_dir mode seed step loss seconds device counts signal model people evals "
+    "training_figures notes notices".split()
+)
+
+
+def _of_mode(content: Mapping[str, Any]) -> dict[str, Any]:
+    taken = PLACED | set(_evals_of(content))
+    return {k: v for k, v in content.items() if k not in taken}
+
+
+def _is_short(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return all(v is None or isinstance(v, int | float | str) for v in values)
 
 
 def _people_counts(counts: Mapping[str, Any]) -> str:
@@ -309,7 +325,7 @@ def _embedded(path: epath.Path) -> dict[str, Any] | None:
 def _notes(
     content: Mapping[str, Any], evals: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
-    for note in content.get("notes", ()):
+    for note in (*content.get("notes", ()), *content.get("notices", ())):
         yield "run", note
     for name, out in evals.items():
         for note in out.get("notes", ()):
@@ -321,6 +337,7 @@ def _details(content: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[
         ("Configuration (config.json)", config),
         ("Signal description", content.get("signal")),
         ("Counts of the data", content.get("counts")),
+        *((_spaced(k), v) for k, v in _of_mode(content).items() if not _is_short(v)),
     ):
         if value:
             yield name, json.dumps(value, indent=2, ensure_ascii=False)
