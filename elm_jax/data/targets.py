@@ -38,7 +38,7 @@ def as_word(value: Any) -> str:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
+    return value is None or value == "" or bool(isinstance(value, float) and np.isnan(value))
 
 
 @dataclasses.dataclass(frozen=True)
