@@ -129,7 +129,7 @@ class Target:
 
         hint = (
             f"a yes/no label is one of {sorted(POSITIVE)} or {sorted(NEGATIVE)}. For one value "
-            f"against the others write '{name}=VALUE', for more kind='multiclass'"
+            f"against the others give the label as '{name}=VALUE', for more kind='multiclass'"
         )
         return _translate(name, recordings, windows, number, hint)
 
@@ -161,7 +161,7 @@ def _translate(name, recordings, windows, number, hint: str) -> np.ndarray:
             if read[value] is None:
                 raise TargetError(
                     f"label {name!r} of recording {recordings[windows.recording[i]].recording!r} "
-                    f"is {value!r}; {hint}"
+                    f"is {str(value)!r}; {hint}"
                 )
         out[i] = read[value]
     return out
