@@ -8,7 +8,8 @@ saved folder, a Hugging Face id. Gives ``embedding_dataset.h5`` in the workdir
 (``elm_jax.data.embedding_file`` says what is in it, and reads it), a map of the recordings and
 ``report.html``. Killed and run again it goes on.
 
-Hardware and time: some 800 windows of 5 s a second on two CPU cores at the published size.
+Hardware and time: at the published size some 1,000 windows of 5 s a second on two CPU cores, which
+do nothing else (``benchmarks/encoder_inference.py``).
 
 Departures from the released code: all windows of a corpus, where its loaders need lists of
 subjects; segments of the sections that the model was trained on, where it embeds all sections;
@@ -34,7 +35,7 @@ def get_config(arg: str = "") -> ConfigDict:
         text_strings=False,  # keep the reports' segments themselves in the file
         prompts=ConfigDict(),  # class prompts: question -> class -> texts
         prompt_files=("normal_abnormal",),  # sets that come with the package, or paths
-        rows_per_batch=512,
+        rows_per_batch=128,  # windows at a time, of all devices together: more on accelerators
         map_label="abnormal",  # yes/no label that colours the map
     )
 

@@ -10,7 +10,7 @@ import json
 import logging
 import pathlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,13 +19,15 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 import elm_jax
-from elm_jax import build, run_dir
-from elm_jax.axes import Batch
+from elm_jax import build, leakage, results, run_dir
+from elm_jax.axes import Int
 from elm_jax.data.embedding_columns import as_text, columns_of, label_datasets
 from elm_jax.data.embedding_file import FILE_NAME, KINDS, EmbeddingFile
 from elm_jax.data.embedding_writer import Contents, EmbeddingWriter, is_finished
 from elm_jax.data.manifest import SPLITS, ManifestError
+from elm_jax.data.people import flags_of
 from elm_jax.data.pipeline import Windows, window_batches
+from elm_jax.data.shards import ShardReader
 from elm_jax.data.text import TextTable, distinct
 from elm_jax.evals.base import Predict
 from elm_jax.evals.file_map import file_map
@@ -94,22 +96,23 @@ def embed(config: Any, workdir: epath.Path) -> dict[str, Any]:
         model, corpus, splits, path, normalisation=normalisation, questions=questions, **settings
     )
     with EmbeddingFile(path) as file:
-        results = {"embeddings": file_map(file, label)}
+        found = {"embeddings": file_map(file, label)}
         about = file.attributes
-    content = run_dir.summary(
+    content = results.summary(
         config,
         corpus,
-        results,
+        found,
         step=model.step,
         loss=None,
         seconds=time.monotonic() - began,
         model={"source": model.source, "weights_sha256": model.weights_sha256},
+        people=leakage.in_words(model),
     )
     if jax.process_index() == 0:
         text = json.dumps(run_dir.plain_config(config), indent=1)
         (workdir / "config.json").write_text(text + "\n")
     content |= {"file": FILE_NAME, "about": about, "notices": list(model.notices)}
-    return run_dir.write_results(workdir, content, results, simulated=corpus.manifest.simulated)
+    return results.write_results(workdir, content, found, simulated=corpus.manifest.simulated)
 
 
 def embed_corpus(
@@ -123,7 +126,7 @@ def embed_corpus(
     texts: bool = True,
     text_strings: bool = False,
     questions: Mapping[str, Question] | None = None,
-    rows_per_batch: int = 512,
+    rows_per_batch: int = 128,
     normalisation: str = "model",
     replace: bool = False,
 ) -> pathlib.Path:
@@ -164,6 +167,7 @@ def embed_corpus(
     said = _texts(model, corpus, splits, questions or {}, wanted=texts)
     labels = label_datasets(recordings)
     columns = columns_of(recordings, corpus.spec, labels)
+    columns["trained_on"] = flags_of(model.trained_on, [row.person for row in recordings])
     windows = len(columns["subject_ids"])
     outputs = _OUTPUTS[features]
     vectors = {name: (windows, _width(model, outputs[name])) for name in outputs}
@@ -216,7 +220,7 @@ def _texts(
     if not wanted:
         return _Texts(absent="texts were not asked for: config.embed.texts=False")
     if model.texts is None or corpus.text is None:
-        return _Texts(absent=f"{model.source} has no text tower")
+        return _Texts(absent="the model has no text tower")
     segments = [s for split in splits for s in corpus.segments(split)]
     prompts = tuple(
         (question.name, answer.name, text)
@@ -325,6 +329,31 @@ def _write_texts(
     log.info("embed    %s: %d texts, %d of them distinct", name, len(texts), len(own))
 
 
+class _Joined(ShardReader):
+    """The shards of several splits as one, pieces numbered through: batches run across splits."""
+
+    def __init__(self, readers: Sequence[ShardReader]):
+        self.manifest = readers[0].manifest
+        self._readers = readers
+        self._first = np.cumsum([0, *(len(r) for r in readers)])
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def read(self, index: int) -> Int[np.ndarray, "c t"]:
+        """A stored piece by its joint number."""
+        split = int(np.searchsorted(self._first, index, side="right")) - 1
+        return self._readers[split].read(int(index - self._first[split]))
+
+    def windows(self, of_splits: Sequence[Windows], start: int) -> Windows:
+        """The windows of all splits from ``start`` on, with joint numbers of pieces."""
+        parts = [
+            (w.recording, w.piece + first, w.start)
+            for w, first in zip(of_splits, self._first, strict=False)
+        ]
+        return Windows(*(np.concatenate(column)[start:] for column in zip(*parts, strict=True)))
+
+
 def _write_windows(
     writer: EmbeddingWriter | None,
     predict: Predict,
@@ -335,13 +364,15 @@ def _write_windows(
 ) -> None:
     """The vectors of all windows, batch by batch, from the first that is not there yet."""
     start = _done(writer, *outputs)
-    total = sum(len(corpus.windows(split)) for split in splits)
+    reader = _Joined([corpus.reader(split) for split in splits])
+    left = reader.windows([corpus.windows(split) for split in splits], start)
+    total = start + len(left)
     if start:
         log.info("embed    goes on at window %d of %d", start, total)
     ways = jax.device_count()
     rows = -(-min(rows_per_batch, max(total, 1)) // ways) * ways
     at, began, told = start, time.monotonic(), time.monotonic()
-    for batch in _batches(corpus, splits, start, rows):
+    for batch in window_batches(reader, left, rows_per_batch=rows):
         valid = batch["signal_valid"]
         out = predict({k: batch[k] for k in ("signal", "signal_valid")})
         if writer:
@@ -350,17 +381,6 @@ def _write_windows(
         if time.monotonic() - told > LOG_EVERY_S:
             told = time.monotonic()
             rate = (at - start) / (told - began)
-            left = divmod(int((total - at) / rate), 60)
+            left_s = divmod(int((total - at) / rate), 60)
             progress = f"{at} of {total} windows  {rate:.0f} windows/s"
-            log.info("embed    %s  %d:%02d left", progress, *left)
-
-
-def _batches(corpus: build.Corpus, splits: Sequence[str], start: int, rows: int) -> Iterator[Batch]:
-    """All windows of the splits in order, without the first ``start``."""
-    for split in splits:
-        windows = corpus.windows(split)
-        skipped = min(start, len(windows))
-        start -= skipped
-        rest = Windows(*(getattr(windows, f.name)[skipped:] for f in dataclasses.fields(Windows)))
-        if len(rest):
-            yield from window_batches(corpus.reader(split), rest, rows_per_batch=rows)
+            log.info("embed    %s  %d:%02d left", progress, *left_s)

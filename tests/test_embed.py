@@ -141,9 +141,9 @@ def test_texts_and_prompts_are_the_model_s_own(model, shards, tmp_path):
 def test_a_model_without_text_side_gives_signals_alone_and_says_so(silent, shards, tmp_path):
     path = write(silent, shards, tmp_path / "e.h5", questions=load_questions(QUESTIONS), text=None)
     with EmbeddingFile(path) as file:
-        with pytest.raises(EmbeddingFileError, match="tiny has no text tower"):
+        with pytest.raises(EmbeddingFileError, match="the model has no text tower"):
             _ = file.text_embedding
-        with pytest.raises(EmbeddingFileError, match="tiny has no text tower"):
+        with pytest.raises(EmbeddingFileError, match="the model has no text tower"):
             _ = file.prompts
 
 
