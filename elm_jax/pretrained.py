@@ -12,7 +12,7 @@ import logging
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -44,9 +44,6 @@ from elm_jax.signals.pipeline import (
 from elm_jax.signals.recording import from_mne
 from elm_jax.state import TrainState
 from elm_jax.text_source import TextSource
-
-if TYPE_CHECKING:
-    import mne
 
 log = logging.getLogger(__name__)
 
@@ -156,9 +153,7 @@ class Pretrained:
             found.append({k: v[: len(part)] for k, v in out.items()})
         return {k: np.concatenate([f[k] for f in found]) for k in found[0]}
 
-    def embed(
-        self, recording: "mne.io.BaseRaw | str | os.PathLike", *, rename: Mapping | None = None
-    ) -> Encoding:
+    def embed(self, recording: Any, *, rename: Mapping[str, str | None] | None = None) -> Encoding:
         """Vectors of a recording, one row a window, through the pipeline that prepares training.
 
         Nothing is cut from the start: windows follow one another from the first sample on, anew
