@@ -25,6 +25,7 @@ from data_prep.findings import finding
 from elm_jax.data.spec import SignalSpec
 
 if TYPE_CHECKING:
+    from elm_jax.signals.defects import Defect
     from elm_jax.signals.pipeline import Judgement, PrepOptions
 
 # Times have four decimals: nearer to a sample than this is that sample.
@@ -95,7 +96,7 @@ class EventCorpus(Corpus):
         whole, judgement = super().pieces(source, spec, options)
         if not judgement.usable:
             return [], judgement
-        # Ours: the lengths that came out, not those that were expected.
+        # The lengths that came out, not those that were expected.
         judgement.stretches = tuple((p.start_s, p.signal.shape[1]) for p in whole)
         windows = []
         for cut in self._settle(source, spec, judgement):
@@ -128,29 +129,38 @@ class EventCorpus(Corpus):
 
     def _settle(self, source: Source, spec: SignalSpec, judgement: "Judgement") -> list[Cut]:
         """The cuts; writes what became of the events into the judgement."""
-        from elm_jax.signals.defects import Defect
-
         events = from_json(source.extra["events"])
         cuts = cut_windows(events, judgement.stretches, spec, self.firsts)
         judgement.windows = dict(sorted(Counter(cut.event.label for cut in cuts).items()))
-        shown, end_s = {cut.event for cut in cuts}, judgement.duration_s or 0.0
-        late = [e for e in events if e in shown and e.stop_s > end_s + _LATE_S]
-        for kind, some in (("event_lost", [e for e in events if e not in shown]),
-                           ("event_cut", late)):  # fmt: skip
-            if some:
-                times = {"start_s": some[0].start_s, "stop_s": some[0].stop_s}
-                detail = f"{say_counts(Counter(e.label for e in some))}; this is the first"
-                judgement.defects.append(Defect(source.file, kind, detail, **times))
-        stated_s = source.extra.get("stated_s", end_s)
-        if abs(stated_s - end_s) > _LATE_S:
-            detail = f"stated {stated_s:g} s, found {end_s:g} s"
-            judgement.defects.append(Defect(source.file, "events_other_length", detail))
+        judgement.defects += _defects(source, events, cuts, judgement.duration_s or 0.0)
         if not cuts:
-            judgement.usable = False
-            defect = Defect(source.file, "no_events", f"none of {len(events)} events is left")
-            judgement.defects.append(defect)
-            judgement.skipped = f"{defect.kind}: {defect.detail}"
+            verdict = judgement.defects[-1]
+            judgement.usable, judgement.skipped = False, f"{verdict.kind}: {verdict.detail}"
         return cuts
+
+
+def _defects(
+    source: Source, events: Sequence[Event], cuts: Sequence[Cut], duration_s: float
+) -> list["Defect"]:
+    """What is odd about the events of a recording; the verdict last, if no window is left."""
+    from elm_jax.signals.defects import Defect
+
+    defects, shown = [], {cut.event for cut in cuts}
+    lost = [event for event in events if event not in shown]
+    late = [event for event in events if event in shown and event.stop_s > duration_s + _LATE_S]
+    for kind, some in (("event_lost", lost), ("event_cut", late)):
+        if some:
+            times = {"start_s": some[0].start_s, "stop_s": some[0].stop_s}
+            detail = f"{say_counts(Counter(event.label for event in some))}; this is the first"
+            defects.append(Defect(source.file, kind, detail, **times))
+    stated_s = source.extra.get("stated_s", duration_s)
+    if abs(stated_s - duration_s) > _LATE_S:
+        detail = f"stated {stated_s:g} s, found {duration_s:g} s"
+        defects.append(Defect(source.file, "events_other_length", detail))
+    if not cuts:
+        detail = f"none of {len(events)} events is left"
+        defects.append(Defect(source.file, "no_events", detail))
+    return defects
 
 
 def cut_windows(
