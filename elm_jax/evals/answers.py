@@ -77,6 +77,12 @@ class Answers:
         """Whose each recording is."""
         return np.asarray([row.person for row in self.recordings])
 
+    @property
+    def labelled(self) -> bool:
+        """Whether any recording has the question's label."""
+        name = self.question.label.partition("=")[0]
+        return any(name in row.labels for row in self.recordings)
+
     def mean_cosine(self) -> Float[np.ndarray, "r k"]:
         """The mean over each recording's windows."""
         return mean_by(self.cosine, self.recording, len(self.recordings))

@@ -36,16 +36,17 @@ def reliability_diagram(
     figure = Figure(figsize=(5.8 * len(panels), 6.9), layout="constrained")
     note = " (simulated EEG)" if simulated else ""
     figure.suptitle(f"Zero-shot reliability: {what}{note}", fontsize=12)
-    all_axes = np.atleast_1d(figure.subplots(1, len(panels)))
-    for axes, (level, curves) in zip(all_axes, panels.items(), strict=True):
+    # The legends have a row of their own: they are long, and must not lie on points.
+    grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=(6, 1))
+    for axes, below, (level, curves) in zip(*grid, panels.items(), strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
         for curve, colour in zip(curves.values(), (ORANGE, BLUE, GREEN), strict=False):
             _curve(axes, curve, colour)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=level)
-        axes.set_box_aspect(1)
         axes.set(xlabel=f"predicted {axis}", ylabel="observed frequency")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False, fontsize=8)
+        below.axis("off")
+        below.legend(*axes.get_legend_handles_labels(), loc="center", frameon=False, fontsize=8.5)
     return figure
 
 

@@ -155,24 +155,33 @@ class ZeroShot:
 
     def _unscored(self, reports: Mapping[str, QuestionReport]) -> list[str]:
         """Why questions have no scores, or no calibration."""
-        found = [r for r in reports.values() if not r.finding]
-        yes_no = {r.name: r.answers for r in found if r.answers.question.yes_no}
+        without = [r.answers for r in reports.values() if not r.finding]
+        unknown = [a for a in without if not a.labelled]
+        yes_no = [a for a in without if a.question.yes_no or a in unknown]
+        others = [a for a in without if a not in yes_no]
         notes = []
         if yes_no:
-            truths = {answers.question.label: answers.truth for answers in yes_no.values()}
-            notes.append(one_class(truths, self.split, found[0].answers.recordings))
-        notes += [
-            f"{r.name}: fewer than two classes occur in split {self.split!r}: {_counted(r.answers)}"
-            for r in found
-            if not r.answers.question.yes_no
+            truths = {a.question.label: a.truth for a in yes_no}
+            notes.append(one_class(truths, self.split, yes_no[0].recordings))
+        if others:
+            told = "; ".join(f"{a.question.name}: {_counted(a)}" for a in others)
+            notes.append(f"fewer than two classes occur in split {self.split!r}: {told}")
+        one = [
+            report.fitting
+            for report in reports.values()
+            if report.finding and report.fitting and not report.calibrated
         ]
-        for report in reports.values():
-            if report.finding and report.fitting and not report.calibrated:
-                notes.append(
-                    f"{report.name}: probabilities of recordings are not calibrated: fewer than "
-                    f"two classes occur in split {report.fitting.split!r}: "
-                    f"{_counted(report.fitting)}"
-                )
+        if one:
+            told = "; ".join(f"{a.question.name}: {_counted(a)}" for a in one)
+            notes.append(
+                "probabilities of recordings are not calibrated, fewer than two classes occur in "
+                f"split {self.calibration_split!r}: {told}"
+            )
+        if self.label not in reports:
+            notes.append(
+                f"nothing is drawn: label is {self.label!r}, which is no question asked here; "
+                f"those are {', '.join(reports)}"
+            )
         return notes
 
     def _add_band_power(

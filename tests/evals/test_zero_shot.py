@@ -298,3 +298,17 @@ def test_a_model_without_a_text_side_is_told_how_to_get_one():
     known._table = None
     with pytest.raises(ValueError, match="no text tower.*configs/elm_adapt.py"):
         ZeroShot("test", "slow", PROMPTS).check(known)
+
+
+def test_a_question_without_any_label_is_told_from_one_with_a_single_class():
+    def labels(i):
+        return {"slow": i % 2, "state": "awake"}
+
+    prompts = PROMPTS | STATES | {"seizure": {"positive": ["slow"], "negative": ["fast"]}}
+    result = ZeroShot("test", "sleepy", prompts)(predict, data(labels=labels))
+    notes = "\n".join(result.notes)
+    assert "no such label: seizure (labels: slow, state)" in notes
+    assert "in split 'test': state: awake 40, drowsy 0, asleep 0" in notes
+    assert "label is 'sleepy', which is no question asked here" in notes
+    assert not result.scalars and not result.figures and len(result.tables["findings"]) == 1
+    assert {"seizure", "state=awake", "slow"} <= set(result.scores[0])
