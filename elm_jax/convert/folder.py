@@ -25,14 +25,13 @@ import numpy as np
 from elm_jax.convert import network, probe, tower
 from elm_jax.convert.card import LICENCE_NOTES, model_card
 from elm_jax.convert.engine import ConvertError, LoadReport
-from elm_jax.convert.parts import ModelParts, origin_of, weights_sha256
+from elm_jax.convert.parts import ModelParts, origin_of, require_description, weights_sha256
 from elm_jax.convert.reader import StateDict, read_state_dict
 from elm_jax.convert.tensor_files import COUNTERS, FILES, counters_of, from_states, to_states
 from elm_jax.data.spec import SignalSpec
 
 FORMAT, FORMAT_VERSION = "elm_jax", 1
 STAND_ALONE = ("elm_torch.py", "preprocess.py", "verify.py")
-_FIELDS = ("spec", "recipe", "assumed", "trained_on", "weights_sha256", "origin", "extra")
 
 
 def is_folder(path: str | os.PathLike) -> bool:
@@ -244,13 +243,9 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
             f"{path}: format_version is {values.get('format_version')!r}, this version of elm_jax "
             f"reads {FORMAT_VERSION}"
         )
-    missing = [name for name in _FIELDS if name not in values]
-    kinds = {"spec": dict, "extra": dict, "assumed": list, "origin": str}
-    wrong = [k for k, kind in kinds.items() if not isinstance(values.get(k), kind)]
-    if missing or wrong or values["origin"] not in LICENCE_NOTES:
-        raise ConvertError(
-            f"{path}: lacks {missing}, of a wrong kind: {wrong}, or an unknown origin"
-        )
+    require_description(values, str(path))
+    if missing := [name for name in ("recipe", "weights_sha256") if name not in values]:
+        raise ConvertError(f"{path}: lacks {missing}")
     return values
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from elm_jax.convert.engine import LoadReport, flatten
+from elm_jax.convert.engine import ConvertError, LoadReport, flatten
 from elm_jax.convert.probe import Probe
 from elm_jax.data.spec import SignalSpec
 
@@ -61,6 +61,30 @@ class ModelParts:
     def weights_sha256(self) -> str:
         """See :func:`weights_sha256`."""
         return weights_sha256(self.params, self.model_state)
+
+
+ORIGINS = ("", ELM_AUTHORS)
+_KINDS = {"spec": (dict,), "assumed": (list,), "origin": (str,), "extra": (dict,)}
+_KINDS |= {"trained_on": (dict, type(None))}
+
+
+def require_description(values: Mapping[str, Any], source: str) -> None:
+    """Raises unless a stored description has what :class:`ModelParts` takes from it.
+
+    Raises:
+      ConvertError: fields are missing, of a wrong kind, or unknown values; names them.
+    """
+    missing = [name for name in _KINDS if name not in values]
+    wrong = [k for k, kinds in _KINDS.items() if k in values and not isinstance(values[k], kinds)]
+    if missing or wrong:
+        raise ConvertError(
+            f"{source}: the model's description lacks {missing}; wrong kind: {wrong}"
+        )
+    fields = {field.name for field in dataclasses.fields(SignalSpec)}
+    if not all(isinstance(name, str) and name in fields for name in values["assumed"]):
+        raise ConvertError(f"{source}: assumed is {values['assumed']}; known: {sorted(fields)}")
+    if values["origin"] not in ORIGINS:
+        raise ConvertError(f"{source}: origin is {values['origin']!r}; known: {ORIGINS}")
 
 
 def weights_sha256(params: Mapping[str, Any], model_state: Mapping[str, Any]) -> str:

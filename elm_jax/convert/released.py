@@ -5,7 +5,7 @@ from typing import Any
 
 from elm_jax.convert import elm, probe
 from elm_jax.convert.engine import ConvertError
-from elm_jax.convert.parts import ModelParts, origin_of
+from elm_jax.convert.parts import ModelParts, origin_of, require_description
 from elm_jax.convert.reader import read_state_dict
 from elm_jax.convert.tensor_files import COUNTERS, counters_of
 from elm_jax.data.spec import SignalSpec
@@ -14,16 +14,6 @@ from elm_jax.signals.pipeline import ELM_SPEC
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 YAMLS = (".yaml", ".yml")
 OUR_SECTION = "elm_jax"  # in a YAML that we wrote: what the authors' layout has no place for
-
-
-def is_released(path: str | pathlib.Path) -> bool:
-    """Whether ``path`` is such a weights file, or a folder with one and a YAML."""
-    path = pathlib.Path(path)
-    if path.is_file():
-        return path.suffix in WEIGHTS
-    files = list(path.iterdir()) if path.is_dir() else []
-    suffixes = {f.suffix for f in files}
-    return bool(suffixes & set(WEIGHTS)) and bool(suffixes & set(YAMLS))
 
 
 def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = None) -> ModelParts:
@@ -47,8 +37,11 @@ def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = 
     weights = _weights_in(pathlib.Path(path))
     yaml_path = pathlib.Path(config) if config else _yaml_beside(weights)
     settings = elm.read_settings(yaml_path)
-    spec = _spec(settings, str(yaml_path))
-    ours = settings.values.get(OUR_SECTION, {"assumed": ("mean", "std")})
+    ours = settings.values.get(OUR_SECTION)
+    if ours is not None:
+        _require_section(ours, str(yaml_path))
+    spec = _spec(settings, ours, str(yaml_path))
+    recipe = _recipe(settings, "float32" if ours is None else ours["dtype"])
     encoder, projector, report = elm.from_released(
         read_state_dict(weights),
         settings.encoder_kwargs,
@@ -56,27 +49,27 @@ def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = 
         settings.window_samples,
         source=str(weights),
     )
-    dtype = ours.get("dtype", "float32")
     stored = None
-    if OUR_SECTION in settings.values:  # then we wrote it, and a probe beside it
-        stored = probe.read(weights.with_suffix(".probe.npz"), dtype=dtype)
+    if ours is not None:  # then we wrote it, and a probe beside it
+        stored = probe.read(weights.with_suffix(".probe.npz"), dtype=recipe["dtype"])
         stored.require_window(spec, str(weights))
+    told = ours or {}
     found = {"encoder": encoder, "signal_projector": projector}
     variables = {name: value for name, value in found.items() if value is not None}
     params = {name: value["params"] for name, value in variables.items()}
     stats = {n: v["batch_stats"] for n, v in variables.items() if "batch_stats" in v}
     return ModelParts(
         spec=spec,
-        recipe=_recipe(settings, dtype),
+        recipe=recipe,
         params=params,
         model_state={"batch_stats": stats},
-        trained_on=ours.get("trained_on"),
-        assumed=tuple(ours.get("assumed", ())),
+        trained_on=told.get("trained_on"),
+        assumed=tuple(told.get("assumed", ("mean", "std"))),
         report=report,
         probe=stored,
         source=str(weights),
-        origin=origin_of(params) or ours.get("origin", ""),
-        extra=ours.get("extra", {}) | {COUNTERS: counters_of(report)},
+        origin=origin_of(params) or told.get("origin", ""),
+        extra=told.get("extra", {}) | {COUNTERS: counters_of(report)},
     )
 
 
@@ -109,13 +102,19 @@ def _yaml_beside(weights: pathlib.Path) -> pathlib.Path:
     )
 
 
-def _spec(settings: elm.ElmSettings, source: str) -> SignalSpec:
+def _require_section(ours: Any, source: str) -> None:
+    where = f"{source}: {OUR_SECTION}"
+    if not isinstance(ours, dict):
+        raise ConvertError(f"{where}: expected a section, found {type(ours).__name__}")
+    require_description(ours, where)
+    if ours.get("dtype") not in probe.TOLERANCE:
+        raise ConvertError(f"{where}.dtype is {ours.get('dtype')!r}; known: {[*probe.TOLERANCE]}")
+
+
+def _spec(settings: elm.ElmSettings, ours: dict[str, Any] | None, source: str) -> SignalSpec:
     window_s = settings.window_samples / settings.sfreq_hz
     spec = ELM_SPEC.replace(sfreq_hz=settings.sfreq_hz, window_s=window_s)
-    if OUR_SECTION in settings.values:
-        ours = settings.values[OUR_SECTION]
-        if not isinstance(ours, dict) or not isinstance(ours.get("spec"), dict):
-            raise ConvertError(f"{source}: {OUR_SECTION}.spec is missing")
+    if ours is not None:
         spec = SignalSpec.from_dict(ours["spec"], source=f"{source}: {OUR_SECTION}.spec")
     if spec.sfreq_hz != settings.sfreq_hz or spec.window_samples != settings.window_samples:
         raise ConvertError(

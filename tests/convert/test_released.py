@@ -218,6 +218,30 @@ def test_the_spec_in_our_section_must_be_that_of_the_settings(parts, tmp_path):
         released.read_released(tmp_path / "x.pt")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.update(elm_jax=7), "expected a section"),
+        (lambda v: v["elm_jax"].pop("spec"), "lacks .*spec"),
+        (lambda v: v["elm_jax"].update(extra=[1]), "wrong kind: .*extra"),
+        (lambda v: v["elm_jax"].update(dtype="int8"), "dtype is 'int8'"),
+        (lambda v: v["elm_jax"].update(assumed=["weights"]), "assumed"),
+        (lambda v: v["elm_jax"].update(origin="me"), "origin is 'me'"),
+    ],
+)
+def test_our_section_is_not_believed_either(parts, tmp_path, change, message):
+    single_file.write_single_file(parts, tmp_path / "x.pt", predict=fake_predict)
+    values = yaml.safe_load((tmp_path / "x.yaml").read_text())
+    change(values)
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ConvertError, match=message):
+        released.read_released(tmp_path / "x.pt")
+
+
+def fake_predict(batch):
+    return {"features": batch["signal"].mean(axis=(1, 2))[:, None]}
+
+
 def test_an_encoder_without_projector_goes_both_ways(tmp_path):
     parts = tiny_parts("classifier")
     single_file.write_single_file(parts, tmp_path / "x.pt", leave_out=["classifier"])
