@@ -25,7 +25,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.query = dict(
         texts=(),  # each a query of its own; or after the flags
-        against="",  # a contrary (or several wordings of one) whose similarity is taken off
+        against="",  # a contrary, whose similarity is taken off
         file="",  # an EDF, EDF+ or BDF file, in place of data.dir
         rename="",  # file: a YAML map of channel names to electrodes
         splits=(),  # data.dir: empty: all; else of "train", "valid", "test"

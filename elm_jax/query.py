@@ -11,7 +11,7 @@ import json
 import logging
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -104,18 +104,15 @@ def query(config: Any, workdir: epath.Path) -> dict[str, Any]:
 # -- asking ---------------------------------------------------------------------------------------
 
 
-def _check(settings: Any) -> tuple[list[str], list[str]]:
+def _check(settings: Any) -> tuple[list[str], str]:
     """The texts and what they are held against."""
-    texts, against = (
-        [value] if isinstance(value, str) else list(value)
-        for value in (settings.texts, settings.against)
-    )
-    against = [] if against == [""] else against
-    if not texts or not all(isinstance(t, str) and t.strip() for t in [*texts, *against]):
+    texts, against = list(settings.texts), settings.against
+    asked = [*texts, against] if against else texts
+    if not texts or not all(isinstance(t, str) and t.strip() for t in asked):
         raise QueryError(
-            f"the query is empty: config.query.texts={texts}, config.query.against={against}. Give "
-            'its text after the flags, in quotes ("sharp waves over the left temporal region"), or '
-            "as --config.query.texts"
+            f"the query is empty: config.query.texts={texts}, config.query.against={against!r}. "
+            'Give its text after the flags, in quotes ("sharp waves over the left temporal '
+            'region"), or as --config.query.texts'
         )
     if settings.join not in JOINS:
         raise QueryError(f"config.query.join is {settings.join!r}; known: {JOINS}")
@@ -155,12 +152,21 @@ def _source(
 
 
 def _text_vectors(
-    model: Pretrained, texts: Sequence[str], against: Sequence[str]
+    model: Pretrained, texts: Sequence[str], against: str
 ) -> Float[np.ndarray, "q e"]:
     """A vector for each text, whose product with a unit vector is its similarity."""
-    found = unit_rows(model.encode_text([*texts, *against]).astype(np.float64))
-    asked, contrary = found[: len(texts)], found[len(texts) :]
-    return asked - unit_rows(contrary.mean(axis=0)) if len(contrary) else asked
+    asked = [*texts, against] if against else texts
+    found = unit_rows(model.encode_text(asked).astype(np.float64))
+    if not against:
+        return found
+    vectors = found[:-1] - found[-1]
+    same = [t for t, v in zip(texts, vectors, strict=True) if np.linalg.norm(v) < 1e-6]
+    if same:
+        raise QueryError(
+            f"config.query.against={against!r} means the same to this model as the query "
+            f"{same[0]!r}"
+        )
+    return vectors
 
 
 def _search_settings(settings: Any) -> dict[str, Any]:
@@ -252,13 +258,12 @@ def percentile(every: Float[np.ndarray, " n"], value: float) -> float:
 
 
 def _figures(
-    source: Source, answers: Sequence[Answer], settings: Any, against: Sequence[str]
+    source: Source, answers: Sequence[Answer], settings: Any, against: str
 ) -> dict[str, Any]:
     figures = {}
     for i, answer in enumerate(answers, 1):
         for rank, moment in enumerate(answer.moments[: settings.plots], 1):
-            title = f"“{answer.text}”"
-            title += f" against “{'”, “'.join(against)}”" if against else ""
+            title = f"“{answer.text}”" + (f" against “{against}”" if against else "")
             figures[f"query_{i}_segment_{rank}"] = moment_figure(
                 _page(source, moment, settings.page_s),
                 _trace(source, answer, moment.recording),
@@ -308,9 +313,7 @@ def _trace(source: Source, answer: Answer, recording: int) -> Trace:
     )
 
 
-def _notes(
-    source: Source, answers: Sequence[Answer], settings: Mapping[str, Any], against: Sequence[str]
-) -> list[str]:
+def _notes(source: Source, answers: Sequence[Answer], settings: Any, against: str) -> list[str]:
     how = {
         "merge": f"the {joined_windows(settings.windows, len(source.vectors))} best windows, "
         "those that follow one another joined; similarity is that of the best one",

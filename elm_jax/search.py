@@ -160,7 +160,7 @@ class ExactSearch:
         for start, block in self._blocks(max(self._rows_for(len(exact)), 2 * k)):
             scores = self._product(exact, block, start)
             passing = scores >= _lowered(floor, slack)
-            if passing.sum() > 2 * k * len(exact) and len(block) > k:
+            if np.count_nonzero(passing) > 2 * k * len(exact) and len(block) > k:
                 kth = np.partition(scores, len(block) - k, axis=1)[:, len(block) - k]
                 floor = np.maximum(floor, kth)
                 passing = scores >= _lowered(floor, slack)
