@@ -56,9 +56,11 @@ def get_config(arg: str = "") -> ConfigDict:
         c=config_dict.placeholder(float),  # None: one of 45, 1e-6 to 1e5, by validation people
         alpha=config_dict.placeholder(float),  # likewise, of a regression
         refit_people=50,  # from so many training people on, refit with the validation people
+        random_networks=3,  # seeds of random weights, whose scores are averaged
         resamples=1000,
         seed=0,
     )
 
-    smoke = common.finished_smoke() | dict(evals=dict(rows_per_batch=32))
+    smoke = common.finished_smoke()
+    smoke["evals"] |= dict(probe=dict(random_networks=1))
     return common.finish(config, arg, smoke)

@@ -69,7 +69,13 @@ def _panel(axes: Any, rows: Sequence, inputs: Sequence[str], budgets: Sequence, 
             x, value, yerr=np.abs([value - low, high - value]), color=colour, marker=marker, ms=6,
             mfc=colour if filled else "white", lw=0, elinewidth=1.5, capsize=2.5, label=label,
         )  # fmt: skip
-    people = {r["budget"]: r["train_people"] for r in rows if r["input"] != "chance"}
-    axes.set_xticks(range(len(budgets)), [f"{b}\n{people.get(b, '?')} people" for b in budgets])
-    axes.set(xlabel="labels to train with", xlim=(-0.6, len(budgets) - 0.4))
+    people = {r["budget"]: r["train_people"] for r in rows if r["train_people"] is not None}
+    axes.set_xticks(range(len(budgets)), [_budget_words(b, people.get(b)) for b in budgets])
+    axes.set(xlabel="people with labels to train on", xlim=(-0.6, len(budgets) - 0.4))
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _budget_words(budget: int | float, people: float | None) -> str:
+    """Words under a tick, such as "10 %, 8 people"; a budget in people needs no share."""
+    known = "no fit" if people is None else f"{people:g} people"
+    return known if isinstance(budget, int) else f"{100 * budget:g} %\n{known}"

@@ -55,6 +55,7 @@ class Probe:
       alpha: fixed strength of ridge regression; None: chosen from the grid.
       refit_people: with at least so many training people the last fit is on training and
         validation people together. ELM's paper does so above a cutoff that it does not state.
+      random_networks: how many seeds of random weights; scores are the mean over them.
       resamples: of people, for intervals.
       seed: of everything random here.
     """
@@ -72,6 +73,7 @@ class Probe:
     c: float | None = None
     alpha: float | None = None
     refit_people: int = 50
+    random_networks: int = 3
     resamples: int = 1000
     seed: int = 0
 
@@ -80,10 +82,11 @@ class Probe:
             raise ValueError(f"inputs {unknown} are unknown; known: {list(INPUTS)}")
         if self.outer not in OUTER:
             raise ValueError(f"outer is {self.outer!r}; known: {list(OUTER)}")
-        for name, least in (("inputs", 1), ("budgets", 1), ("splits", 1)):
-            if len(getattr(self, name)) < least:
+        for name in ("inputs", "budgets", "splits"):
+            if not getattr(self, name):
                 raise ValueError(f"{name} is empty")
-        for name, least in (("folds", 2), ("repeats", 1), ("bins", 1), ("resamples", 1)):
+        counts = dict(folds=2, repeats=1, bins=1, random_networks=1, resamples=1)
+        for name, least in counts.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected {least} or more")
         for name in ("c", "alpha"):
@@ -122,8 +125,6 @@ class Probe:
         """
         sample = gather(data, self.splits, self.target)
         plan, fits = self._plan(sample), Fits()
-        if missed := sample.note():
-            fits.notes.append(missed)
         said = self._said(predict, data, sample, plan, fits)
         rows = probe_scores.table(sample, said, fits.rows, resamples=self.resamples)
         most = max(plan, key=lambda budget: len(plan[budget][0][0].train))
@@ -133,14 +134,21 @@ class Probe:
             what=sample.target.name,
             simulated=data.manifest.simulated,
         )
+        tables = {"scores": rows, "fits": fits.rows, "left_out": fits.left_out}
+        tables = {name: table for name, table in tables.items() if table}
+        lacking = [
+            f"{name}: left out, this model has no projection"
+            for name in self.inputs
+            if not any(name == found for found, _ in said)
+        ]
         return EvalResult(
             scalars=probe_scores.scalars(rows, sample.target, budget=most),
-            tables={"scores": rows, "fits": fits.rows},
+            tables=tables | probe_scores.networks(sample, said, self.random_networks),
             scores=probe_scores.answers(
                 sample, {name: values for (name, budget), values in said.items() if budget == most}
             ),
             figures={"probe": figure} if len(rows) else {},
-            notes=tuple(dict.fromkeys(fits.notes)),
+            notes=(*filter(None, [sample.note()]), *lacking, *fits.notes()),
         )
 
     def _said(
@@ -152,23 +160,26 @@ class Probe:
         fits: Fits,
     ) -> dict[tuple[str, Any], np.ndarray]:
         """What probes of every input and budget said about every window, ``[n, repeats, k]``."""
-        said = {}
+        said: dict[tuple[str, Any], np.ndarray] = {}
         for name in self.inputs:
             began = time.monotonic()
-            x = vectors(name, predict, data, sample.splits)
-            if x is None:
-                fits.notes.append(f"{name}: left out, this model has no projection")
-                continue
-            for budget, repeats in plan.items():
-                said[name, budget] = run_folds(
-                    sample,
-                    x,
-                    repeats,
-                    fixed=self._fixed(sample.target),
-                    refit_people=self.refit_people,
-                    fits=fits,
-                    about={"input": name, "budget": budget},
-                )
+            for network in range(self.random_networks if name.startswith("random_") else 1):
+                x = vectors(name, predict, data, sample.splits, seed=self.seed + network)
+                if x is None:
+                    break
+                for budget, repeats in plan.items():
+                    found = run_folds(
+                        sample,
+                        x,
+                        repeats,
+                        fixed=self._fixed(sample.target),
+                        refit_people=self.refit_people,
+                        fits=fits,
+                        about={"input": name, "network": network, "budget": budget},
+                    )
+                    # Other networks count as further repeats.
+                    before = [said[name, budget]] if network else []
+                    said[name, budget] = np.concatenate([*before, found], axis=1)
             log.info("probe    %s: %.1f s", name, time.monotonic() - began)
         return said
 
@@ -222,15 +233,18 @@ class Probe:
 
 
 def vectors(
-    name: str, predict: Predict, data: EvalData, splits: Sequence[str]
+    name: str, predict: Predict, data: EvalData, splits: Sequence[str], *, seed: int
 ) -> np.ndarray | None:
-    """An input's vectors ``[n, d]`` of all windows of the splits; None: the model lacks it."""
+    """An input's vectors ``[n, d]`` of all windows of the splits; None: the model lacks it.
+
+    ``seed`` is that of random weights.
+    """
     if name == "band_power":
         return np.concatenate([window_band_power(data, s) for s in splits])
     if name == "band_power_gamma":
         settings = dict(bands_hz=WITH_GAMMA_HZ, segment_s=4.0)
         return np.concatenate([window_band_power(data, s, **settings) for s in splits])
     kind = name.removeprefix("random_")
-    use = predict if kind == name else data.random_predict()
+    use = predict if kind == name else data.random_predict(seed)
     found = [getattr(data.encoded(use, split), kind) for split in splits]
     return None if any(x is None for x in found) else np.concatenate(found)

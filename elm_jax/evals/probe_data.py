@@ -9,7 +9,7 @@ from elm_jax.axes import Bool, Float, Int
 from elm_jax.data.labels import LabelError, label_names
 from elm_jax.data.manifest import SPLITS, ManifestError, RecordingRow
 from elm_jax.data.pipeline import Windows
-from elm_jax.data.targets import Target, TargetError, complete
+from elm_jax.data.targets import Target, TargetError, with_classes
 from elm_jax.evals.base import EvalData
 
 
@@ -81,15 +81,15 @@ def gather(data: EvalData, splits: Sequence[str], target: Target) -> Sample:
         counts = {s: len(p) for s, p in data.manifest.people.items()}
         raise ManifestError(f"none of the splits {list(splits)} holds people; found {counts}")
     recordings, windows = _joined(data, held)
-    target = complete(target, recordings, windows)
-    # Errors and R2 are read in the label's own unit.
-    target = dataclasses.replace(target, mean=0.0, std=1.0)
+    # Values of a regression stay in the label's own unit: errors are read in it.
+    target = dataclasses.replace(with_classes(target, recordings, windows), mean=0.0, std=1.0)
     truth = target.of_windows(recordings, windows).astype(np.float64)
     names, person = np.unique([r.person for r in recordings], return_inverse=True)
-    for name in names:
-        own = {r.split for r in recordings if r.person == name} if len(held) > 1 else set()
-        if len(own) > 1:
-            raise ValueError(f"person {name} is in the splits {sorted(own)}; prepare again")
+    home: dict[str, str] = {}
+    for row in recordings:
+        if home.setdefault(row.person, row.split) != row.split:
+            both = sorted({home[row.person], row.split})
+            raise ValueError(f"person {row.person} is in the splits {both}; prepare again")
     sample = Sample(
         tuple(held), recordings, windows.recording, tuple(names.tolist()), person, target, truth
     )

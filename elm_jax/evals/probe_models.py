@@ -92,7 +92,7 @@ class Logistic:
             if len(found) > 1:
                 model.set_params(C=float(strength)).fit(x, truth[:, k])
         if all(c is not None for c in self.constant):
-            raise FoldError("its training people have one class only")
+            raise FoldError("the training people have one class only")
         return self
 
     def predict(self, x: np.ndarray) -> Float[np.ndarray, "n k"]:
@@ -167,7 +167,7 @@ def choose_strength(
                 best = (float(strength), value)
     if np.isnan(best[0]):
         raise FoldError(
-            f"its validation people do not tell strengths apart ({CHOSEN_BY[target.kind]} is not "
+            f"the validation people do not tell strengths apart ({CHOSEN_BY[target.kind]} is not "
             "defined on them): they have one class, or one value; take more of them, or fix c"
         )
     return best
@@ -193,7 +193,7 @@ def fit_preprocessing(x: np.ndarray) -> Pipeline:
             finite, axis=0, initial=-np.inf
         )
     if not varies.any():
-        raise FoldError(f"none of its {x.shape[1]} columns varies among the training people")
+        raise FoldError(f"none of {x.shape[1]} columns varies among the training people")
     return preprocessing().fit(x)
 
 

@@ -15,10 +15,31 @@ from elm_jax.evals.probe_splits import Fold
 
 @dataclasses.dataclass
 class Fits:
-    """What is told of every fit: rows of the table ``fits``, and folds that were left out."""
+    """What is told of every fit: a row each, of those done and of those that could not be.
+
+    Attributes:
+      rows: table ``fits``: who trained and chose, the strength, its score on validation people.
+      left_out: table ``left_out``: which fold of which input, and why.
+    """
 
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
+    left_out: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def notes(self) -> tuple[str, ...]:
+        """Which folds were left out: a line a budget and reason."""
+        groups: dict[tuple[Any, str], list[dict[str, Any]]] = {}
+        for row in self.left_out:
+            groups.setdefault((row["budget"], row["why"]), []).append(row)
+        lines = []
+        for (budget, why), rows in groups.items():
+            inputs = ", ".join(dict.fromkeys(r["input"] for r in rows))
+            named = list(dict.fromkeys(f"{r['fold']} (repeat {r['repeat']})" for r in rows))
+            more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+            lines.append(
+                f"budget {budget} of {inputs}: left out {', '.join(named[:3])}{more}: {why}. Their "
+                "people are not scored"
+            )
+        return tuple(lines)
 
 
 def run_folds(
@@ -40,23 +61,22 @@ def run_folds(
       fixed: the strength; None: chosen in every fold.
       refit_people: with at least so many training people the validation people join them for the
         last fit.
-      fits: gets a row a fit, and a note a fold that is left out.
+      fits: gets a row a fit.
       about: what stands at the beginning of each of these rows.
     """
     said = np.full((len(sample.recording), len(repeats), sample.target.outputs), np.nan)
     for repeat, made in enumerate(repeats):
         for fold in made:
             test = sample.rows(fold.test)
+            where = {"repeat": repeat, "fold": fold.name}
             if not len(test):
                 continue
             try:
                 fitted, how = _fit(sample, x, fold, fixed, refit_people)
             except FoldError as error:
-                words = ", ".join(f"{k} {v}" for k, v in about.items())
-                fits.notes.append(f"{words}: {fold.name} of repeat {repeat} is left out: {error}")
+                fits.left_out.append({**about, **where, "why": str(error)})
                 continue
             said[test, repeat] = fitted.predict(x[test])
-            where = {"repeat": repeat, "fold": fold.name}
             fits.rows.append({**about, **where, **how, "test_people": len(fold.test)})
     return said
 

@@ -162,9 +162,8 @@ def table(
             }
             found = score_rows(sample.target, truth, answer, whose[use], resamples=resamples)
             rows.append(row | _columns(found))
-            guesses.setdefault(
-                unit, row | {"input": "chance", "budget": None} | _guess(sample, truth)
-            )
+            if row["n"] >= guesses.get(unit, row)["n"]:
+                guesses[unit] = row | {"input": "chance", "budget": None} | _guess(sample, truth)
     return rows + list(guesses.values())
 
 
@@ -179,6 +178,26 @@ def _guess(sample: Sample, truth: np.ndarray) -> dict[str, float | None]:
     found = chance(sample.target, truth)
     none = {"train_people": None}
     return none | _columns({n: scores.Scored(v, np.nan, np.nan) for n, v in found.items()})
+
+
+def networks(
+    sample: Sample, said: Mapping[tuple[str, Any], Float[np.ndarray, "n s k"]], count: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Table ``random_networks``: every random network's own headline score, per window.
+
+    One network is one draw; how far they spread says how much of a row is luck.
+    """
+    score, rows = headline(sample.target), []
+    for (name, budget), values in said.items():
+        if not name.startswith("random_") or count == 1:
+            continue
+        for network, own in enumerate(np.split(values, count, axis=1)):
+            use = sample.labelled & np.isfinite(own).all(axis=(1, 2))
+            nobody = np.zeros(int(use.sum()), int)  # one person: a value, no interval
+            found = score_rows(sample.target, sample.truth[use], own[use], nobody, resamples=1)
+            value = _columns({score: found[score]})[score]
+            rows.append({"input": name, "budget": budget, "network": network, score: value})
+    return {"random_networks": rows} if rows else {}
 
 
 def scalars(

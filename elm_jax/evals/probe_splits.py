@@ -1,13 +1,13 @@
 """Who trains, chooses and is scored: always by person, and alike in what they are alike in."""
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from elm_jax.axes import Bool, Int
 
-People = Int[np.ndarray, " p"]
+People = Int[np.ndarray, " _"]  # rows of people
 
 
 class Fold(NamedTuple):
@@ -68,7 +68,7 @@ def draw(
     return np.sort(np.asarray(chosen, np.int64))
 
 
-def budget_people(budget: int | float, available: int) -> int:
+def budget_people(budget: Any, available: int) -> int:
     """How many of ``available`` training people a budget is: a share (float) or a count (int).
 
     Raises:
@@ -105,7 +105,8 @@ def folds(
         "leave_one_person_out" makes a fold a person.
       prepared: the people of "train", "valid" and "test" who have labels.
       count: of folds.
-      valid_share: of the training people, become validation people where there are none; 0: none.
+      valid_share: of the training people (or as many as there are classes) become validation people
+        where there are none; 0: none.
       seed: of this repeat.
       names: of the people, for the names of folds of one.
     """
@@ -128,7 +129,9 @@ def folds(
         train = np.setdiff1d(pool, test)
         own = valid
         if valid_share and not len(valid) and len(train) > 1:
-            n = min(max(1, round(valid_share * len(train))), len(train) - 1)
+            # Room for every class, or nothing can be chosen on them.
+            least = int(classes[train].any(axis=0).sum())
+            n = min(max(least, round(valid_share * len(train))), len(train) - 1)
             own = train[draw([cell[i] for i in train], n, rng, classes=classes[train])]
             train = np.setdiff1d(train, own)
         yield Fold(name, train, own, test)

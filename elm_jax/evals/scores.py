@@ -109,7 +109,7 @@ def with_interval(
 
 def _complete(array: np.ndarray) -> np.ndarray:
     """Rows without a NaN."""
-    return ~np.isnan(array.reshape(len(array), -1).astype(float)).any(axis=1)
+    return ~np.isnan(array.astype(float)).any(axis=tuple(range(1, array.ndim)))
 
 
 def _draws(person: np.ndarray, people: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
