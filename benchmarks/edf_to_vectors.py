@@ -28,21 +28,24 @@ class Path:
     Attributes:
       signal_s: seconds of each call until the network's input is there.
       network_s: seconds of each call after that.
+      processor_s: seconds of all threads of each call.
     """
 
     def __init__(self, to_windows, to_vectors):
         self._to_windows, self._to_vectors = to_windows, to_vectors
         self.signal_s: list[float] = []
         self.network_s: list[float] = []
+        self.processor_s: list[float] = []
 
     def __call__(self, path: pathlib.Path):
         """Vectors [b, 256] of the file."""
-        began = time.perf_counter()
+        processor, began = time.process_time(), time.perf_counter()
         windows = self._to_windows(path)
         between = time.perf_counter()
         vectors = self._to_vectors(windows)
         self.signal_s.append(between - began)
         self.network_s.append(time.perf_counter() - between)
+        self.processor_s.append(time.process_time() - processor)
         return vectors
 
     def share(self, rounds: int) -> str:
@@ -90,15 +93,22 @@ def make_theirs(twin, batch: int):
 
 
 def describe(times: Times, ours: Path, theirs: Path) -> str:
-    """Three lines: the ratio, and where the time goes in each."""
+    """The ratio, where the time goes in each, and the ratio of processor time.
+
+    Beside other work processor time on one core (--cores 1) is the figure that still tells
+    something; on more cores PyTorch's threads wait for each other at full speed.
+    """
     a, b = (statistics.median(t) for t in (times.ours, times.theirs))
     pairs = sorted(t / o for o, t in zip(times.ours, times.theirs, strict=True))
     n = len(times.ours)
+    used = [statistics.median(p.processor_s[-n:]) for p in (ours, theirs)]
     return (
         f"elm_jax {1e3 * a:.0f} ms, mne + PyTorch {1e3 * b:.0f} ms: ratio {b / a:.2f}, "
         f"{a / b:.2f} of the time (single pairs {pairs[0]:.2f} to {pairs[-1]:.2f}; other processes "
         f"used {times.others:.0%} of the machine, load {os.getloadavg()[0]:.1f})\n"
-        f"  elm_jax: {ours.share(n)}\n  mne + PyTorch: {theirs.share(n)}"
+        f"  elm_jax: {ours.share(n)}\n  mne + PyTorch: {theirs.share(n)}\n"
+        f"  processor time: {1e3 * used[0]:.0f} and {1e3 * used[1]:.0f} ms, ratio "
+        f"{used[1] / used[0]:.2f}"
     )
 
 
