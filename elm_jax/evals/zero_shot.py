@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from elm_jax.data.manifest import ManifestError
+from elm_jax.data.manifest import ManifestError, RecordingRow
 from elm_jax.evals.answers import Answers, answers_of, class_vectors
 from elm_jax.evals.band_power import learnt_scores, recording_band_power
 from elm_jax.evals.base import EvalData, EvalResult, Predict, one_class
@@ -92,14 +92,24 @@ class ZeroShot:
                 "leave calibration out"
             )
         for question in questions:
-            truth = question.answers(recordings)
-            lacking = sorted({recordings[i].person for i in np.flatnonzero(np.isnan(truth))})
-            if self.missing_labels == "error" and lacking and np.isfinite(truth).any():
-                raise ValueError(
-                    f"question {question.name!r}: {len(lacking)} people of split {self.split!r} "
-                    f"have recordings without a label {question.label!r}: {_some(lacking)}. Label "
-                    "them, or score the others: missing_labels=note"
-                )
+            self._check_labels(question, recordings)
+        for split in {self.calibration_split, self.band_power_split} - {""}:
+            try:
+                others = data.recordings(split)
+            except ManifestError:  # there are none: said in a note, beside the scores
+                continue
+            for question in questions:
+                question.answers(others)
+
+    def _check_labels(self, question: Question, recordings: Sequence[RecordingRow]) -> None:
+        truth = question.answers(recordings)
+        lacking = sorted({recordings[i].person for i in np.flatnonzero(np.isnan(truth))})
+        if self.missing_labels == "error" and lacking and np.isfinite(truth).any():
+            raise ValueError(
+                f"question {question.name!r}: {len(lacking)} people of split {self.split!r} have "
+                f"recordings without a label {question.label!r}: {_some(lacking)}. Label them, or "
+                "score the others: missing_labels=note"
+            )
 
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Scalars of ``label``; tables ``findings``, ``calibration``, ``risk_coverage``; figures.

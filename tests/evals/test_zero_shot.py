@@ -208,6 +208,16 @@ def test_people_without_a_label_are_counted_named_and_left_out_or_refused():
     ZeroShot("test", "slow", STATES, missing_labels="error").check(known)
 
 
+@pytest.mark.parametrize("settings", [{}, {"calibration_split": "", "band_power_split": "valid"}])
+def test_labels_of_the_people_to_fit_on_are_checked_before_training(settings):
+    known = data()
+    known.rows["valid"] = people("valid", 4, lambda i: {"slow": "perhaps"})
+    with pytest.raises(ValueError, match="label 'slow' of recording 'valid0_0' is 'perhaps'"):
+        ZeroShot("test", "slow", PROMPTS, **settings).check(known)
+    known.rows["valid"] = []
+    ZeroShot("test", "slow", PROMPTS, **settings).check(known)
+
+
 def test_windows_of_events_have_their_own_labels():
     """A recording that holds both kinds of events has no label itself."""
 
