@@ -28,7 +28,6 @@ RESERVED = frozenset(
     "simulated corpus data_dir seed step loss seconds device counts mode signal model people evals "
     "training_figures notes".split()
 )
-FINDING = {"finding", "value", "low", "high", "positives", "negatives"}
 
 
 def require_free_names(evals: Iterable[str]) -> None:
@@ -170,10 +169,7 @@ def print_result(name: str, result: EvalResult, *, simulated: bool) -> None:
     for line in scalar_lines(result.scalars):
         log.info("%-10s %s%s", name, line, tag)
     for table, rows in result.tables.items():
-        if rows and all(set(row) == FINDING for row in rows):
-            for line in map(_finding_line, rows):
-                log.info("  %s", line)
-        elif len(rows) > PRINTED_ROWS:
+        if len(rows) > PRINTED_ROWS:
             stem = tables.file_stem(f"{name}_{table}")
             log.info("  %s: %d rows in tables/%s.csv", table, len(rows), stem)
         elif rows:
@@ -185,15 +181,10 @@ def print_result(name: str, result: EvalResult, *, simulated: bool) -> None:
 
 
 def scalar_lines(scalars: Mapping[str, Any]) -> list[str]:
-    """A line each for scalars with an interval, and one for all others."""
+    """A line each for scalars with an interval, then the others, a few a line."""
     shown = tables.show([scalars] if scalars else [])
     cells = dict(zip(shown.columns, shown.cells[0], strict=True)) if shown.cells else {}
-    own = [k for k in cells if f"{k}_low" in scalars]
-    others = ", ".join(f"{tables.name_of(k)} {v}" for k, v in cells.items() if k not in own)
-    return [f"{tables.name_of(k)} {cells[k]}" for k in own] + ([others] if others else [])
-
-
-def _finding_line(row: Mapping[str, Any]) -> str:
-    value = tables.with_interval(row["value"], row["low"], row["high"])
-    counts = f"{row['positives']} with, {row['negatives']} without"
-    return f"{row['finding']:<24} {value}  {counts}"
+    named = {k: f"{tables.name_of(k)} {v}" for k, v in cells.items()}
+    own = [k for k in named if f"{k}_low" in scalars and k in scalars]
+    rest = [text for k, text in named.items() if k not in own]
+    return [named[k] for k in own] + [", ".join(rest[i : i + 4]) for i in range(0, len(rest), 4)]

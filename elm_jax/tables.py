@@ -68,28 +68,34 @@ def with_interval(value: Any, low: Any, high: Any) -> str:
 
 
 def _bounds(columns: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Columns that have an interval -> its two columns."""
-    found = {c: (f"{c}_low", f"{c}_high") for c in columns}
-    found["value"] = ("low", "high")
-    return {
-        c: pair for c, pair in found.items() if c in columns and all(p in columns for p in pair)
-    }
+    """Columns that have an interval -> its two columns; an interval may have no value."""
+    stems = [c.removesuffix("_low") for c in columns if c.endswith("_low")]
+    found = {stem: (f"{stem}_low", f"{stem}_high") for stem in stems}
+    if "value" in columns:
+        found["value"] = ("low", "high")
+    return {stem: pair for stem, pair in found.items() if set(pair) <= set(columns)}
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> Shown:
     """A table for the eye; ``x``, ``x_low``, ``x_high`` become one column, so do value/low/high."""
     every = columns_of(rows)
     bounds = _bounds(every)
-    merged = {name for pair in bounds.values() for name in pair}
-    columns = tuple(c for c in every if c not in merged)
+    # An interval without a value stands where its lower end stood.
+    of_low = {low: stem for stem, (low, _) in bounds.items() if stem not in every}
+    merged = {name for pair in bounds.values() for name in pair} - set(of_low)
+    columns = tuple(of_low.get(c, c) for c in every if c not in merged)
 
     def cell(row: Mapping[str, Any], column: str) -> str:
         if column not in bounds:
             return format_value(row.get(column))
-        return with_interval(row.get(column), *(row.get(name) for name in bounds[column]))
+        low, high = (row.get(name) for name in bounds[column])
+        if column in row or (low is None and high is None):
+            return with_interval(row.get(column), low, high)
+        return f"[{format_value(low)}, {format_value(high)}]"
 
     cells = tuple(tuple(cell(row, c) for c in columns) for row in rows)
-    return Shown(columns, cells, tuple(_is_numeric(rows, c) for c in columns))
+    numeric = tuple(_is_numeric(rows, c if c in every else bounds[c][0]) for c in columns)
+    return Shown(columns, cells, numeric)
 
 
 def _is_numeric(rows: Sequence[Mapping[str, Any]], column: str) -> bool:

@@ -123,12 +123,20 @@ def test_short_tables_are_printed_and_long_ones_named(caplog):
     assert "probe      note: why" in lines
 
 
-def test_findings_are_printed_in_words(caplog):
+def test_scalars_and_findings_are_printed_with_their_intervals(caplog):
+    more = {"ece": 0.1, "band_low": 0.0, "band_high": 0.2, "a": 1, "b": 2, "c": 3}
+    result = WHOLE["zero_shot"]
     with caplog.at_level("INFO", logger="elm_jax"):
-        results.print_result("zero_shot", WHOLE["zero_shot"], simulated=True)
-    assert "zero_shot  AUROC 0.912 [0.800, 1.000] (simulated)" in caplog.text
-    finding = "  abnormal                 0.912 [0.800, 1.000]  2 with, 2 without"
-    assert finding in [r.getMessage() for r in caplog.records]
+        results.print_result(
+            "zero_shot", result._replace(scalars=result.scalars | more), simulated=True
+        )
+    lines = [r.getMessage() for r in caplog.records]
+    assert lines[:3] == [
+        "zero_shot  AUROC 0.912 [0.800, 1.000] (simulated)",
+        "zero_shot  recordings 4, ECE 0.100, band [0.000, 0.200], a 1 (simulated)",
+        "zero_shot  b 2, c 3 (simulated)",
+    ]
+    assert "    abnormal  0.912 [0.800, 1.000]          2          2" in lines
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "task=arithmetic", ".hidden", "ü 1", ""])
