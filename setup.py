@@ -22,6 +22,7 @@ BASE = [
     "transformers>=5.23",
     "tokenizers>=0.23",
     "safetensors>=0.8",
+    "huggingface_hub>=1.0",
     "ml_collections>=1.1",
     "jaxtyping>=0.3.11",
     "absl-py>=2.5",
