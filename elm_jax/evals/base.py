@@ -10,6 +10,7 @@ from elm_jax.data.manifest import Manifest
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import Windows, window_batches
 from elm_jax.data.shards import RecordingRow, ShardReader
+from elm_jax.data.targets import NEGATIVE, POSITIVE, as_word
 from elm_jax.data.text import TextTable
 
 Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
@@ -222,10 +223,6 @@ def mean_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     return total / count.reshape(-1, *[1] * (values.ndim - 1))
 
 
-POSITIVE = {"1", "true", "yes", "abnormal", "pathological", "positive"}
-NEGATIVE = {"0", "false", "no", "normal", "healthy", "negative"}
-
-
 def binary_labels(recordings: Sequence[RecordingRow], label: str) -> np.ndarray:
     """1.0, 0.0, or NaN where a recording has no such label.
 
@@ -240,9 +237,9 @@ def binary_labels(recordings: Sequence[RecordingRow], label: str) -> np.ndarray:
         value = row.labels.get(name)
         if value is None or value == "":
             continue
-        text = str(value).strip().lower().removesuffix(".0")
+        text = as_word(value)
         if equals:
-            out[i] = float(text == wanted.strip().lower())
+            out[i] = float(text == as_word(wanted))
             continue
         if text not in POSITIVE | NEGATIVE:
             raise ValueError(
