@@ -69,14 +69,20 @@ class Start:
         """The validations of the run that is resumed."""
         return [] if self.about is None else history_of(self.about.extra.get("validation"))
 
-    @property
-    def extra(self) -> dict[str, Any]:
-        """What every checkpoint of the run must carry on: see ``Checkpoints.save``."""
-        if self.about is not None:
-            return {k: v for k, v in self.about.extra.items() if k in ("assumed", "origin")}
-        if self.parts is None:
-            return {}
-        return {"assumed": list(self.parts.assumed), "origin": self.parts.origin}
+
+def carried(config: Any, start: Start) -> dict[str, Any]:
+    """What every checkpoint of the run must carry on: see ``Checkpoints.save``.
+
+    The descent of its weights; and, where the model's mean and deviation are taken over, whether
+    anybody ever said what they are.
+    """
+    if start.about is not None:
+        return {k: v for k, v in start.about.extra.items() if k in ("assumed", "origin")}
+    if start.parts is None:
+        return {}
+    taken = config.data.get("normalisation", "corpus") == "model"
+    assumed = start.parts.assumed if taken else ()
+    return {"assumed": list(assumed), "origin": start.parts.origin}
 
 
 def find(config: Any, workdir: epath.Path) -> Start:

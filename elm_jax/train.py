@@ -200,7 +200,10 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     def save(state: TrainState, losses: list[Array]) -> None:
         mean = float(jnp.mean(jnp.stack(losses)))
         about = dict(config=run_dir.plain_config(config), spec=corpus.spec, **seen._asdict())
-        extra = begin.extra | {"use": keep.get("use", "last"), "validation": valid.to_json()}
+        extra = start.carried(config, begin) | {
+            "use": keep.get("use", "last"),
+            "validation": valid.to_json(),
+        }
         selection = valid.selection(int(state.step))
         checkpoints.save(state, loss=mean, selection=selection, extra=extra, **about)
 

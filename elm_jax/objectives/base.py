@@ -1,6 +1,7 @@
 """The contract between the training loop and whatever is being learnt."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 
@@ -47,7 +48,7 @@ class Objective(Protocol):
         """State that follows the parameters (a momentum encoder); the identity elsewhere."""
         ...
 
-    def scores(self, sums: dict[str, Array]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
         """Scores of a whole split from :attr:`LossOut.sums` added up over its batches."""
         ...
 

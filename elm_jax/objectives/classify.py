@@ -1,7 +1,8 @@
 """Supervised learning of labels: an encoder, its projector where there is one, and a classifier."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -142,7 +143,7 @@ class Classify(TwoTower):
         truth, answer = (jax.nn.one_hot(x, k) for x in (truth, answer))
         return {"confusion": jnp.einsum("bl,blt,bla->lta", scored, truth, answer)}
 
-    def scores(self, sums: dict[str, Array]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
         """``balanced_accuracy``: mean share of right answers of the classes that are there."""
         if "confusion" not in sums:
             return {}

@@ -1,6 +1,7 @@
 """What every signal-text objective shares: two towers, their projectors, and how they embed."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -152,7 +153,7 @@ class TwoTower:
         """What :meth:`scores` needs, to be added up over batches."""
         return {}
 
-    def scores(self, sums: dict[str, Array]) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
         """Scores of a whole split; none here."""
         return {}
 
