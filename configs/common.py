@@ -8,6 +8,9 @@ from ml_collections import ConfigDict, config_dict
 from data_prep.corpora.demo.prompts import HELD_OUT_PROMPTS
 from elm_jax.signals.pipeline import ELM_SPEC
 
+# Of the demo corpus's training people (two thirds of all), where a recipe needs validation people.
+DEMO_SPLIT = "train=0.75,valid=0.25"
+
 
 def elm_signal(window_s: float) -> dict[str, Any]:
     """ELM's signal: what a shard set must be for its recipes (mean and std come from the set)."""
@@ -78,6 +81,7 @@ def finished(mode: str) -> ConfigDict:
         dir="",
         normalisation="model",  # mean and std: those of the model's training, or "corpus"
         demo_people=96,
+        demo_split=DEMO_SPLIT,
         reader_threads=2,
     )
     # How reports are read; None: as in the model's training.

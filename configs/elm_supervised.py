@@ -51,6 +51,7 @@ def recipe() -> ConfigDict:
 
     # -- data: a directory that `python -m data_prep.prepare` wrote; empty: the demo corpus
     config.data = dict(dir="", normalisation="corpus", demo_people=96, reader_threads=2)
+    config.data.demo_split = common.DEMO_SPLIT
     config.data.evaluation_sets = ()  # prepared directories or lists of ids: overlaps are told
     config.signal = common.elm_signal(window_s=5.0)
     config.text = None  # no reports are read

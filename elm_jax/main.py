@@ -3,10 +3,6 @@
 import importlib
 import logging
 import os
-import pathlib
-import subprocess
-import sys
-import textwrap
 
 # Before TensorFlow and transformers are imported: without these they greet on stderr.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -18,7 +14,7 @@ from absl import app, flags
 from etils import epath
 from ml_collections import config_flags
 
-from elm_jax import command_line
+from elm_jax import command_line, demo
 
 log = logging.getLogger("elm_jax.main")
 
@@ -36,83 +32,13 @@ DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Call jax.distributed.init
 flags.mark_flags_as_required(["config", "workdir"])
 
 
-def use_demo_corpus(config, workdir: epath.Path, *, already_small: bool) -> None:
-    """Points the config at the simulated demo corpus, made beside the workdir if need be.
-
-    Raises:
-      OSError: the corpus could not be made.
-    """
-    from configs import common
-
-    window_s = _demo_window_s(config)
-    out = workdir.parent / f"demo_corpus_{config.data.demo_people}p_{window_s:g}s"
-    log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
-    log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
-    if not already_small:
-        log.info("config.demo replaces parts of the recipe (in full in config.json):")
-        for key, value in config.demo.items():
-            log.info("  %s: %s", key, textwrap.shorten(value.to_json_best_effort(), 160))
-        common.apply_overrides(config, config.demo.to_dict())
-    command = ["data_prep.prepare", "demo", "--out", str(out)]
-    command += ["--demo_people", str(config.data.demo_people)]
-    command += ["--window_s", f"{window_s:g}"]
-    log.info("python -m %s", " ".join(command))
-    code = subprocess.run([sys.executable, "-m", *command], check=False).returncode
-    if code:
-        raise OSError(f"the demo corpus could not be made (exit code {code}): see the lines above")
-    with config.unlocked():
-        config.data.dir = str(out)
-
-
-def _demo_window_s(config) -> float:
-    """The window of the recipe, or of the one that a finished model's recipe trains."""
-    if "signal" not in config:
-        recipe = config.demo_model.partition(":")[0]
-        config = importlib.import_module(f"configs.{recipe}").get_config()
-    return config.signal.window_s
-
-
-def use_demo_model(config, workdir: epath.Path) -> None:
-    """Points the config at a small model, trained beside the workdir on the same data if need be.
-
-    A training starts from it (``config.init_from``), a mode of a finished model runs on it.
-
-    Raises:
-      OSError: it could not be trained.
-    """
-    import configs
-
-    recipe, _, size = config.demo_model.partition(":")
-    path = pathlib.Path(configs.__file__).with_name(f"{recipe}.py")
-    out = workdir.parent / f"{size}_model_{recipe}_{epath.Path(config.data.dir).name}"
-    key = _model_key(config)
-    log.info("No model named (config.%s is empty): training the %s model first.", key, size)
-    command = ["elm_jax.main", "--config", f"{path}:{size}"]
-    command += [f"--config.data.dir={config.data.dir}", "--workdir", str(out)]
-    log.info("python -m %s", " ".join(command))
-    code = subprocess.run([sys.executable, "-m", *command], check=False).returncode
-    if code:
-        raise OSError(f"the small model could not be trained (exit code {code}): see above")
-    with config.unlocked():
-        config[_model_key(config)] = str(out)
-
-
-def _model_key(config) -> str:
-    return "model" if "model" in config else "init_from"
-
-
 def run(workdir: epath.Path) -> None:
-    """Finds data if none is named, keeps TensorFlow off the devices, and dispatches on the mode."""
+    """Fills in the demo, keeps TensorFlow off the devices, and dispatches on the mode."""
     config = CONFIG.value
     if config.mode not in MODES:
         raise ValueError(f"config.mode is {config.mode!r}; known: {sorted(MODES)}")
-    demo_model = config.get("demo_model", "")
-    if not config.data.dir and (demo_model or "encoder" in config):
-        argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]
-        use_demo_corpus(config, workdir, already_small=bool(argument))
-    demo_model = config.get("demo_model", "")  # the demo's overrides may have named one
-    if demo_model and not config[_model_key(config)]:
-        use_demo_model(config, workdir)
+    argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]
+    demo.fill_in(config, workdir, already_small=bool(argument))
 
     import tensorflow as tf
 

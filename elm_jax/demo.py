@@ -1,0 +1,106 @@
+"""What a recipe runs on where nothing is named: a simulated corpus, and a small model of it.
+
+Both are made by this project's own commands, in processes of their own, beside the workdir; what is
+there already is used again.
+"""
+
+import importlib
+import logging
+import pathlib
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from etils import epath
+
+log = logging.getLogger(__name__)
+
+
+def fill_in(config: Any, workdir: epath.Path, *, already_small: bool) -> None:
+    """Names a demo corpus and a demo model in ``config`` where it has, and needs, none.
+
+    A recipe that trains uses the corpus whenever no data are named; one that begins with a model
+    makes both with ``:demo`` and ``:smoke``, which set ``config.demo_model``.
+
+    Raises:
+      OSError: the corpus or the model could not be made.
+    """
+    if not config.data.dir and (config.get("demo_model", "") or "encoder" in config):
+        use_demo_corpus(config, workdir, already_small=already_small)
+    # The demo's overrides may have named one.
+    if config.get("demo_model", "") and not config[_model_key(config)]:
+        use_demo_model(config, workdir)
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    log.info("python -m %s", " ".join(command))
+    code = subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    if code:
+        raise OSError(f"{what} could not be made (exit code {code}): see the lines above")
+
+
+def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) -> None:
+    """Points the config at the simulated demo corpus, made beside the workdir if need be.
+
+    ``config.data.demo_split`` shares out its training people, for recipes that need validation
+    people; without it, two thirds train and one third is tested on.
+
+    Raises:
+      OSError: the corpus could not be made.
+    """
+    from configs import common
+
+    window_s, split = _demo_window_s(config), config.data.get("demo_split", "")
+    name = f"demo_corpus_{config.data.demo_people}p_{window_s:g}s"
+    out = workdir.parent / (f"{name}_valid" if split else name)
+    log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
+    log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
+    if not already_small:
+        log.info("config.demo replaces parts of the recipe (in full in config.json):")
+        for key, value in config.demo.items():
+            shown = value.to_json_best_effort() if hasattr(value, "items") else str(value)
+            log.info("  %s: %s", key, textwrap.shorten(shown, 160))
+        common.apply_overrides(config, config.demo.to_dict())
+    command = ["data_prep.prepare", "demo", "--out", str(out)]
+    command += ["--demo_people", str(config.data.demo_people)]
+    command += ["--window_s", f"{window_s:g}"]
+    command += ["--split", split] if split else []
+    _run(command, "the demo corpus")
+    with config.unlocked():
+        config.data.dir = str(out)
+
+
+def _demo_window_s(config: Any) -> float:
+    """The window of the recipe, or of the one that a finished model's recipe trains."""
+    if "signal" not in config:
+        recipe = config.demo_model.partition(":")[0]
+        config = importlib.import_module(f"configs.{recipe}").get_config()
+    return config.signal.window_s
+
+
+def use_demo_model(config: Any, workdir: epath.Path) -> None:
+    """Points the config at a small model, trained beside the workdir on the same data if need be.
+
+    A training starts from it (``config.init_from``), a mode of a finished model runs on it.
+
+    Raises:
+      OSError: it could not be trained.
+    """
+    import configs
+
+    recipe, _, size = config.demo_model.partition(":")
+    path = pathlib.Path(configs.__file__).with_name(f"{recipe}.py")
+    out = workdir.parent / f"{size}_model_{recipe}_{epath.Path(config.data.dir).name}"
+    key = _model_key(config)
+    log.info("No model named (config.%s is empty): training the %s model first.", key, size)
+    command = ["elm_jax.main", "--config", f"{path}:{size}"]
+    command += [f"--config.data.dir={config.data.dir}", "--workdir", str(out)]
+    _run(command, f"the {size} model")
+    with config.unlocked():
+        config[key] = str(out)
+
+
+def _model_key(config: Any) -> str:
+    return "model" if "model" in config else "init_from"
