@@ -246,10 +246,16 @@ def _text_columns(said: _Texts, *, strings: bool) -> dict[str, np.ndarray]:
 
 
 def _table(model: Pretrained, said: _Texts) -> TextTable | None:
-    """Every distinct text once, segments and prompts alike."""
+    """Every distinct text once, segments and prompts alike.
+
+    Raises:
+      FileNotFoundError: a frozen tower is not here; says how to do without.
+      ValueError: a prompt that is longer than the tower takes; segments are cut, as in training.
+    """
     if not said.datasets:
         return None
     try:
+        model.texts.require_whole([text for _, _, text in said.prompts])
         return model.texts.table(distinct(said.datasets.values()))
     except FileNotFoundError as error:
         raise FileNotFoundError(

@@ -21,6 +21,7 @@ from elm_jax.data.manifest import ManifestError
 from elm_jax.data.pipeline import Windows
 from elm_jax.data.shards import ShardReader
 from elm_jax.data.spec import SpecError
+from elm_jax.data.tokens import TextTooLong
 from elm_jax.evals.prompt_files import load_questions
 from elm_jax.pretrained import load_pretrained
 
@@ -236,6 +237,9 @@ def test_what_does_not_fit_is_said_before_anything_is_computed(model, silent, sh
         write(model, shards, tmp_path / "e.h5", "test")
     with pytest.raises(ManifestError, match="split 'valid' holds no recordings"):
         write(model, shards, tmp_path / "e.h5", ("valid",))
+    endless = {"q": {"positive": ["slow " * 200], "negative": ["Normal EEG."]}}
+    with pytest.raises(TextTooLong, match="tokens"):
+        write(model, shards, tmp_path / "e.h5", questions=load_questions(endless))
     long = tiny_pretrained(tmp_path, text=False, window_s=60.0)
     with pytest.raises(SpecError, match="window_s: expected 60.0, found 5.0"):
         embed.embed_corpus(long, corpus_of(shards, None), (), tmp_path / "e.h5")
