@@ -22,11 +22,15 @@ from etils import epath
 
 import elm_jax
 from elm_jax import command_line, tables
+from elm_jax.data.people import People
 from elm_jax.metrics import read_metrics
 
 PAGE = "report.html"
 EVALUATION = "evaluation"
 ROWS, SCORE_ROWS = 30, 12  # more than these are cut, with a link to the CSV
+ACROSS = 5  # more values than these are set below one another
+WIDE = 1.6  # a figure of this width by height takes a row of its own
+NOBODY = str(People())
 PNG = b"\x89PNG\r\n\x1a\n"
 # Of summary.json: everything else is an eval's, where an older run does not list its evals.
 NOT_EVALS = ("counts", "signal", "model", "people")
@@ -139,7 +143,7 @@ def _facts(content: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tu
         "Model": model.get("source"),
         "Weights": model.get("weights_sha256") and f"sha256 {model['weights_sha256']}",
         "Trained on": people.get("trained_on"),
-        "Chosen on": people.get("selected_on"),
+        "Chosen on": people.get("selected_on") if people.get("selected_on") != NOBODY else None,
         "Step": content.get("step"),
         "Loss": content.get("loss"),
         "Seed": content.get("seed", config.get("seed")),
@@ -183,13 +187,18 @@ def _people_counts(counts: Mapping[str, Any]) -> str:
 def _signal(spec: Mapping[str, Any]) -> str:
     if not spec:
         return ""
-    normal = f"mean {tables.format_value(spec['mean'])}, std {tables.format_value(spec['std'])}"
+    normal = ", ".join(f"{k} {_digits(spec[k])}" for k in ("mean", "std"))
     return (
         f"{spec['modality']}, {len(spec['channels'])} channels ({spec['montage']}), "
         f"{spec['sfreq_hz']:g} Hz, windows of {spec['window_s']:g} s, "
         f"{spec['highpass_hz']:g}–{spec['lowpass_hz']:g} Hz, clipped at {spec['clip']:g} "
         f"{spec['unit']}; network values: × {spec['scale']:g}, {normal}"
     )
+
+
+def _digits(value: Any) -> str:
+    """A mean or standard deviation: one number, or one a channel."""
+    return ", ".join(f"{v:.4g}" for v in (value if isinstance(value, list) else [value]))
 
 
 # -- numbers ------------------------------------------------------------------------------------
@@ -231,18 +240,31 @@ def _plain_scalars(evals: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str,
         scalars = _scalars(out)
         shown = {k for k in scalars if f"{k}_low" in scalars and f"{k}_high" in scalars}
         shown |= {f"{k}_{end}" for k in shown for end in ("low", "high")}
-        rest = {tables.name_of(k): v for k, v in scalars.items() if k not in shown}
-        if rest:
-            yield {"name": _spaced(name), "table": _cut([rest], ROWS, "")}
+        rest = {k: v for k, v in scalars.items() if k not in shown}
+        if not rest:
+            continue
+        row = tables.show([rest])
+        if len(row.columns) > ACROSS:  # down the page rather than past its edge
+            pairs = zip(row.columns, row.cells[0], strict=True)
+            cells = tuple((tables.name_of(k), v) for k, v in pairs)
+            table = _page_table(tables.Shown(("measure", "value"), cells, (False, True)), "")
+        else:
+            table = _page_table(row, "")
+        yield {"name": _spaced(name), "table": table}
 
 
 def _cut(rows: Sequence[Mapping[str, Any]], limit: int, href: str) -> dict[str, Any]:
+    """A table as the page shows it: at most ``limit`` rows."""
     shown = tables.show(rows)
+    return _page_table(shown._replace(cells=shown.cells[:limit]), href, len(rows))
+
+
+def _page_table(shown: tables.Shown, href: str, rows: int = 0) -> dict[str, Any]:
     return {
-        "columns": [_spaced(c) for c in shown.columns],
-        "cells": shown.cells[:limit],
+        "columns": [tables.name_of(c) for c in shown.columns],
+        "cells": shown.cells,
         "numeric": shown.numeric,
-        "left_out": max(0, len(rows) - limit),
+        "left_out": max(0, rows - len(shown.cells)),
         "href": href,
     }
 
@@ -302,7 +324,8 @@ def _figures(
         else:
             owner = "" if owner in stem else owner
             caption = ": ".join(filter(None, (_spaced(owner), tables.name_of(stem))))
-            shown.append(found | {"caption": caption})
+            wide = found["width"] > WIDE * found["height"]
+            shown.append(found | {"caption": caption, "wide": wide})
     return shown, broken
 
 
@@ -312,7 +335,11 @@ def _embedded(path: epath.Path) -> dict[str, Any] | None:
     text = base64.b64encode(data).decode()
     if path.suffix == ".svg":
         is_svg = b"<svg" in data
-        return {"source": f"data:image/svg+xml;base64,{text}", "width": 0} if is_svg else None
+        return (
+            {"source": f"data:image/svg+xml;base64,{text}", "width": 0, "height": 0}
+            if is_svg
+            else None
+        )
     if not (data.startswith(PNG) and data.rstrip().endswith(b"IEND\xaeB`\x82")):
         return None
     width, height = struct.unpack(">II", data[16:24])

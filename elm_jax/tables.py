@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 NOTHING = "–"  # a value that is not there, or is no number
 
 
-ABBREVIATIONS = ("auroc", "auprc", "bacc", "ece", "mae", "r2", "pca", "roc", "eeg")
+ABBREVIATIONS = ("auroc", "auprc", "bacc", "ece", "mae", "r2", "nll", "pca", "roc", "eeg")
 
 
 def name_of(key: str) -> str:

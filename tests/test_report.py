@@ -214,6 +214,15 @@ def test_figures_of_an_earlier_evaluation_are_not_shown(tmp_path):
     assert "<img" not in page_of(tmp_path)
 
 
+def test_many_scalars_stand_below_one_another_and_wide_figures_take_a_row(tmp_path):
+    many = {f"x_{i}": float(i) for i in range(6)}
+    wide = Figure(figsize=(4, 1))
+    run_of(tmp_path, {"few": WHOLE["map"], "many": EvalResult(many, figures={"w": wide})})
+    page = page_of(tmp_path)
+    assert "<th>measure</th>" in page and page.count('<th class="right">PCA share 1</th>') == 1
+    assert page.count('<figure class="wide">') == 1
+
+
 def test_a_damaged_figure_is_a_note_and_the_rest_is_there(tmp_path):
     run_of(tmp_path, WHOLE)
     path = tmp_path / "figures" / "zero_shot_roc.png"
