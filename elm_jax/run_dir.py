@@ -18,14 +18,8 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from elm_jax.metrics import read_metrics
-from elm_jax.results import summary, write_results
 from elm_jax.schedules import RunLength
 from elm_jax.state import TrainState
-
-__all__ = [
-    "adopt", "describe", "differences", "last_loss", "plain_config", "require_same_model",
-    "require_same_run", "summary", "write_results",
-]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
