@@ -62,9 +62,10 @@ def main() -> None:
             f"(fastest {min(times.ours):.3f}); plain {theirs:.3f} s, ratio {theirs / ours:.1f} "
             f"(other processes used {times.others:.0%} of the machine)"
         )
-    found = search.top(queries, 10).index
-    same = sum(set(plain(q)) == set(rows) for q, rows in zip(queries, found, strict=True))
-    print(f"the same rows as the plain way: {same} of {len(queries)} queries")
+    some = queries[:10]
+    found = search.top(some, 10).index
+    same = sum(set(plain(q)) == set(rows) for q, rows in zip(some, found, strict=True))
+    print(f"the same rows as the plain way: {same} of {len(some)} queries")
     if args.half:
         _half(ExactSearch, vectors, queries, args.rounds)
 

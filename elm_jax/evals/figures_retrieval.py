@@ -75,7 +75,7 @@ def text_queries(table: Sequence[Mapping[str, Any]], *, simulated: bool) -> Figu
     axes.plot(chance, at, "|", color=ORANGE, ms=15, mew=2.5, label="chance")
     names = [f"{row['query']} ({row['positives']})" for row in rows]
     axes.set_yticks(at, names)
-    axes.set(xlabel="average precision", xlim=(0, 1.02))
+    axes.set(xlabel="average precision (in brackets: recordings with the label)", xlim=(0, 1.02))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(
         frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1 - 0.6 / len(rows)), ncol=2
