@@ -168,7 +168,7 @@ def read_settings(path: str | pathlib.Path) -> ElmSettings:
         raise FileNotFoundError(f"the settings of an ELM checkpoint are missing: no {path}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise engine.ConvertError(f"{path}: no YAML: {error}") from error
     found = {name: _look_up(values, name) for name in _SETTINGS}
     missing = [name for name, value in found.items() if value is _ABSENT]

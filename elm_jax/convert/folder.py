@@ -39,7 +39,7 @@ def is_folder(path: str | os.PathLike) -> bool:
     try:
         text = (pathlib.Path(path) / "config.json").read_text(encoding="utf-8")
         values = json.loads(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and values.get("format") == FORMAT
 
@@ -234,7 +234,7 @@ def read_folder(directory: str | os.PathLike) -> ModelParts:
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConvertError(f"{path}: broken JSON: {error}") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ConvertError(f"{path}: expected a saved model (format {FORMAT!r})")

@@ -26,6 +26,7 @@ OUTPUTS = ("features", "projection", "text_projection", "logits")
 CPU_TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
 TOLERANCE = {"float32": 5e-3, "bfloat16": 3e-2}
 CPU = "cpu"
+LARGEST_BYTES = 1 << 26  # of an unpacked probe: a small file can be made to fill the memory
 
 
 class ProbeMismatch(ValueError):
@@ -207,10 +208,14 @@ def read(path: str | pathlib.Path, *, dtype: str = "float32") -> Probe:
     if not path.is_file():
         raise FileNotFoundError(f"no probe {path}: a saved model without one cannot be checked")
     try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(member.file_size for member in archive.infolist())) > LARGEST_BYTES:
+                raise ValueError(f"{size} bytes, at most {LARGEST_BYTES} are read")
         with np.load(path, allow_pickle=False) as file:
             arrays = {k: file[k] for k in file.files}
-    # What numpy raises for damaged archives is not documented; a pickle is a ValueError.
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, TypeError) as error:
+    # What numpy raises for damaged archives is not documented; seen were ValueError (a pickle),
+    # OSError, EOFError, KeyError, BadZipFile, TypeError, NotImplementedError, RuntimeError.
+    except Exception as error:
         raise BadProbe(f"{path}: broken or no plain arrays: {error}") from error
     inputs = {k.removeprefix("in_"): v for k, v in arrays.items() if k.startswith("in_")}
     outputs = {k.removeprefix("out_"): v for k, v in arrays.items() if k.startswith("out_")}

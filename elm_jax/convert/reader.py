@@ -3,7 +3,6 @@
 import json
 import pathlib
 import pickle
-import zipfile
 
 import ml_dtypes
 import numpy as np
@@ -115,8 +114,9 @@ def _read_torch(path: pathlib.Path) -> StateDict:
             f"{path}: refused: it holds something other than tensors, which reading would execute; "
             f"ask its author for a plain state dict or a .safetensors file ({_first_line(error)})"
         ) from error
-    # What torch raises for damaged archives is not documented: these were seen.
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    # What torch raises for damaged archives is not documented; seen were RuntimeError, EOFError,
+    # OSError, BadZipFile, KeyError, ValueError, IndexError, TypeError.
+    except Exception as error:
         raise UnreadableWeights(
             f"{path}: truncated or no PyTorch file: {_first_line(error)}"
         ) from error

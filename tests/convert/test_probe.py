@@ -4,9 +4,11 @@ import copy
 import dataclasses
 import pickle
 
+import hypothesis.strategies as st
 import jax
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 from tiny_parts import SPEC, tiny_parts
 
 from elm_jax.convert import network, probe
@@ -168,6 +170,33 @@ def test_broken_and_unsafe_files_are_refused_and_run_nothing(saved, tmp_path):
     with pytest.raises(BadProbe, match="probe.npz"):
         probe.read(path)
     assert not witness.exists()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4))
+def test_whatever_bytes_change_a_file_is_read_or_refused(saved, tmp_path, changes):
+    content = bytearray(saved[1].to_bytes())
+    for place, value in changes:
+        # Headers lie at the beginning and the end.
+        at = round(place * 2000) if place < 0.5 else len(content) - round((1 - place) * 1000) - 1
+        content[at] = value
+    (tmp_path / "probe.npz").write_bytes(content)
+    try:
+        found = probe.read(tmp_path / "probe.npz")
+    except BadProbe as error:
+        assert "probe.npz" in str(error)
+    else:
+        assert found.input.dtype == np.float32
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path):
+    np.savez_compressed(
+        tmp_path / "probe.npz",
+        in_signal=np.zeros((2, 20, 1_000_000), np.float32),
+        out_features=np.ones((2, 3), np.float32),
+    )
+    with pytest.raises(BadProbe, match="at most"):
+        probe.read(tmp_path / "probe.npz")
 
 
 @pytest.mark.parametrize(
