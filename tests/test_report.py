@@ -313,6 +313,10 @@ def test_chromium_shows_every_figure_and_table_and_asks_for_nothing(
     assert page.get_by_text("rec=1").is_visible()
     # Wide tables scroll inside themselves, the page does not.
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width > 700:  # as wide as paper
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.emulate_media(media="screen")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     assert said == [] and {url.partition(":")[0] for url in asked} <= {"file", "data"}
