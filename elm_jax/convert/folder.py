@@ -262,6 +262,13 @@ def _read_tensors(
     elif recipe["objective"].get("text_projection"):
         first = states.get("text_projector", {}).get("layers.0.weight")
         width = first.shape[1] if first is not None and first.ndim == 2 else 1
-    objective = network.build_network(recipe, spec, bert)
-    text = network.text_inputs(recipe, text_width=width, bert=bert)
-    return from_states(states, *network.shapes(objective, spec, text), source=str(directory))
+    try:
+        objective = network.build_network(recipe, spec, bert)
+        text = network.text_inputs(recipe, text_width=width, bert=bert)
+        shapes = network.shapes(objective, spec, text)
+    # What a setting of a wrong kind raises deep inside a network; ValueErrors say it themselves.
+    except (KeyError, AttributeError, TypeError, IndexError, ArithmeticError) as error:
+        raise ConvertError(
+            f"{directory}/config.json: no network can be built from its recipe: {error!r}"
+        ) from error
+    return from_states(states, *shapes, source=str(directory))

@@ -11,8 +11,10 @@ from elm_jax.convert.bert import LoadedBert, load_bert, save_bert
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.network import bert_config, tower_learns
 from elm_jax.convert.parts import ModelParts
+from elm_jax.data import tokens
 
 FOLDER = "text_tower"
+POOLINGS = ("cls", "mean")
 # In ModelParts.extra: the tower's section of a tower that was trained from scratch.
 AS_TRAINED = "text_tower_as_trained"
 _TOKENIZER = re.compile(r"(tokenizer.*|special_tokens_map|added_tokens)\.json|vocab\.txt")
@@ -97,6 +99,18 @@ def read_tower(
     tower = recipe["text"].get("tower") if isinstance(recipe["text"], Mapping) else None
     if not isinstance(tower, Mapping) or not isinstance(tower.get("path"), str):
         raise ConvertError(f"{directory}/config.json: recipe.text.tower lacks a path")
+    known = {
+        "name": (tower.get("name"), ("pretrained_bert",)),
+        "pooling": (tower.get("pooling"), POOLINGS),
+    }
+    known["mode"] = recipe["text"].get("mode"), tuple(tokens.MAX_TOKENS)
+    for field, (found, values) in known.items():
+        if found not in values:
+            raise ConvertError(
+                f"{directory}/config.json: recipe.text: {field} is {found!r}; known: {values}"
+            )
+    if not isinstance(tower.get("freeze_layers"), int):
+        raise ConvertError(f"{directory}/config.json: recipe.text.tower.freeze_layers: no number")
     path, learns = tower["path"], tower_learns(recipe)
     if path == FOLDER:
         folder = directory / FOLDER

@@ -325,6 +325,22 @@ def test_a_config_cannot_lead_out_of_the_folder(tmp_path, path, freeze_layers):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda t: t.update(mode="words"), "mode is 'words'"),
+        (lambda t: t["tower"].update(pooling="max"), "pooling is 'max'"),
+        (lambda t: t["tower"].update(name="other"), "name is 'other'"),
+        (lambda t: t["tower"].update(freeze_layers="all"), "freeze_layers"),
+    ],
+)
+def test_a_text_side_that_is_not_known_is_refused(tmp_path, change, message):
+    folder.write_folder(tiny_parts("frozen_tower"), tmp_path / "saved", predict=fake_predict)
+    edit_config(tmp_path / "saved", lambda c: change(c["recipe"]["text"]))
+    with pytest.raises(ConvertError, match=message):
+        folder.read_folder(tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         (lambda c: c.update(format_version=2), "format_version is 2"),
         (lambda c: c.update(format="other"), "expected a saved model"),
         (lambda c: c.pop("recipe"), "lacks .*recipe"),
@@ -336,6 +352,10 @@ def test_a_config_cannot_lead_out_of_the_folder(tmp_path, path, freeze_layers):
         (lambda c: c["recipe"]["encoder"].update(kernels=[[3, 5, 1], [6, 4, 1]]), "branch_0"),
         (lambda c: c["recipe"]["objective"].update(signal_projection=None), "proj"),
         (lambda c: c["recipe"]["objective"].update(text_projection=[5, 6]), "text_projector"),
+        (lambda c: c["recipe"]["objective"].pop("name"), "recipe"),
+        (lambda c: c["recipe"]["encoder"].update(kernels="none"), "recipe|kernels"),
+        (lambda c: c["recipe"]["encoder"].update(pool_sizes=7), "recipe|pool_sizes"),
+        (lambda c: c["recipe"].update(text={"mode": "sentence"}), "recipe.text.tower lacks a path"),
         (lambda c: c.update(assumed="mean"), "wrong kind"),
         (lambda c: c.update(origin="elsewhere"), "origin"),
     ],
