@@ -164,13 +164,13 @@ def _factors(rules: Sequence[tuple[str, Any]], params: Params) -> Any:
     words = {"train": 1.0, "freeze": 0.0}
     numbers = []
     for pattern, value in (tuple(rule) for rule in rules):
-        factor = words.get(value) if isinstance(value, str) else float(value)
-        if factor is None or not (value in words or 0 < factor < math.inf):
+        factor = words.get(value) if isinstance(value, str) else value
+        if not (value in words or (isinstance(factor, int | float) and 0 < factor < math.inf)):
             raise ValueError(
                 f"config.optimizer.rules: {pattern!r} has {value!r}; known: 'train', 'freeze', or "
                 "a positive factor of the rate"
             )
-        numbers.append((pattern, factor))
+        numbers.append((pattern, float(factor)))
     return match_rules(params, numbers, what="config.optimizer.rules")
 
 

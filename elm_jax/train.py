@@ -140,11 +140,12 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     require_divisible({f"batch[{k!r}]": len(v) * processes for k, v in example.items()}, mesh)
     per_epoch, rows = sampler.steps_per_epoch(0), sampler.rows_per_batch
     schedule = config.optimizer.schedule.to_dict()
+    checks = config.validation.to_dict() if config.get("validation") else None
     length = run_length(
         schedule,
         steps_per_epoch=per_epoch,
         rows_per_step=rows,
-        validation_epochs=validation.every_epochs(config.get("validation")),
+        validation_epochs=validation.every_epochs(checks),
     )
 
     # -- objective ----------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
 
     # -- validation ---------------------------------------------------------------------------
     valid = validation.of_run(
-        config.get("validation"),
+        checks,
         lambda split: build.build_batches(config, corpus, texts, split),
         objective=objective,
         prepare=prepare,

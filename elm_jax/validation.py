@@ -350,7 +350,6 @@ def of_run(
     """
     if not settings:
         return NoValidation()
-    settings = dict(settings.items())
     unknown, missing = set(settings) - KEYS, {"split", "every_epochs"} - set(settings)
     if unknown or missing:
         raise ValueError(
