@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from elm_jax.checkpoint import Described
 from elm_jax.convert.parts import SELECTED_ON, ModelParts
 from elm_jax.data.manifest import MANIFEST_FILE, ManifestError
-from elm_jax.data.people import People, read_people, union
+from elm_jax.data.people import People, flags_of, read_people, union
 from elm_jax.evals.base import Eval, EvalData, EvalResult
 
 log = logging.getLogger(__name__)
@@ -246,7 +246,8 @@ def mark(
 
     def marked(row: Mapping[str, Any]) -> dict[str, Any]:
         person = row.get("person", persons.get(row.get("recording")))
-        return dict(row) | {"trained_on": None if person is None else int(person in people)}
+        flag = -1 if person is None else int(flags_of(people, [person])[0])
+        return dict(row) | {"trained_on": None if flag < 0 else flag}  # None: cannot be told
 
     scores = tuple(map(marked, result.scores))
     return result._replace(scores=scores, notes=(*notes, *result.notes))

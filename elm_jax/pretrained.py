@@ -31,6 +31,7 @@ from elm_jax.data.spec import SignalSpec
 from elm_jax.evals.base import Predict
 from elm_jax.objectives.base import Objective
 from elm_jax.predict import make_predict
+from elm_jax.sharding import to_host
 from elm_jax.signals.defects import Defect, UnusableRecording
 from elm_jax.signals.pipeline import (
     EVAL_OPTIONS,
@@ -283,7 +284,7 @@ class Pretrained:
     @functools.cached_property
     def weights_sha256(self) -> str:
         """A digest over all parameters and batch statistics."""
-        return weights_sha256(jax.device_get(self.params), jax.device_get(self.model_state))
+        return weights_sha256(to_host(self.params), to_host(self.model_state))
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -336,8 +337,8 @@ class Pretrained:
             base,
             spec=self.spec,
             recipe=copy.deepcopy(self.recipe),
-            params=jax.device_get(self.params),
-            model_state=jax.device_get(self.model_state),
+            params=to_host(self.params),
+            model_state=to_host(self.model_state),
             trained_on=None if self.trained_on is None else self.trained_on.to_json(),
             assumed=self.assumed,
             source=self.source,

@@ -130,7 +130,7 @@ def _banners(content: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         text = "signals: every number and figure here is of generated EEG, not of people."
         yield {"word": "SIMULATED", "text": text}
     for text in content.get("people", {}).get("warnings", ()):
-        yield {"word": "TRAINED ON", "text": text}
+        yield {"word": "PEOPLE", "text": f"{text}."}
 
 
 def _facts(content: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -98,6 +98,8 @@ def test_marked_rows_say_who_was_trained_on(shards):
     assert [row["trained_on"] for row in result.scores] == [0, 1, None]
     assert result.scores[0] == rows[0] | {"trained_on": 0}
     assert "trained on 1 of the 4 people of split 'test'" in result.notes[0]
+    partly = leakage.mark(result, evaluation, data, (), People.of(["test:p05"], unknown=True))
+    assert [row["trained_on"] for row in partly.scores] == [None, 1, None]
     assert result.notes[1] == "its own"
 
 
@@ -276,7 +278,10 @@ def test_scoring_the_training_people_refuses_or_marks_them(run, shards):
         assert [row["trained_on"] for row in csv.DictReader(f)] == ["1"] * 4
     assert "trained on 4 of the 4 people" in summary["zero_shot"]["notes"][0]
     page = (run / "evaluation" / "report.html").read_text()
-    assert "TRAINED ON" in page and "their rows in scores/ are marked" in page
+    assert (
+        "<strong>PEOPLE</strong> this model was trained on 4 of the 4" in page
+        and "their rows in scores/ are marked" in page
+    )
 
 
 def test_a_run_that_would_score_its_own_people_stops_before_it_begins(shards, run, tmp_path):

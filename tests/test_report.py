@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
+import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -19,6 +22,7 @@ from tiny_shards import tiny_spec
 from elm_jax import report, results, tables
 from elm_jax.evals.base import EvalResult
 
+TESTS = pathlib.Path(__file__).resolve().parent
 EVIL = '</title><script>document.title="owned"</script><img src=x onerror=alert(1)>'
 
 
@@ -151,6 +155,24 @@ def test_only_process_0_writes(tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.iterdir()} == {"config.json", "metrics.jsonl"}
     monkeypatch.setattr(jax, "process_index", lambda: 0)
     assert run_of(tmp_path, WHOLE, metrics=3) == content
+
+
+def test_of_two_processes_only_the_first_writes(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    env = os.environ | {"PYTHONPATH": path, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(TESTS / "results_on_processes.py"), port]
+    both = [
+        subprocess.Popen(
+            [*command, str(i), str(tmp_path)], env=env, stdout=subprocess.PIPE, text=True
+        )
+        for i in range(2)
+    ]
+    first, second = (json.loads(p.communicate(timeout=120)[0].splitlines()[-1]) for p in both)
+    assert first[:2] == second[:2] == [True, 0.9123]
+    assert "report.html" in first[2] and second[2] == ["config.json", "metrics.jsonl"]
 
 
 # -- the page ------------------------------------------------------------------------------------
