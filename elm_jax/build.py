@@ -443,6 +443,6 @@ def build_evals(config: Any) -> dict[str, Any]:
         make = lookup(EVALS, settings.name, f"config.evals.{name}.name")
         given = settings.to_dict()
         if "labels" in given and given["labels"] is None:  # those that the run learnt
-            given["labels"] = (config.get("objective") or {}).get("labels")
+            given["labels"] = config.to_dict().get("objective", {}).get("labels")
         evals[name] = construct(make, given, f"config.evals.{name}")
     return evals

@@ -362,4 +362,7 @@ def of_run(
         objective, prepare, lambda: batches.dataset(0, steps, threads=threads), mesh
     )
     known = names_of(objective, prepare, state, batches.batch(0))
-    return SplitValidation(settings, measure, known, optimizer, length, history)
+    out = SplitValidation(settings, measure, known, optimizer, length, history)
+    if out.stopped:
+        log.info("valid  the run stopped early at step %d: no more steps", history[-1].step)
+    return out
