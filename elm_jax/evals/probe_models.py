@@ -44,8 +44,8 @@ class FoldError(ValueError):
 
 
 def infinities_missing(x: np.ndarray) -> np.ndarray:
-    """Infinities as NaN."""
-    return np.where(np.isfinite(x), x, np.nan)
+    """Infinities as NaN, in float64: in float32 Newton's line search runs out of digits."""
+    return np.where(np.isfinite(x), x, np.nan).astype(np.float64)
 
 
 def preprocessing() -> Pipeline:

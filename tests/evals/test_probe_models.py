@@ -125,3 +125,14 @@ def test_columns_are_imputed_and_scaled_by_training_rows():
     np.testing.assert_allclose(fitted.predict(x), fitted.predict(filled))
     scaled = fitted.before.transform(filled)
     np.testing.assert_allclose([scaled.mean(0), scaled.std(0)], [[0] * 12, [1] * 12], atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", [76, 119, 131, 293])
+def test_vectors_in_float32_do_not_run_out_of_digits(seed):
+    # With these, Newton's line search fails at a strong penalty unless rows become float64.
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(20, 80)), int(rng.integers(50, 300))
+    centre, group = rng.normal(size=(4, d)) * 3, rng.integers(0, 4, n)
+    x = (centre[group] + rng.normal(size=(n, d)) * rng.choice([0.3, 1])).astype(np.float32)
+    truth = (group % 2).astype(float)[:, None]
+    choose_strength(KINDS["binary"], (x, truth), (x, truth))
