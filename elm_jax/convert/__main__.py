@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
     report = convert(parts, target, kind, leave_out=leave_out, overwrite=options.overwrite)
     print(f"written  {target} as {kind}{'' if options.to else ' (as its name says)'}")
     print(f"         {report}")
-    print(f"weights  sha256 {parts.weights_sha256}")
+    print(f"weights  sha256 {parts.weights_sha256} (of all of the source)")
     if parts.assumed:
         told = ", ".join(f"{name}={getattr(parts.spec, name)}" for name in parts.assumed)
         print(f"notice   the source does not tell {told}: assumed (--mean, --std)")
