@@ -13,7 +13,7 @@ from elm_jax.evals import figures_classification, probe_scores
 from elm_jax.evals.base import EvalData, EvalResult, Predict
 from elm_jax.evals.probe_data import gather
 
-NAME = ("classifier", "all")  # the table's one input, and its label budget: all of the run's
+NAME = ("classifier", 1.0)  # one input, one label budget: that of the run
 
 
 def probabilities(target: Target, logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
