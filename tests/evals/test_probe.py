@@ -14,8 +14,9 @@ from sklearn.preprocessing import StandardScaler
 
 from elm_jax.data.labels import LabelError
 from elm_jax.data.manifest import ManifestError
-from elm_jax.data.targets import TargetError
+from elm_jax.data.targets import Target, TargetError
 from elm_jax.evals.probe import Probe
+from elm_jax.evals.probe_data import cells, gather
 
 BINARY = {"name": "sick", "kind": "binary"}
 VECTORS = ("features", "projection", "random_features")
@@ -297,3 +298,17 @@ def test_rest_against_arithmetic_scores_as_the_reference(shared, name, expected)
         method="predict_proba",
     )[:, 1]  # fmt: skip
     assert found["auroc"] == pytest.approx(roc_auc_score(golden["label"], said), abs=2e-3)
+
+
+def test_people_are_alike_by_class_age_bin_sex_and_by_what_is_missing():
+    ages = [20, 25, 40, 45, 70, 75]
+    people = [person(f"p{i}", sick=i % 2, age=a, sex="FM"[i // 3]) for i, a in enumerate(ages)]
+    people.append(person("q", sick=1, sex="F"))
+    people.append([*person("r", sick=0, age=30), *person("r", sick=1, age=34)])
+    data = PeopleData(people, leaning("sick"))
+    sample = gather(data, ("train",), Target("sick", "binary"))
+    found = dict(zip(sample.people, cells(sample, ("age", "sex"), bins=3), strict=True))
+    assert found["x:p0"] == ("10", "q0", "F") and found["x:p5"] == ("01", "q2", "M")
+    assert found["x:q"] == ("01", "missing", "F") and found["x:r"] == ("11", "q0", "missing")
+    number = gather(data, ("train",), Target("age", "regression"))
+    assert [c[0] for c in cells(number, (), bins=2)].count("missing") == 1
