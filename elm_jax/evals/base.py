@@ -92,7 +92,7 @@ class EvalData:
         self._random_predict, self.model = random_predict, model
         self._require_whole = require_whole
         self._random: dict[int, Predict] = {}
-        self._encoded: dict[tuple[int, str], Encoded] = {}
+        self._encoded: dict[tuple[Predict, str], Encoded] = {}
 
     def recordings(self, split: str) -> list[RecordingRow]:
         """The recordings of a split, in order."""
@@ -133,7 +133,7 @@ class EvalData:
 
     def encoded(self, predict: Predict, split: str) -> Encoded:
         """All windows of a split through ``predict``; kept for the next eval that asks."""
-        key = (id(predict), split)
+        key = (predict, split)  # kept alive: the id of one that is gone may come again
         if key not in self._encoded:
             found: dict[str, list[np.ndarray]] = {}
             for batch in self.batches(split):
