@@ -21,10 +21,11 @@ from ml_collections import ConfigDict
 
 from elm_jax import build, run_dir
 from elm_jax.axes import Float, ModelState, Params
-from elm_jax.checkpoint import Checkpoints
-from elm_jax.convert import released
+from elm_jax.checkpoint import Checkpoints, Described
+from elm_jax.convert import probe, released
 from elm_jax.convert.engine import flatten
 from elm_jax.convert.parts import SELECTED_ON, ModelParts, weights_sha256
+from elm_jax.convert.probe import Probe
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import SignalSpec
@@ -479,10 +480,11 @@ def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
     tree = checkpoints.read_model(about.step)
     tokenizer = workdir / "tokenizer"
     extra = about.extra
+    recipe = recipe_of(about.config)
     chosen = {} if about.selected_on is None else {SELECTED_ON: about.selected_on.to_json()}
     return ModelParts(
         spec=about.spec,
-        recipe=recipe_of(about.config),
+        recipe=recipe,
         params=tree["params"],
         model_state=tree["model_state"],
         trained_on=None if about.trained_on is None else about.trained_on.to_json(),
@@ -490,8 +492,18 @@ def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
         assumed=tuple(extra.get("assumed", ())),
         origin=extra.get("origin", ""),
         extra=extra.get("extra", {}) | {"step": about.step} | chosen,
+        probe=_probe_of(workdir, about, recipe["dtype"]),
         source=str(workdir),
     )
+
+
+def _probe_of(workdir: pathlib.Path, about: Described, dtype: str) -> Probe | None:
+    """A trained checkpoint has its probe with it, a converted workdir in a file; old ones none."""
+    if stored := about.extra.get("probe"):
+        source = f"{workdir}, step {about.step}"
+        return probe.from_outputs(stored, about.spec, dtype=dtype, source=source)
+    file = workdir / "probe.npz"
+    return probe.read(file, dtype=dtype) if file.is_file() else None
 
 
 def recipe_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 from elm_jax.build import Corpus
 from elm_jax.checkpoint import Checkpoints, Described
+from elm_jax.convert import network
 from elm_jax.convert.parts import ModelParts
 from elm_jax.data.spec import SignalSpec
 from elm_jax.optim import match_rules, path_of
@@ -99,7 +100,12 @@ def find(config: Any, workdir: epath.Path) -> Start:
         if folder == workdir and checkpoints.latest_step() is None:
             continue
         return Start(checkpoints, checkpoints.describe())
-    return Start(parts=read_parts(config.init_from)) if config.init_from else Start()
+    if not config.init_from:
+        return Start()
+    parts = read_parts(config.init_from)
+    if parts.probe is not None:  # what is loaded below must be the model that was saved
+        parts.probe.check(network.predict_of(parts), parts.source)
+    return Start(parts=parts)
 
 
 def settle(config: Any, start: Start) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,7 +14,9 @@ from etils import epath
 from elm_jax import build, evaluate, leakage, pretrained, results, run_dir, start, validation
 from elm_jax.axes import Array, Batch
 from elm_jax.checkpoint import Checkpoints
+from elm_jax.convert import probe as probes
 from elm_jax.data.pipeline import to_network
+from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import distinct
 from elm_jax.metrics import MetricsWriter
 from elm_jax.objectives.base import Objective
@@ -195,6 +197,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
 
     # -- step ---------------------------------------------------------------------------------
     step_fn = make_step(objective, optimizer, prepare, config.seed)
+    probe = _probing(objective, corpus.spec, config.dtype, mesh)
     writer = MetricsWriter(workdir, resumed_step=first)
     save_every = max(1, round(keep.every_epochs * per_epoch))
 
@@ -205,6 +208,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
             "use": keep.get("use", "last"),
             "validation": valid.to_json(),
         }
+        extra["probe"] = probe(state)
         selection = valid.selection(int(state.step))
         checkpoints.save(state, loss=mean, selection=selection, extra=extra, **about)
 
@@ -288,6 +292,25 @@ def _texts(
         cache=workdir.parent / "text_cache",
         corpus=lambda: distinct(corpus.segments("train")),
     )
+
+
+def _probing(
+    objective: Objective, spec: SignalSpec, dtype: str, mesh: Any
+) -> Callable[[TrainState], dict[str, Any] | None]:
+    """What a checkpoint is checked by on loading: its outputs for a signal made from a seed."""
+    run = jax.jit(objective.predict, out_shardings=replicated(mesh))
+
+    def outputs_of(state: TrainState) -> dict[str, Any] | None:
+        def predict(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return jax.device_get(run(state.params, state.model_state, dict(batch)))
+
+        try:
+            return probes.make(predict, spec, dtype=dtype).outputs_json()
+        except probes.BadProbe as error:  # a model that gives nothing must still be kept
+            log.warning("checkpoint of step %d cannot be checked on loading: %s", state.step, error)
+            return None
+
+    return outputs_of
 
 
 def _require_use(keep: Any, valid: validation.Validation) -> None:

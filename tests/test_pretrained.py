@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from etils import epath
@@ -10,6 +11,7 @@ from tiny_shards import write_tiny_shards
 import elm_jax
 from configs import elm_5s
 from elm_jax import pretrained, train
+from elm_jax.convert.probe import ProbeMismatch
 from elm_jax.pretrained import TextTowerMissing, UnusableSignal, load_pretrained
 
 
@@ -110,6 +112,15 @@ def test_tensors_that_are_not_of_the_recipe_are_named(workdir):
     del parts.params["encoder"]["extra"]
     parts.params["signal_projector"]["out"]["kernel"] = kernel.T
     with pytest.raises(ValueError, match=r"out/kernel: expected \(128, 64\)"):
+        pretrained.from_parts(parts)
+
+
+def test_weights_that_are_not_those_of_the_checkpoint_are_refused(workdir):
+    parts = pretrained.read_parts(workdir)
+    assert parts.probe is not None
+    fresh = pretrained.from_parts(parts).randomised(0)
+    parts.params["encoder"] = jax.device_get(fresh.params["encoder"])
+    with pytest.raises(ProbeMismatch, match="not the one that was saved"):
         pretrained.from_parts(parts)
 
 

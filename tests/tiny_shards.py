@@ -31,6 +31,7 @@ def write_tiny_shards(
     *,
     people=8,
     test_people=4,
+    valid_people=0,
     seconds=30.0,
     seed=0,
     window_s=5.0,
@@ -41,14 +42,15 @@ def write_tiny_shards(
     rng = np.random.default_rng(seed)
     spec = tiny_spec(window_s)
     recordings = []
-    for i in range(people + test_people):
+    splits = ("train",) * people + ("valid",) * valid_people + ("test",) * test_people
+    for i, split in enumerate(splits):
         abnormal = bool(i % 2)
         lengths = (seconds, seconds / 2) if i % 3 == 0 else (seconds,)
         recordings.append(
             InMemory(
                 recording=f"rec{i:02d}",
                 person=f"{institution}:p{i:02d}",
-                split="train" if i < people else "test",
+                split=split,
                 pieces=tuple(make_signal(rng, s, abnormal=abnormal) for s in lengths),
                 reports=(make_report(abnormal=abnormal),) if reports else (),
                 labels={"abnormal": int(abnormal)} if labels else {},

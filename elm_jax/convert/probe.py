@@ -9,6 +9,7 @@ import io
 import pathlib
 import zipfile
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -103,6 +104,16 @@ class Probe:
                 f"description (channels, window_s, sfreq_hz) asks for {expected}: two models"
             )
 
+    def outputs_json(self) -> dict[str, Any]:
+        """What :func:`from_outputs` reads: the outputs alone, since the signal is made from a seed.
+
+        Short enough to stand beside every checkpoint.
+        """
+        return {
+            "made_on": self.made_on,
+            "outputs": {k: v.astype(np.float32).tolist() for k, v in self.outputs.items()},
+        }
+
     def to_bytes(self) -> bytes:
         """An ``.npz``, the same bytes for the same content."""
         arrays = {f"in_{k}": v for k, v in self.inputs.items()}
@@ -195,6 +206,22 @@ def _tells(outputs: Mapping[str, np.ndarray]) -> bool:
     """Whether a model can be recognised by these outputs."""
     finite = all(np.isfinite(value).all() for value in outputs.values())
     return finite and "features" in outputs and bool(outputs["features"].any())
+
+
+def from_outputs(values: Mapping[str, Any], spec: SignalSpec, *, dtype: str, source: str) -> Probe:
+    """The probe whose outputs :meth:`Probe.outputs_json` gave; of the signal side alone.
+
+    Raises:
+      BadProbe: the values are not such outputs; names ``source``.
+    """
+    try:
+        outputs = {k: np.asarray(v, np.float32) for k, v in values["outputs"].items()}
+        made_on = str(values["made_on"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadProbe(f"{source}: its probe is damaged: {error}") from error
+    if not outputs or set(outputs) - set(OUTPUTS) or any(len(v) != ROWS for v in outputs.values()):
+        raise BadProbe(f"{source}: its probe has outputs {sorted(outputs)}; known: {OUTPUTS}")
+    return Probe({"signal": probe_signal(spec)}, outputs, dtype, made_on)
 
 
 def read(path: str | pathlib.Path, *, dtype: str = "float32") -> Probe:
