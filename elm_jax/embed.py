@@ -19,8 +19,9 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 import elm_jax
-from elm_jax import build, leakage, results, run_dir
+from elm_jax import leakage, results, run_dir
 from elm_jax.axes import Int
+from elm_jax.data.corpus import Corpus
 from elm_jax.data.embedding_columns import as_text, columns_of, label_datasets
 from elm_jax.data.embedding_file import FILE_NAME, KINDS, EmbeddingFile
 from elm_jax.data.embedding_writer import Contents, EmbeddingWriter, is_finished
@@ -117,7 +118,7 @@ def embed(config: Any, workdir: epath.Path) -> dict[str, Any]:
 
 def embed_corpus(
     model: Pretrained,
-    corpus: build.Corpus,
+    corpus: Corpus,
     splits: Sequence[str],
     path: pathlib.Path,
     *,
@@ -201,7 +202,7 @@ def embed_corpus(
     return path
 
 
-def _known_splits(corpus: build.Corpus, splits: Sequence[str]) -> tuple[str, ...]:
+def _known_splits(corpus: Corpus, splits: Sequence[str]) -> tuple[str, ...]:
     """The splits asked for, in the usual order; all that have recordings where none is named."""
     if isinstance(splits, str) or set(splits) - set(SPLITS):
         raise ManifestError(f"config.embed.splits is {splits!r}; known: a list of {SPLITS}")
@@ -211,7 +212,7 @@ def _known_splits(corpus: build.Corpus, splits: Sequence[str]) -> tuple[str, ...
 
 def _texts(
     model: Pretrained,
-    corpus: build.Corpus,
+    corpus: Corpus,
     splits: Sequence[str],
     questions: Mapping[str, Question],
     *,
@@ -282,7 +283,7 @@ def _width(model: Pretrained, output: str, table: TextTable | None = None) -> in
 
 def _about(
     model: Pretrained,
-    corpus: build.Corpus,
+    corpus: Corpus,
     splits: Sequence[str],
     said: _Texts,
     normalisation: str,
@@ -363,7 +364,7 @@ class _Joined(ShardReader):
 def _write_windows(
     writer: EmbeddingWriter | None,
     predict: Predict,
-    corpus: build.Corpus,
+    corpus: Corpus,
     splits: Sequence[str],
     outputs: Mapping[str, str],
     rows_per_batch: int,

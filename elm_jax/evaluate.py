@@ -9,6 +9,7 @@ from typing import Any
 from etils import epath
 
 from elm_jax import build, leakage, results, run_dir
+from elm_jax.data.corpus import Corpus
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.people import People
 from elm_jax.evals.base import EvalData, EvalResult, ModelInfo
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def eval_data(
-    config: Any, corpus: build.Corpus, texts: TextSource | None, model: Pretrained | None = None
+    config: Any, corpus: Corpus, texts: TextSource | None, model: Pretrained | None = None
 ) -> EvalData:
     """What the evals read; without a ``model``, what they can be checked with before training."""
     return EvalData(
@@ -41,7 +42,7 @@ def eval_data(
     )
 
 
-def check(config: Any, corpus: build.Corpus, texts: TextSource | None) -> None:
+def check(config: Any, corpus: Corpus, texts: TextSource | None) -> None:
     """Says now what would stop :func:`run`, which comes after hours of training.
 
     An eval of a split that the data lack is left out, with a warning here and a note in the
@@ -62,7 +63,7 @@ def check(config: Any, corpus: build.Corpus, texts: TextSource | None) -> None:
             raise ValueError(f"config.evals.{name}: {error}") from error
 
 
-def require_unseen(config: Any, corpus: build.Corpus, people: People | None) -> None:
+def require_unseen(config: Any, corpus: Corpus, people: People | None) -> None:
     """Refuses, before any work, evals that would score whom the model was trained on.
 
     Raises:
@@ -74,7 +75,7 @@ def require_unseen(config: Any, corpus: build.Corpus, people: People | None) -> 
             leakage.guard(name, evaluation, data, leakage.mode_of(config), people)
 
 
-def run(config: Any, corpus: build.Corpus, model: Pretrained) -> dict[str, EvalResult]:
+def run(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, EvalResult]:
     """Every eval of ``config.evals``, by name, on a model that takes ``corpus.spec``.
 
     Raises:
@@ -105,7 +106,7 @@ def about_model(model: Pretrained) -> dict[str, Any]:
     return known | ({"notices": list(model.notices)} if model.notices else {})
 
 
-def about_people(config: Any, corpus: build.Corpus, model: Pretrained) -> dict[str, Any]:
+def about_people(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, Any]:
     """What summary.json says about whom the model has seen; warnings are said in the log, too."""
     data = eval_data(config, corpus, None, model)
     said = leakage.in_words(data.model, build.build_evals(config), data)

@@ -6,9 +6,11 @@ from typing import Any
 import jax
 from etils import epath
 
-from elm_jax import build, run_dir
-from elm_jax.pretrained import Pretrained, load_pretrained, recipe_of
+from elm_jax import run_dir
+from elm_jax.data.corpus import Corpus
+from elm_jax.pretrained import Pretrained, load_pretrained
 from elm_jax.sharding import make_mesh
+from elm_jax.sources import recipe_of
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def open_model(config: Any, workdir: epath.Path) -> Pretrained:
     return model
 
 
-def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, build.Corpus]:
+def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus]:
     """The model and the corpus of ``config.data.dir``, both with the same mean and std.
 
     ``config.data.normalisation``: "model" (default): those that the model was trained with;
@@ -70,7 +72,7 @@ def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, build.C
         f"Prepare these recordings for this model: python -m data_prep.prepare ... --window_s "
         f"{model.spec.window_s:g} --out ANOTHER"
     )
-    corpus = build.Corpus.fitting(
+    corpus = Corpus.fitting(
         config.data.dir, model.spec, hint=hint, text=_text(config, model.recipe["text"])
     )
     if how == "corpus":

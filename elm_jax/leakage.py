@@ -62,7 +62,7 @@ def seen_by(config: Any, corpus: Any, sampler: Any, before: Seen) -> Seen:
 
     Args:
       config: of the run; where it validates, the people of that split choose the step.
-      corpus: the data (``build.Corpus``).
+      corpus: the data (``data.corpus.Corpus``).
       sampler: says which recordings of the train split it draws (``usable``).
       before: of :func:`seen_before`.
     """

@@ -17,15 +17,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from etils import epath
-from ml_collections import ConfigDict
 
 from elm_jax import build, run_dir
 from elm_jax.axes import Float, ModelState, Params
-from elm_jax.checkpoint import Checkpoints, Described
-from elm_jax.convert import probe, released
-from elm_jax.convert.engine import flatten
+from elm_jax.convert import network
 from elm_jax.convert.parts import SELECTED_ON, ModelParts, weights_sha256
-from elm_jax.convert.probe import Probe
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import SignalSpec
@@ -44,15 +40,13 @@ from elm_jax.signals.pipeline import (
     windows,
 )
 from elm_jax.signals.recording import from_mne
+from elm_jax.sources import read_parts, recipe_of
 from elm_jax.state import TrainState
 from elm_jax.text_source import TextSource
 
 log = logging.getLogger(__name__)
 
-SECTIONS = ("dtype", "encoder", "objective", "text")
 ROWS_PER_CALL = 128  # windows computed at a time: more is no faster on a CPU, and needs memory
-CHECKPOINTS = "checkpoints"
-WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 
 class TextTowerMissing(ValueError):
@@ -326,7 +320,9 @@ class Pretrained:
 
     def with_normalisation(self, spec: SignalSpec) -> "Pretrained":
         """The same model taking signals scaled by the mean and std of ``spec``."""
-        return dataclasses.replace(self, spec=self.spec.replace(mean=spec.mean, std=spec.std))
+        told = self.spec.replace(mean=spec.mean, std=spec.std)
+        left = tuple(name for name in self.assumed if name not in ("mean", "std"))
+        return dataclasses.replace(self, spec=told, assumed=left)
 
     # -- going elsewhere ------------------------------------------------------------------------
 
@@ -432,88 +428,6 @@ def load_pretrained(
     return model
 
 
-def read_parts(
-    path_or_hub_id: str | os.PathLike,
-    *,
-    config: str | os.PathLike | None = None,
-    step: int | None = None,
-) -> ModelParts:
-    """Reads any kind of source that :func:`load_pretrained` takes, without building its network."""
-    from elm_jax.convert import folder, hub
-
-    path = pathlib.Path(path_or_hub_id)
-    if not path.exists():
-        return folder.read_folder(hub.fetch_hub_folder(str(path_or_hub_id)))
-    if path.is_file():
-        if path.suffix not in WEIGHTS:
-            raise ValueError(f"{path}: expected a weights file ({', '.join(WEIGHTS)}) or a folder")
-        return released.read_released(path, config=config)
-    if folder.is_folder(path):
-        return folder.read_folder(path)
-    workdir, step_there = _workdir_of(path)
-    if workdir is not None:
-        return _read_workdir(workdir, step_there if step is None else step)
-    if any(p.suffix in WEIGHTS for p in path.iterdir()):
-        return released.read_released(path, config=config)
-    raise FileNotFoundError(
-        f"{path} holds no model: expected a workdir (with {CHECKPOINTS}/), a saved model (with "
-        "config.json and model.safetensors), or a released .pt with its YAML; found "
-        f"{sorted(p.name for p in path.iterdir())[:10]}"
-    )
-
-
-def _workdir_of(path: pathlib.Path) -> tuple[pathlib.Path | None, int | None]:
-    """The workdir that ``path`` is, or is the checkpoints or a step of; and the step."""
-    path = path.resolve()
-    if (path / CHECKPOINTS).is_dir():
-        return path, None
-    if path.name == CHECKPOINTS:
-        return path.parent, None
-    if path.parent.name == CHECKPOINTS and path.name.isdigit():
-        return path.parent.parent, int(path.name)
-    return None, None
-
-
-def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
-    checkpoints = Checkpoints(workdir, read_only=True)
-    about = checkpoints.describe(checkpoints.chosen_step() if step is None else step)
-    tree = checkpoints.read_model(about.step)
-    tokenizer = workdir / "tokenizer"
-    extra = about.extra
-    recipe = recipe_of(about.config)
-    chosen = {} if about.selected_on is None else {SELECTED_ON: about.selected_on.to_json()}
-    return ModelParts(
-        spec=about.spec,
-        recipe=recipe,
-        params=tree["params"],
-        model_state=tree["model_state"],
-        trained_on=None if about.trained_on is None else about.trained_on.to_json(),
-        text_tower_dir=tokenizer if tokenizer.is_dir() else None,
-        assumed=tuple(extra.get("assumed", ())),
-        origin=extra.get("origin", ""),
-        extra=extra.get("extra", {}) | {"step": about.step} | chosen,
-        probe=_probe_of(workdir, about, recipe["dtype"]),
-        source=str(workdir),
-    )
-
-
-def _probe_of(workdir: pathlib.Path, about: Described, dtype: str) -> Probe | None:
-    """A trained checkpoint has its probe with it, a converted workdir in a file; old ones none."""
-    if stored := about.extra.get("probe"):
-        source = f"{workdir}, step {about.step}"
-        return probe.from_outputs(stored, about.spec, dtype=dtype, source=source)
-    file = workdir / "probe.npz"
-    return probe.read(file, dtype=dtype) if file.is_file() else None
-
-
-def recipe_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections of a training config that say what the network is."""
-    recipe = {name: copy.deepcopy(config.get(name)) for name in SECTIONS}
-    if not (recipe["objective"] or {}).get("text_projection"):
-        recipe["text"] = None
-    return recipe
-
-
 def from_parts(
     parts: ModelParts,
     *,
@@ -535,14 +449,14 @@ def from_parts(
                 "lies elsewhere: it has its own, or none"
             )
         tower["path"] = text_tower
-    config = ConfigDict(_tuples(recipe))
+    config = network.as_config(recipe)
     texts = None
     if config.text is not None:
         home = epath.Path(parts.text_tower_dir.parent if parts.text_tower_dir else parts.source)
         kept = None if cache is None else epath.Path(cache)
         texts = build.build_text_source(config, workdirs=(home,), cache=kept)
     objective = build.build_objective(config, parts.spec, texts)
-    _require_shapes(objective, parts)
+    network.require_shapes(objective, parts)
     model = Pretrained(
         spec=parts.spec,
         recipe=recipe,
@@ -561,52 +475,3 @@ def from_parts(
         parts.probe.require_window(parts.spec, parts.source)
         parts.probe.check(model._predict, parts.source)
     return model
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as tuples, which is what linen modules can hash."""
-    if isinstance(value, Mapping):
-        return {k: _tuples(v) for k, v in value.items()}
-    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
-
-
-def _example(objective: Objective, parts: ModelParts) -> dict[str, Any]:
-    """Shapes of one row of every side that the network has."""
-
-    def shape(*sizes, dtype=np.float32):
-        return jax.ShapeDtypeStruct(sizes, dtype)
-
-    batch = {"signal": shape(1, len(parts.spec.channels), parts.spec.window_samples)}
-    if getattr(objective, "text_projector", None) is None:
-        return batch
-    if getattr(objective, "text_tower", None) is not None:
-        tokens = shape(1, 4, dtype=np.int32), shape(1, 4, dtype=np.bool_)
-        return batch | dict(zip(("text_token", "text_token_valid"), tokens, strict=True))
-    # A frozen tower need not be there to say how wide its vectors are.
-    widths = [
-        v.shape[0]
-        for k, v in flatten(parts.params).items()
-        if k.startswith("text_projector/hidden") and v.ndim == 2
-    ]
-    return batch | ({"text_emb": shape(1, *widths)} if widths else {})
-
-
-def _require_shapes(objective: Objective, parts: ModelParts) -> None:
-    example = _example(objective, parts)
-    wanted = flatten(dict(zip(("params", "model_state"), jax.eval_shape(
-        objective.init, jax.random.key(0), example), strict=True)))  # fmt: skip
-    found = flatten({"params": parts.params, "model_state": parts.model_state})
-    lines = [f"missing: {k} {wanted[k].shape}" for k in sorted(wanted.keys() - found)]
-    lines += [f"unexpected: {k} {found[k].shape}" for k in sorted(found.keys() - wanted)]
-    lines += [
-        f"{k}: expected {wanted[k].shape} {wanted[k].dtype}, found {found[k].shape} "
-        f"{found[k].dtype}"
-        for k in sorted(found.keys() & wanted)
-        if (found[k].shape, found[k].dtype) != (wanted[k].shape, wanted[k].dtype)
-    ]
-    if lines:
-        raise ValueError(
-            f"{parts.source}: its tensors are not those of its own description:\n  "
-            + "\n  ".join(lines[:12])
-            + (f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else "")
-        )

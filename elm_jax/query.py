@@ -18,8 +18,9 @@ import jax
 import numpy as np
 from etils import epath
 
-from elm_jax import build, leakage, query_source, results, run_dir
+from elm_jax import leakage, query_source, results, run_dir
 from elm_jax.axes import Float
+from elm_jax.data.corpus import Corpus
 from elm_jax.evals.base import EvalResult, unit_rows
 from elm_jax.finished import open_finished, open_model
 from elm_jax.moments import JOINS, Moment, apart, clock, merged
@@ -125,7 +126,7 @@ def _check(settings: Any) -> tuple[list[str], str]:
     return texts, against
 
 
-def _open(config: Any, workdir: epath.Path) -> tuple[Pretrained, build.Corpus | None]:
+def _open(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus | None]:
     if config.query.file:
         return open_model(config, workdir), None
     if not config.data.dir:
@@ -136,9 +137,7 @@ def _open(config: Any, workdir: epath.Path) -> tuple[Pretrained, build.Corpus | 
     return open_finished(config, workdir)
 
 
-def _source(
-    config: Any, workdir: epath.Path, model: Pretrained, corpus: build.Corpus | None
-) -> Source:
+def _source(config: Any, workdir: epath.Path, model: Pretrained, corpus: Corpus | None) -> Source:
     if corpus is None:
         return query_source.of_file(model, config.query.file, rename=config.query.rename)
     return query_source.of_corpus(

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from elm_jax import build
 from elm_jax.axes import UV_PER_V, Float
+from elm_jax.data.corpus import Corpus
 from elm_jax.data.embedding_file import EmbeddingFile
 from elm_jax.data.manifest import MANIFEST_FILE, ManifestError, RecordingRow
 from elm_jax.data.shards import ShardReader
@@ -53,7 +53,7 @@ class Source:
 
 def of_corpus(
     model: Pretrained,
-    corpus: build.Corpus,
+    corpus: Corpus,
     splits: Sequence[str],
     cache: pathlib.Path,
     *,
@@ -114,7 +114,7 @@ def of_corpus(
     )
 
 
-def _cache_key(model: Pretrained, corpus: build.Corpus, splits: Sequence[str]) -> str:
+def _cache_key(model: Pretrained, corpus: Corpus, splits: Sequence[str]) -> str:
     manifest = (corpus.directory / MANIFEST_FILE).read_bytes()
     about = [
         model.weights_sha256,

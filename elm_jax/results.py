@@ -74,7 +74,7 @@ def summary(
 
     Args:
       config: of the run.
-      corpus: the data (``build.Corpus``).
+      corpus: the data (``data.corpus.Corpus``).
       results: by eval.
       step: of the model's training, where it is known.
       loss: the last one that training logged, if any.

@@ -76,7 +76,7 @@ def adopt(config: Any, saved: Mapping[str, Any]) -> None:
 
 
 def require_same_model(recipe: Mapping[str, Any], saved: Mapping[str, Any], where: str) -> None:
-    """Raises unless a config's recipe (see pretrained.recipe_of) is that of a saved model.
+    """Raises unless a config's recipe (see sources.recipe_of) is that of a saved model.
 
     Where the text tower lies (``text.tower.path``) may differ between machines.
 

@@ -19,14 +19,14 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from elm_jax.build import Corpus
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
 from elm_jax.convert.parts import ModelParts
+from elm_jax.data.corpus import Corpus
 from elm_jax.data.spec import SignalSpec
 from elm_jax.optim import match_rules, path_of
-from elm_jax.pretrained import read_parts
 from elm_jax.run_dir import OF_INIT_FROM, require_same_run
+from elm_jax.sources import read_parts
 from elm_jax.state import TrainState
 from elm_jax.validation import Point, history_of
 

@@ -15,6 +15,7 @@ from elm_jax import build, evaluate, leakage, pretrained, results, run_dir, star
 from elm_jax.axes import Array, Batch
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert import probe as probes
+from elm_jax.data.corpus import Corpus
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import distinct
@@ -133,7 +134,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     # -- data ---------------------------------------------------------------------------------
     begin = start.find(config, workdir)
     start.settle(config, begin)
-    corpus = start.normalised(config, build.Corpus.open(config), begin)
+    corpus = start.normalised(config, Corpus.open(config), begin)
     texts = _texts(config, corpus, workdir, begin)
     build.settle_labels(config, corpus)
     sampler, batches = build.build_batches(config, corpus, texts)
@@ -275,7 +276,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
 
 
 def _texts(
-    config: Any, corpus: build.Corpus, workdir: epath.Path, begin: start.Start
+    config: Any, corpus: Corpus, workdir: epath.Path, begin: start.Start
 ) -> TextSource | None:
     """The run's text tower, if its model reads text.
 

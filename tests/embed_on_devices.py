@@ -6,7 +6,7 @@ import sys
 import jax
 
 from elm_jax import embed
-from elm_jax.build import Corpus
+from elm_jax.data.corpus import Corpus
 from elm_jax.data.embedding_writer import EmbeddingWriter
 from elm_jax.pretrained import load_pretrained
 

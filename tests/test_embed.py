@@ -15,7 +15,8 @@ from tiny_pretrained import TEXT, tiny_pretrained
 from tiny_shards import tiny_spec, write_tiny_shards
 
 from configs import elm_embed
-from elm_jax import build, embed
+from elm_jax import embed
+from elm_jax.data.corpus import Corpus
 from elm_jax.data.embedding_file import EmbeddingFile, EmbeddingFileError, partial_path
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.pipeline import Windows
@@ -48,7 +49,7 @@ def silent(tmp_path_factory):
 
 
 def corpus_of(shards, text=TEXT):
-    return build.Corpus.fitting(shards, tiny_spec(), hint="", text=text)
+    return Corpus.fitting(shards, tiny_spec(), hint="", text=text)
 
 
 def write(model, shards, path, splits=(), text=TEXT, **settings):

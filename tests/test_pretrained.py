@@ -10,7 +10,7 @@ from tiny_shards import write_tiny_shards
 
 import elm_jax
 from configs import elm_5s
-from elm_jax import pretrained, train
+from elm_jax import pretrained, sources, train
 from elm_jax.convert.probe import ProbeMismatch
 from elm_jax.pretrained import TextTowerMissing, UnusableSignal, load_pretrained
 
@@ -102,7 +102,7 @@ def test_a_random_model_is_another_model_of_the_same_shape(model):
 
 
 def test_tensors_that_are_not_of_the_recipe_are_named(workdir):
-    parts = pretrained.read_parts(workdir)
+    parts = sources.read_parts(workdir)
     kernel = parts.params["signal_projector"]["out"].pop("kernel")
     parts.params["encoder"]["extra"] = np.zeros(3, np.float32)
     with pytest.raises(
@@ -116,7 +116,7 @@ def test_tensors_that_are_not_of_the_recipe_are_named(workdir):
 
 
 def test_weights_that_are_not_those_of_the_checkpoint_are_refused(workdir):
-    parts = pretrained.read_parts(workdir)
+    parts = sources.read_parts(workdir)
     assert parts.probe is not None
     fresh = pretrained.from_parts(parts).randomised(0)
     parts.params["encoder"] = jax.device_get(fresh.params["encoder"])

@@ -16,8 +16,8 @@ from elm_jax.convert.parts import ModelParts
 from elm_jax.data.targets import TargetError
 from elm_jax.metrics import read_metrics
 from elm_jax.objectives.base import LossOut
-from elm_jax.pretrained import read_parts
 from elm_jax.sharding import make_mesh
+from elm_jax.sources import read_parts
 from elm_jax.state import TrainState
 from elm_jax.validation import Monitor, Point
 

@@ -82,7 +82,7 @@ def convert(
 def run(options: argparse.Namespace) -> None:
     """Reads, converts, and prints both reports."""
     from elm_jax.convert.card import LICENCE_NOTES
-    from elm_jax.pretrained import read_parts
+    from elm_jax.sources import read_parts
 
     target = pathlib.Path(options.target)
     kind = kind_of(target, options.to)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from elm_jax import build
 from elm_jax.convert import probe
-from elm_jax.convert.engine import ConvertError
+from elm_jax.convert.engine import ConvertError, flatten
 from elm_jax.convert.parts import ModelParts
 from elm_jax.data import tokens
 from elm_jax.data.spec import SignalSpec
@@ -81,7 +81,12 @@ def build_network(
     if bert is not None:
         module = Bert(bert, dtype=build.DTYPES[recipe["dtype"]])
         texts = TextSource(_no_table, module, recipe["text"]["tower"]["pooling"])
-    return build.build_objective(ConfigDict(_tuples(recipe)), spec, texts)
+    return build.build_objective(as_config(recipe), spec, texts)
+
+
+def as_config(recipe: Mapping[str, Any]) -> ConfigDict:
+    """A stored recipe as :mod:`elm_jax.build` reads it."""
+    return ConfigDict(_tuples(recipe))
 
 
 def _tuples(value: Any) -> Any:
@@ -119,6 +124,40 @@ def shapes(
     batch = {"signal": signal, **{k: jnp.asarray(v) for k, v in text.items()}}
     params, model_state = jax.eval_shape(objective.init, jax.random.key(0), batch)
     return params, model_state["batch_stats"]
+
+
+def require_shapes(objective: Objective, parts: ModelParts) -> None:
+    """Raises unless the tensors of ``parts`` are those of ``objective``, made from their recipe.
+
+    A frozen text tower need not be there: the projector tells how wide its vectors are.
+
+    Raises:
+      ConvertError: names every tensor that is missing, unexpected or of another shape or type.
+    """
+    text: dict[str, np.ndarray] = {}
+    if getattr(objective, "text_tower", None) is not None:
+        text = {"text_token": np.zeros((1, 4), np.int32), "text_token_valid": np.ones((1, 4), bool)}
+    elif "text_projector" in parts.params:
+        width = parts.params["text_projector"]["hidden"]["kernel"].shape[0]
+        text = {"text_emb": np.zeros((1, width), np.float32)}
+    params, batch_stats = shapes(objective, parts.spec, text)
+    wanted = flatten({"params": params, "model_state": {"batch_stats": batch_stats}})
+    found = flatten({"params": parts.params, "model_state": parts.model_state})
+    lines = [f"missing: {k} {wanted[k].shape}" for k in sorted(wanted.keys() - found)]
+    lines += [f"unexpected: {k} {found[k].shape}" for k in sorted(found.keys() - wanted)]
+    lines += [
+        f"{k}: expected {wanted[k].shape} {wanted[k].dtype}, found {found[k].shape} "
+        f"{found[k].dtype}"
+        for k in sorted(found.keys() & wanted)
+        if (found[k].shape, found[k].dtype) != (wanted[k].shape, wanted[k].dtype)
+    ]
+    if lines:
+        more = f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else ""
+        raise ConvertError(
+            f"{parts.source}: its tensors are not those of its own description:\n  "
+            + "\n  ".join(lines[:12])
+            + more
+        )
 
 
 def network_of(parts: ModelParts) -> tuple[Objective, dict[str, np.ndarray]]:

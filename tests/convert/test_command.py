@@ -13,7 +13,7 @@ import elm_jax
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert import folder, workdir
 from elm_jax.convert.__main__ import kind_of, main
-from elm_jax.pretrained import read_parts
+from elm_jax.sources import read_parts
 from elm_jax.state import TrainState
 
 

@@ -88,7 +88,7 @@ def test_a_recipe_of_finished_models_says_what_it_needs(name, tmp_path):
     module, function = main.MODES[config.mode]
     run = getattr(importlib.import_module(module), function)
     if "query" in config:
-        config.query.texts = ("Abnormal EEG.",)
+        config.query.texts, config.data.dir = ("Abnormal EEG.",), "somewhere"
     with pytest.raises(FileNotFoundError, match=r"--config.model="):
         run(config, epath.Path(tmp_path))
 
