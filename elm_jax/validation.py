@@ -276,7 +276,8 @@ class SplitValidation:
         train_loss = float(jnp.mean(jnp.stack(self._train_losses)))
         self._train_losses.clear()
         self._show(step, train_loss, found)
-        return state.replace(opt_state=opt_state), {f"valid/{k}": v for k, v in found.items()}
+        measured = found | {"best_step": self.monitor.best.step}
+        return state.replace(opt_state=opt_state), {f"valid/{k}": v for k, v in measured.items()}
 
     def selection(self, step: int) -> float:
         """The cost of a step's value; infinite where it was saved unmeasured."""

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from tiny_shards import tiny_spec
 
 from elm_jax import report, results, tables
+from elm_jax.evals import figures
 from elm_jax.evals.base import EvalResult
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -147,6 +148,18 @@ def test_scalars_and_findings_are_printed_with_their_intervals(caplog):
 def test_a_name_cannot_leave_its_folder(name):
     stem = tables.file_stem(name)
     assert stem and not stem.startswith(".") and not re.search(r"[/\\\s]", stem)
+
+
+def test_the_loss_figure_shows_validation_and_its_best_step_where_there_is_one():
+    rows = [{"step": s, "loss": 1 / s, "learning_rate": 0.1, "epoch": s / 4} for s in range(1, 9)]
+    (alone,) = figures.training_curves(rows, simulated=True)["loss"].axes
+    assert alone.get_title().startswith("Training loss") and len(alone.lines) == 1
+    rows[3] |= {"valid/loss": 0.5, "valid/best_step": 4}
+    rows[7] |= {"valid/loss": "nan", "valid/best_step": 4}
+    (axes,) = figures.training_curves(rows, simulated=True)["loss"].axes
+    _, validation, best = axes.lines
+    assert validation.get_xydata().tolist() == [[4, 0.5]]
+    assert best.get_xdata() == [4, 4] and best.get_label() == "best: step 4, epoch 1"
 
 
 def test_only_process_0_writes(tmp_path, monkeypatch):
@@ -307,6 +320,25 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=path, args=quiet)
         yield chromium
         chromium.close()
+
+
+def test_chromium_keeps_short_texts_on_a_line_and_long_ones_readable(browser, tmp_path):
+    row = {"way": "EEG to report", "text": "slow waves over the left temporal region " * 3}
+    row |= {f"recall_at_{k}": 0.5 for k in (1, 5, 10)}
+    row |= {f"recall_at_{k}_{end}": 0.5 for k in (1, 5, 10) for end in ("low", "high")}
+    run_of(tmp_path, {"retrieval": EvalResult(tables={"recall": [row] * 2})})
+    for width in (1200, 360):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto((tmp_path / "report.html").as_uri())
+        rects = "c => { const r = document.createRange(); r.selectNodeContents(c);"
+        lines = "return new Set([...r.getClientRects()].map(x => x.top)).size; }"
+        of_way, of_text = (
+            page.get_by_role("cell", name=row[k].strip()).first.evaluate(rects + lines)
+            for k in ("way", "text")
+        )
+        assert of_way == 1 and of_text <= 5
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

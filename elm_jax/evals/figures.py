@@ -46,12 +46,34 @@ def scatter(
 
 
 def training_curves(rows: Sequence[Mapping[str, Any]], *, simulated: bool) -> dict[str, Figure]:
-    """Loss and learning rate over steps, from the rows of metrics.jsonl."""
-    loss, loss_axes = _figure("Training loss", simulated=simulated)
+    """Losses and learning rate over steps, from the rows of metrics.jsonl.
+
+    The validation loss is drawn where one was measured, and the best step by what is monitored.
+    """
+    title = "Loss" if _points(rows, "valid/loss").size else "Training loss"
+    loss, loss_axes = _figure(title, simulated=simulated)
     rate, rate_axes = _figure("Learning rate", simulated=simulated)
-    for key, axes, colour in (("loss", loss_axes, BLUE), ("learning_rate", rate_axes, ORANGE)):
-        points = [(r["step"], r[key]) for r in rows if isinstance(r.get(key), float | int)]
-        if points:
-            axes.plot(*np.asarray(points, float).T, color=colour, lw=1.5)
-        axes.set(xlabel="step", ylabel=key.replace("_", " "))
+    loss_axes.plot(*_points(rows, "loss"), color=BLUE, lw=1.5, label="training")
+    rate_axes.plot(*_points(rows, "learning_rate"), color=ORANGE, lw=1.5)
+    if title == "Loss":
+        _draw_validation(loss_axes, rows)
+    for axes, what in ((loss_axes, "loss"), (rate_axes, "learning rate")):
+        axes.set(xlabel="step", ylabel=what)
     return {"loss": loss, "learning_rate": rate}
+
+
+def _draw_validation(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    axes.plot(*_points(rows, "valid/loss"), "o-", color=ORANGE, lw=1.5, ms=3, label="validation")
+    best = _points(rows, "valid/best_step")
+    if best.size:
+        step = int(best[1, -1])
+        epochs = [f", epoch {r['epoch']:.4g}" for r in rows if r["step"] == step and "epoch" in r]
+        label = f"best: step {step}{''.join(epochs[:1])}"
+        axes.axvline(step, color=GREY, lw=1, ls=":", label=label)
+    axes.legend(frameon=False)
+
+
+def _points(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    """Steps and values, ``[2, n]``; values that are no number are left out."""
+    points = [(r["step"], r[key]) for r in rows if isinstance(r.get(key), float | int)]
+    return np.asarray(points, float).reshape(-1, 2).T
