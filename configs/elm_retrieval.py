@@ -18,7 +18,7 @@ each person would reach 0.85, all but drowsiness and artifact 0.58: the findings
 cannot see, and what reports say of history, are the limit, not how vectors are compared.
 
 Departures from the paper: its pools are not released; ties, equal reports and chance are counted as
-``elm_jax/evals/retrieval.py`` says.
+``elm_jax/evals/retrieval/eval.py`` says.
 """
 
 from ml_collections import ConfigDict

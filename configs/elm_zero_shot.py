@@ -8,8 +8,8 @@ The model needs a text side: a workdir or a saved folder of a model trained on r
 for a thousand recordings. Scores in the paper for ELM-MIL (TUAB, normal against abnormal, per
 recording): balanced accuracy 84.3, AUROC 91.6.
 
-Your own questions go into a YAML or JSON file (``elm_jax/evals/questions.py`` shows its forms), or
-are typed: ``--config.evals.zero_shot.prompt_files='("my.yaml", "sleep")'``,
+Your own questions go into a YAML or JSON file (``elm_jax/evals/zero_shot/questions.py`` shows its
+forms), or are typed: ``--config.evals.zero_shot.prompt_files='("my.yaml", "sleep")'``,
 ``--config.evals.zero_shot.prompts='{"rest": {"positive": [...], "negative": [...]}}'``. Each is
 scored against the recordings' label of its name; scores are written where there is no label too.
 

@@ -30,9 +30,9 @@ from elm_jax.data.text import distinct
 from elm_jax.evals.band_power import BandPower
 from elm_jax.evals.classification import Classification
 from elm_jax.evals.embedding_map import EmbeddingMap
-from elm_jax.evals.probe import Probe
-from elm_jax.evals.retrieval import Retrieval
-from elm_jax.evals.zero_shot import ZeroShot
+from elm_jax.evals.probe.eval import Probe
+from elm_jax.evals.retrieval.eval import Retrieval
+from elm_jax.evals.zero_shot.eval import ZeroShot
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.heads import Classifier, SignalProjector, TextProjector
 from elm_jax.objectives.base import Objective

@@ -32,8 +32,8 @@ from elm_jax.data.shards import ShardReader
 from elm_jax.data.text import TextTable, distinct
 from elm_jax.evals.base import Predict
 from elm_jax.evals.file_map import file_map
-from elm_jax.evals.prompt_files import load_questions
-from elm_jax.evals.questions import Question
+from elm_jax.evals.zero_shot.prompt_files import load_questions
+from elm_jax.evals.zero_shot.questions import Question
 from elm_jax.finished import open_finished
 from elm_jax.pretrained import Pretrained
 

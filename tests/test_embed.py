@@ -23,7 +23,7 @@ from elm_jax.data.pipeline import Windows
 from elm_jax.data.shards import ShardReader
 from elm_jax.data.spec import SpecError
 from elm_jax.data.tokens import TextTooLong
-from elm_jax.evals.prompt_files import load_questions
+from elm_jax.evals.zero_shot.prompt_files import load_questions
 from elm_jax.pretrained import load_pretrained
 
 QUESTIONS = {"abnormal": {"positive": ["Slowing.", "Abnormal EEG."], "negative": ["Normal EEG."]}}

@@ -9,9 +9,10 @@ from scipy.special import expit, softmax
 
 from elm_jax.axes import Float
 from elm_jax.data.targets import Target
-from elm_jax.evals import figures_classification, probe_scores
+from elm_jax.evals import figures_classification
 from elm_jax.evals.base import EvalData, EvalResult, Predict
-from elm_jax.evals.probe_data import gather
+from elm_jax.evals.probe import scoring
+from elm_jax.evals.probe.data import gather
 
 NAME = ("classifier", 1.0)  # one input, one label budget: that of the run
 
@@ -77,8 +78,8 @@ class Classification:
                 "configs/elm_finetune.py, or use the eval 'probe'"
             )
         said = {NAME: probabilities(self.target, logits)[:, None]}
-        rows = probe_scores.table(sample, said, (), resamples=self.resamples)
-        truth, mean = probe_scores.per_recording(sample, said[NAME])
+        rows = scoring.table(sample, said, (), resamples=self.resamples)
+        truth, mean = scoring.per_recording(sample, said[NAME])
         whole = np.isfinite(truth).all(axis=1)
         unit = "recording" if whole.any() else "window"
         if unit == "window":
@@ -87,9 +88,9 @@ class Classification:
         answer = self._answers(mean[whole])
         note = sample.note()
         return EvalResult(
-            scalars=probe_scores.scalars(rows, self.target, budget=NAME[1]),
+            scalars=scoring.scalars(rows, self.target, budget=NAME[1]),
             tables={"scores": rows},
-            scores=probe_scores.answers(sample, {NAME[0]: said[NAME]}),
+            scores=scoring.answers(sample, {NAME[0]: said[NAME]}),
             figures=self._figures(truth[whole], answer, unit, data),
             notes=(note,) if note else (),
         )
@@ -97,7 +98,7 @@ class Classification:
     def _answers(self, mean: Float[np.ndarray, "n 1 k"]) -> np.ndarray:
         if self.target.kind == "regression":
             return mean[:, 0, 0]
-        return probe_scores.decide(self.target, mean)[:, 0]
+        return scoring.decide(self.target, mean)[:, 0]
 
     def _figures(self, truth, answer, unit: str, data: EvalData) -> dict[str, Any]:
         """The confusion matrix; a scatter of a regression; nothing of several findings."""

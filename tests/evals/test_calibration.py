@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from elm_jax.evals.calibration import (
+from elm_jax.evals.zero_shot.calibration import (
     Calibration,
     Rows,
     fit,
@@ -12,7 +12,7 @@ from elm_jax.evals.calibration import (
     one_hot,
     probabilities,
 )
-from elm_jax.evals.reliability import Bins, ece
+from elm_jax.evals.zero_shot.reliability import Bins, ece
 
 
 def drawn(rng, n, k, temperature, bias=0.0):

@@ -13,7 +13,7 @@ from elm_jax.evals.band_power import BANDS_HZ, BandPower, band_power
 from elm_jax.evals.base import EvalData, binary_labels, mean_by
 from elm_jax.evals.embedding_map import EmbeddingMap
 from elm_jax.evals.scores import auroc
-from elm_jax.evals.zero_shot import ZeroShot
+from elm_jax.evals.zero_shot.eval import ZeroShot
 
 PROMPTS = {"abnormal": {"positive": ("slow", "slower"), "negative": ("alpha",)}}
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from elm_jax.evals.figures_calibration import (
+from elm_jax.evals.zero_shot.figures import (
     Curve,
     reliability_diagram,
     risk_coverage_curves,
     roc_by_class,
 )
-from elm_jax.evals.reliability import Bins, reliability, risk_coverage
+from elm_jax.evals.zero_shot.reliability import Bins, reliability, risk_coverage
 
 
 def judged(seed, k=2):

@@ -8,8 +8,8 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from elm_jax.data.targets import Target
-from elm_jax.evals import probe_models
-from elm_jax.evals.probe_models import STRENGTHS, FoldError, Logistic, RidgePath, choose_strength
+from elm_jax.evals.probe import models
+from elm_jax.evals.probe.models import STRENGTHS, FoldError, Logistic, RidgePath, choose_strength
 
 KINDS = {
     "binary": Target("x", "binary"),
@@ -46,7 +46,7 @@ def test_the_grid_is_the_published_one():
 @pytest.mark.parametrize("many", [0, 1_000_000])
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 def test_every_step_of_the_path_equals_a_fit_on_its_own(kind, many, monkeypatch):
-    monkeypatch.setattr(probe_models, "MANY", many)
+    monkeypatch.setattr(models, "MANY", many)
     (x, truth), model = example(kind), Logistic(KINDS[kind])
     for strength in STRENGTHS[::11]:
         said = model.fit(x, truth, strength).predict(x)
@@ -72,7 +72,7 @@ def test_the_strength_is_the_best_on_validation_rows_alone(kind):
     strength, score = choose_strength(KINDS[kind], train, valid)
     truth, values = valid[1], []
     for each in STRENGTHS:
-        said = probe_models.fit(KINDS[kind], *train, each).predict(valid[0])
+        said = models.fit(KINDS[kind], *train, each).predict(valid[0])
         if kind == "regression":
             values.append(metrics.r2_score(truth, said))
         elif kind == "multiclass":
@@ -108,17 +108,17 @@ def test_validation_rows_of_one_class_cannot_choose():
 def test_nothing_to_tell_apart_is_a_fold_error():
     x, truth = example("binary")
     with pytest.raises(FoldError, match="one class only"):
-        probe_models.fit(KINDS["binary"], x, truth * 0, 1.0)
+        models.fit(KINDS["binary"], x, truth * 0, 1.0)
     with pytest.raises(FoldError, match="none of 12 columns varies"):
-        probe_models.fit(KINDS["binary"], x * 0, truth, 1.0)
+        models.fit(KINDS["binary"], x * 0, truth, 1.0)
     with pytest.raises(FoldError, match="none of 12 columns varies"):
-        probe_models.fit(KINDS["binary"], np.full_like(x, np.nan), truth, 1.0)
+        models.fit(KINDS["binary"], np.full_like(x, np.nan), truth, 1.0)
 
 
 def test_columns_are_imputed_and_scaled_by_training_rows():
     x, truth = example("binary")
     x[0, 0], x[1, 0] = np.inf, np.nan
-    fitted = probe_models.fit(KINDS["binary"], x, truth, 1.0)
+    fitted = models.fit(KINDS["binary"], x, truth, 1.0)
     median = np.median(x[2:, 0])
     filled = x.copy()
     filled[:2, 0] = median

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elm_jax.evals.probe_splits import Fold, budget_people, deal, draw, folds, limited
+from elm_jax.evals.probe.splits import Fold, budget_people, deal, draw, folds, limited
 
 CELLS = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2, max_size=40)
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elm_jax.data.manifest import RecordingRow
-from elm_jax.evals.prompt_files import load_questions, shipped
-from elm_jax.evals.questions import PromptError, parse_question
+from elm_jax.evals.zero_shot.prompt_files import load_questions, shipped
+from elm_jax.evals.zero_shot.questions import PromptError, parse_question
 
 YES_NO = {"positive": ["Slowing is seen."], "negative": ["No slowing is seen."]}
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from elm_jax.evals import ranks
+from elm_jax.evals.retrieval import ranks
 
 few = st.integers(2, 5).flatmap(
     lambda n: st.tuples(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elm_jax.evals.reliability import (
+from elm_jax.evals.zero_shot.reliability import (
     Bins,
     calibrated_band,
     draw_truths,

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elm_jax.data.manifest import RecordingRow
-from elm_jax.evals import pools
 from elm_jax.evals.base import Encoded, EvalData
-from elm_jax.evals.retrieval import Retrieval
+from elm_jax.evals.retrieval import pools
+from elm_jax.evals.retrieval.eval import Retrieval
 
 WIDTH = 16
 

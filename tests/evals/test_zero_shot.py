@@ -15,7 +15,7 @@ from elm_jax.data.people import People
 from elm_jax.data.pipeline import Windows
 from elm_jax.data.text import TextTable
 from elm_jax.evals.base import Encoded, EvalData, ModelInfo, mean_by
-from elm_jax.evals.zero_shot import ZeroShot
+from elm_jax.evals.zero_shot.eval import ZeroShot
 from elm_jax.text_source import scratch_bert
 
 PROMPTS = {"slow": {"positive": ["slow", "slower"], "negative": ["fast"]}}
@@ -245,7 +245,7 @@ def test_windows_of_events_have_their_own_labels():
 
 
 def test_band_power_stands_beside_every_finding(monkeypatch):
-    from elm_jax.evals import zero_shot
+    from elm_jax.evals.zero_shot import eval as zero_shot
 
     def power(known, split):
         rng = np.random.default_rng(0)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from elm_jax.axes import Float
-from elm_jax.evals import probe_models
-from elm_jax.evals.probe_data import Sample
-from elm_jax.evals.probe_models import FoldError
-from elm_jax.evals.probe_splits import Fold
+from elm_jax.evals.probe import models
+from elm_jax.evals.probe.data import Sample
+from elm_jax.evals.probe.models import FoldError
+from elm_jax.evals.probe.splits import Fold
 
 
 @dataclasses.dataclass
@@ -83,12 +83,12 @@ def run_folds(
 
 def _fit(
     sample: Sample, x: np.ndarray, fold: Fold, fixed: float | None, refit_people: int
-) -> tuple[probe_models.Fitted, dict[str, Any]]:
+) -> tuple[models.Fitted, dict[str, Any]]:
     target, truth = sample.target, sample.truth
     train, valid = sample.rows(fold.train), sample.rows(fold.valid)
     strength, score = fixed, None
     if fixed is None:
-        strength, score = probe_models.choose_strength(
+        strength, score = models.choose_strength(
             target, (x[train], truth[train]), (x[valid], truth[valid])
         )
         if len(fold.train) >= refit_people:
@@ -98,6 +98,6 @@ def _fit(
         "valid_people": len(fold.valid),
         "fitted_windows": len(train),
         "strength": strength,
-        f"valid_{probe_models.CHOSEN_BY[target.kind]}": score,
+        f"valid_{models.CHOSEN_BY[target.kind]}": score,
     }
-    return probe_models.fit(target, x[train], truth[train], strength), how
+    return models.fit(target, x[train], truth[train], strength), how

@@ -9,7 +9,7 @@ from elm_jax.axes import Float
 from elm_jax.data.targets import Target
 from elm_jax.evals import scores
 from elm_jax.evals.base import mean_by
-from elm_jax.evals.probe_data import Sample, class_count
+from elm_jax.evals.probe.data import Sample, class_count
 
 UNITS = ("window", "recording")
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from elm_jax.axes import Float, Int
-from elm_jax.evals import figures_retrieval, pools, ranks, scores
+from elm_jax.evals import scores
 from elm_jax.evals.base import (
     EvalData,
     EvalResult,
@@ -30,6 +30,8 @@ from elm_jax.evals.base import (
     mean_by,
     unit_rows,
 )
+from elm_jax.evals.retrieval import pools, ranks
+from elm_jax.evals.retrieval.figures import recall_and_ranks, text_queries
 
 WAYS = ("EEG to report", "report to EEG")
 VECTORS = ("plain", "centred")
@@ -101,11 +103,11 @@ class Retrieval:
         asked = self._text_queries(predict, data, signal, rows)
         simulated = data.manifest.simulated
         shown = {way: found["plain", way, "strict"] for way in WAYS}
-        figures = {"retrieval": figures_retrieval.recall_and_ranks(shown, simulated=simulated)}
+        figures = {"retrieval": recall_and_ranks(shown, simulated=simulated)}
         tables = {"recall": recall}
         if asked:
             tables["text_queries"] = asked
-            figures["retrieval_text"] = figures_retrieval.text_queries(asked, simulated=simulated)
+            figures["retrieval_text"] = text_queries(asked, simulated=simulated)
         recordings, segments = data.recordings(self.split), data.segments(self.split)
         tables["pool"] = pools.table(recordings, segments, drawn)
         answers = self._answers(data, drawn, found)

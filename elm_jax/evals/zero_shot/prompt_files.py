@@ -1,6 +1,6 @@
 """Questions from YAML or JSON: those shipped under ``prompts/`` by name, or a user's file by path.
 
-A file maps each question's name to its classes, in the forms of :mod:`elm_jax.evals.questions`.
+A file maps each question's name to its classes, in the forms of ``questions.py``.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from elm_jax.evals.questions import PromptError, Question, parse_question
+from elm_jax.evals.zero_shot.questions import PromptError, Question, parse_question
 
 SHIPPED = pathlib.Path(__file__).resolve().parent / "prompts"
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.targets import Target
-from elm_jax.evals import figures_probe, probe_scores
 from elm_jax.evals.band_power import WITH_GAMMA_HZ, window_band_power
 from elm_jax.evals.base import EvalData, EvalResult, Predict
-from elm_jax.evals.probe_data import Sample, cells, classes_of_people, gather
-from elm_jax.evals.probe_run import Fits, run_folds
-from elm_jax.evals.probe_splits import Fold, folds, limited
+from elm_jax.evals.probe import figures, scoring
+from elm_jax.evals.probe.data import Sample, cells, classes_of_people, gather
+from elm_jax.evals.probe.run import Fits, run_folds
+from elm_jax.evals.probe.splits import Fold, folds, limited
 
 log = logging.getLogger(__name__)
 
@@ -126,11 +126,11 @@ class Probe:
         sample = gather(data, self.splits, self.target)
         plan, fits = self._plan(sample), Fits()
         said = self._said(predict, data, sample, plan, fits)
-        rows = probe_scores.table(sample, said, fits.rows, resamples=self.resamples)
+        rows = scoring.table(sample, said, fits.rows, resamples=self.resamples)
         most = max(plan, key=lambda budget: len(plan[budget][0][0].train))
-        figure = figures_probe.probe(
+        figure = figures.probe(
             rows,
-            score=probe_scores.headline(sample.target),
+            score=scoring.headline(sample.target),
             what=sample.target.name,
             simulated=data.manifest.simulated,
         )
@@ -142,9 +142,9 @@ class Probe:
             if not any(name == found for found, _ in said)
         ]
         return EvalResult(
-            scalars=probe_scores.scalars(rows, sample.target, budget=most),
-            tables=tables | probe_scores.networks(sample, said, self.random_networks),
-            scores=probe_scores.answers(
+            scalars=scoring.scalars(rows, sample.target, budget=most),
+            tables=tables | scoring.networks(sample, said, self.random_networks),
+            scores=scoring.answers(
                 sample, {name: values for (name, budget), values in said.items() if budget == most}
             ),
             figures={"probe": figure} if len(rows) else {},

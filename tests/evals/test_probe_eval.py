@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from elm_jax.data.labels import LabelError
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.targets import Target, TargetError
-from elm_jax.evals.probe import Probe
-from elm_jax.evals.probe_data import cells, gather
+from elm_jax.evals.probe.data import cells, gather
+from elm_jax.evals.probe.eval import Probe
 
 BINARY = {"name": "sick", "kind": "binary"}
 VECTORS = ("features", "projection", "random_features")

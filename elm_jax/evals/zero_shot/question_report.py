@@ -7,11 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elm_jax.evals import figures, figures_calibration
-from elm_jax.evals.answers import LEVELS, Answers, Judged, Level
-from elm_jax.evals.calibration import Calibration, fit, nll, one_hot, probabilities
-from elm_jax.evals.figures_calibration import Curve
-from elm_jax.evals.reliability import (
+from elm_jax.evals import figures
+from elm_jax.evals.scores import Auroc, Scored, balanced_accuracy, counted, roc_area, with_interval
+from elm_jax.evals.zero_shot.answers import LEVELS, Answers, Judged, Level
+from elm_jax.evals.zero_shot.calibration import Calibration, fit, nll, one_hot, probabilities
+from elm_jax.evals.zero_shot.figures import (
+    Curve,
+    reliability_diagram,
+    risk_coverage_curves,
+    roc_by_class,
+)
+from elm_jax.evals.zero_shot.reliability import (
     Bins,
     RiskCoverage,
     calibrated_band,
@@ -19,7 +25,6 @@ from elm_jax.evals.reliability import (
     reliability,
     risk_coverage,
 )
-from elm_jax.evals.scores import Auroc, Scored, balanced_accuracy, counted, roc_area, with_interval
 
 # How probabilities are made of cosines, in the order of their rows in the table.
 BEFORE, AFTER, WITH_BIAS = "none", "temperature", "temperature and bias"
@@ -28,7 +33,7 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 class Settings(NamedTuple):
-    """Of :class:`elm_jax.evals.zero_shot.ZeroShot`, where they are told."""
+    """Of :class:`elm_jax.evals.zero_shot.eval.ZeroShot`, where they are told."""
 
     aggregate: str
     temperature: float
@@ -245,10 +250,10 @@ class QuestionReport:
         panels = {f"{level}s": self._reliability(level) for level in self.levels}
         names = self.answers.question.class_names
         axis = f"probability of {names[1]!r}" if len(names) == 2 else "of the most probable class"
-        drawn["zero_shot_reliability"] = figures_calibration.reliability_diagram(
+        drawn["zero_shot_reliability"] = reliability_diagram(
             panels, what=self.name, axis=axis, simulated=simulated
         )
-        drawn["zero_shot_risk_coverage"] = figures_calibration.risk_coverage_curves(
+        drawn["zero_shot_risk_coverage"] = risk_coverage_curves(
             {f"{level}s": curve for level, curve in self._curves().items()},
             what=self.name,
             simulated=simulated,
@@ -261,7 +266,7 @@ class QuestionReport:
         names = self.answers.question.class_names
         if len(names) > 2:
             summary = f"mean AUROC {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
-            return figures_calibration.roc_by_class(
+            return roc_by_class(
                 judged.truth,
                 judged.probability,
                 names,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from elm_jax.evals.figures import BLUE, GREY, ORANGE, _figure
-from elm_jax.evals.reliability import ReliabilityBin, RiskCoverage
+from elm_jax.evals.zero_shot.reliability import ReliabilityBin, RiskCoverage
 
 GREEN = "#3f8f4f"
 CLASS_COLOURS = (BLUE, ORANGE, GREEN, "#8a5fb0", "#b0862b", "#c2477f", "#2f8f96", GREY)

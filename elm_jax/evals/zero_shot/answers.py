@@ -10,8 +10,8 @@ import numpy as np
 from elm_jax.axes import Float, Int
 from elm_jax.data.shards import RecordingRow
 from elm_jax.evals.base import EvalData, Predict, mean_by, unit_rows
-from elm_jax.evals.calibration import Calibration, Rows, probabilities
-from elm_jax.evals.questions import Question
+from elm_jax.evals.zero_shot.calibration import Calibration, Rows, probabilities
+from elm_jax.evals.zero_shot.questions import Question
 
 LEVELS = ("window", "recording")
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from elm_jax.data.manifest import ManifestError, RecordingRow
-from elm_jax.evals.answers import Answers, answers_of, class_vectors
 from elm_jax.evals.band_power import learnt_scores, recording_band_power
 from elm_jax.evals.base import EvalData, EvalResult, Predict, one_class
-from elm_jax.evals.calibration import AGGREGATES, one_hot, probabilities
-from elm_jax.evals.prompt_files import load_questions
-from elm_jax.evals.question_report import FITTED, QuestionReport, Settings
-from elm_jax.evals.questions import Question
-from elm_jax.evals.reliability import Bins
 from elm_jax.evals.scores import roc_area, with_interval
+from elm_jax.evals.zero_shot.answers import Answers, answers_of, class_vectors
+from elm_jax.evals.zero_shot.calibration import AGGREGATES, one_hot, probabilities
+from elm_jax.evals.zero_shot.prompt_files import load_questions
+from elm_jax.evals.zero_shot.question_report import FITTED, QuestionReport, Settings
+from elm_jax.evals.zero_shot.questions import Question
+from elm_jax.evals.zero_shot.reliability import Bins
 
 MISSING_LABELS = ("note", "error")
 
@@ -34,7 +34,7 @@ class ZeroShot:
     Attributes:
       split: whose recordings are scored.
       label: the question whose numbers are *the* zero-shot numbers, and which is drawn.
-      prompts: question -> classes of prompts (see :mod:`elm_jax.evals.questions`).
+      prompts: question -> classes of prompts (see :mod:`elm_jax.evals.zero_shot.questions`).
       prompt_files: further questions: names of the sets that come with the package, or paths.
       aggregate: how windows become a recording: "margin" or "probability".
       calibration_split: whose labels choose the temperatures; "" leaves calibration out.

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from elm_jax.axes import Float
 from elm_jax.data.targets import Target
 from elm_jax.evals import scores
-from elm_jax.evals.probe_data import class_count
+from elm_jax.evals.probe.data import class_count
 
 STRENGTHS = np.logspace(-6, 5, 45)
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from elm_jax.evals import ranks
 from elm_jax.evals.figures import BLUE, GREY, ORANGE
+from elm_jax.evals.retrieval import ranks
 
 COLOURS = (BLUE, ORANGE)
 

@@ -1,0 +1,1 @@
+"""Classical models on frozen vectors: what they hold, by label, people and budget."""

@@ -1,0 +1,1 @@
+"""Asking a model in words whether a recording shows a finding, and how far to believe it."""
