@@ -156,8 +156,25 @@ def test_sources_of_questions_are_named_where_they_fail(tmp_path):
         load_questions({})
     with pytest.raises(FileNotFoundError):
         load_questions({}, [str(tmp_path / "none.yaml")])
-    with pytest.raises(PromptError, match="question 'sleep' is in .*sleep.yaml and in config"):
-        load_questions({"sleep": YES_NO}, ["sleep"])
+
+
+def test_a_question_in_own_words_takes_the_place_of_the_shipped_one(tmp_path):
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({"sleep": YES_NO}))
+    wanted = load_questions({"sleep": YES_NO})["sleep"]
+    for found in (
+        load_questions({"sleep": YES_NO}, ["sleep"]),
+        load_questions({}, ["sleep", str(own)]),
+        load_questions({}, [str(own), "sleep"]),
+    ):
+        assert found["sleep"] == wanted
+        assert set(found) == set(load_questions({}, ["sleep"]))
+    with pytest.raises(PromptError, match="question 'sleep' is in .*own.json and in config"):
+        load_questions({"sleep": YES_NO}, [str(own)])
+    with pytest.raises(
+        PromptError, match="question 'sleep' is in .*sleep.yaml and in .*sleep.yaml"
+    ):
+        load_questions({}, ["sleep", "sleep"])
 
 
 def test_the_shipped_sets_cover_the_findings_of_reports():

@@ -25,6 +25,9 @@ def load_questions(
 ) -> dict[str, Question]:
     """The questions of some files and of a mapping, by name, files first.
 
+    A question that the user words takes the place of the shipped one of its name; two of the user's
+    own, or of two shipped sets, are an error.
+
     Args:
       prompts: question to classes.
       files: names of shipped sets (see :func:`shipped`), or paths ending in .yaml, .yml or .json.
@@ -32,25 +35,27 @@ def load_questions(
 
     Raises:
       PromptError: an unknown set, a damaged file, a question that cannot be asked, the same
-        question in two places, no question at all.
+        question twice among the user's or among the shipped, no question at all.
       FileNotFoundError: a file that is not there.
     """
     if isinstance(files, str):
         raise PromptError(f"prompt_files is {files!r}; expected a list of names or paths")
-    contents = [(str(_locate(file)), _read(_locate(file))) for file in files]
-    found: dict[str, tuple[str, Question]] = {}
-    for place, content in [*contents, (source, prompts)]:
+    paths = [_locate(file) for file in files]
+    contents = [(str(path), path.parent == SHIPPED, _read(path)) for path in paths]
+    found: dict[str, tuple[str, bool, Question]] = {}
+    for place, is_shipped, content in [*contents, (source, False, prompts)]:
         for name, classes in content.items():
             question = parse_question(name, classes, place)
-            if name in found:
+            if name not in found or (found[name][1] and not is_shipped):
+                found[name] = (place, is_shipped, question)
+            elif found[name][1] == is_shipped:
                 raise PromptError(f"question {name!r} is in {found[name][0]} and in {place}")
-            found[name] = (place, question)
     if not found:
         raise PromptError(
             "no questions: give 'prompts', or 'prompt_files' with paths or some of "
             f"{', '.join(shipped())}"
         )
-    return {name: question for name, (_, question) in found.items()}
+    return {name: question for name, (_, _, question) in found.items()}
 
 
 def _locate(file: str) -> pathlib.Path:
