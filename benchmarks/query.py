@@ -32,7 +32,7 @@ def main() -> None:
 
     import numpy as np
 
-    from elm_jax.search import ExactSearch
+    from elm_jax.query.search import ExactSearch
 
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((args.vectors, args.width), dtype=np.float32)

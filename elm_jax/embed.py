@@ -103,16 +103,15 @@ def embed(config: Any, workdir: epath.Path) -> dict[str, Any]:
         config,
         corpus,
         found,
+        spec=model.spec,
         step=model.step,
         loss=None,
         seconds=time.monotonic() - began,
-        model={"source": model.source, "weights_sha256": model.weights_sha256},
+        model=model.about,
         people=leakage.in_words(model),
     )
-    if jax.process_index() == 0:
-        text = json.dumps(run_dir.plain_config(config), indent=1)
-        (workdir / "config.json").write_text(text + "\n")
-    content |= {"file": FILE_NAME, "about": about, "notices": list(model.notices)}
+    run_dir.write_config(config, workdir)
+    content |= {"file": FILE_NAME, "about": about}
     return results.write_results(workdir, content, found, simulated=corpus.manifest.simulated)
 
 

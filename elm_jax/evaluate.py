@@ -1,7 +1,6 @@
 """Evals: after training, or of any finished model on any prepared directory."""
 
 import contextlib
-import json
 import logging
 import time
 from typing import Any
@@ -100,12 +99,6 @@ def run(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, EvalResult]
     return found
 
 
-def about_model(model: Pretrained) -> dict[str, Any]:
-    """What summary.json says about a model."""
-    known = {"source": model.source, "weights_sha256": model.weights_sha256}
-    return known | ({"notices": list(model.notices)} if model.notices else {})
-
-
 def about_people(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, Any]:
     """What summary.json says about whom the model has seen; warnings are said in the log, too."""
     data = eval_data(config, corpus, None, model)
@@ -140,12 +133,12 @@ def evaluate(config: Any, workdir: epath.Path) -> dict[str, Any]:
         config,
         corpus,
         found,
+        spec=model.spec,
         step=model.step,
         loss=run_dir.last_loss(workdir) if read_metrics(workdir) else None,
         seconds=time.monotonic() - started,
-        model=about_model(model),
+        model=model.about,
         people=about_people(config, corpus, model),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(run_dir.plain_config(config), indent=1) + "\n")
+    run_dir.write_config(config, folder)
     return results.write_results(folder, content, found, simulated=corpus.manifest.simulated)

@@ -23,7 +23,7 @@ MODES = {
     "train": ("elm_jax.train", "train"),
     "evaluate": ("elm_jax.evaluate", "evaluate"),
     "embed": ("elm_jax.embed", "embed"),
-    "query": ("elm_jax.query", "query"),
+    "query": ("elm_jax.query.ask", "query"),
 }
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: configs/NAME.py[:demo|:smoke].")

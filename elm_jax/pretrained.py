@@ -282,6 +282,12 @@ class Pretrained:
         return weights_sha256(to_host(self.params), to_host(self.model_state))
 
     @property
+    def about(self) -> dict[str, Any]:
+        """What summary.json says about it."""
+        known = {"source": self.source, "weights_sha256": self.weights_sha256}
+        return known | ({"notices": list(self.notices)} if self.notices else {})
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What whoever uses this model should know."""
         lines = []

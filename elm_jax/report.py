@@ -156,11 +156,12 @@ def _facts(content: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tu
             yield name, tables.format_value(value)
 
 
-MODEL = ("source", "weights_sha256")
-# Of summary.json: what has a place of its own on the page. The rest is a mode's own.
+MODEL = ("source", "weights_sha256", "notices")
+# Of summary.json: what has a place of its own on the page, and what no eval may be named after. The
+# rest is a mode's own.
 PLACED = frozenset(
     "simulated corpus data_dir mode seed step loss seconds device counts signal model people evals "
-    "training_figures notes notices".split()
+    "training_figures notes".split()
 )
 
 
@@ -352,7 +353,7 @@ def _embedded(path: epath.Path) -> dict[str, Any] | None:
 def _notes(
     content: Mapping[str, Any], evals: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
-    for note in (*content.get("notes", ()), *content.get("notices", ())):
+    for note in (*content.get("notes", ()), *content.get("model", {}).get("notices", ())):
         yield "run", note
     for name, out in evals.items():
         for note in out.get("notes", ()):

@@ -16,6 +16,7 @@ import numpy as np
 from etils import epath
 
 from elm_jax import report, tables
+from elm_jax.data.spec import SignalSpec
 from elm_jax.evals import figures
 from elm_jax.evals.base import EvalResult
 from elm_jax.metrics import read_metrics
@@ -23,11 +24,6 @@ from elm_jax.metrics import read_metrics
 log = logging.getLogger(__name__)
 
 PRINTED_ROWS = 30
-# Keys of summary.json that no eval may be named after.
-RESERVED = frozenset(
-    "simulated corpus data_dir seed step loss seconds device counts mode signal model people evals "
-    "training_figures notes".split()
-)
 
 
 def require_free_names(evals: Iterable[str]) -> None:
@@ -36,11 +32,11 @@ def require_free_names(evals: Iterable[str]) -> None:
     Raises:
       ValueError: names the eval.
     """
-    taken = sorted(RESERVED & set(evals))
+    taken = sorted(report.PLACED & set(evals))
     if taken:
         raise ValueError(
             f"config.evals.{taken[0]}: summary.json has something else of this name; call the "
-            f"eval another (taken: {sorted(RESERVED)})"
+            f"eval another (taken: {sorted(report.PLACED)})"
         )
 
 
@@ -64,28 +60,30 @@ def summary(
     corpus: Any,
     results: Mapping[str, EvalResult],
     *,
+    spec: SignalSpec,
     step: int | None,
     loss: float | None,
     seconds: float,
-    model: Mapping[str, Any] | None = None,
-    people: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any],
+    people: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of summary.json.
 
     Args:
       config: of the run.
-      corpus: the data (``data.corpus.Corpus``).
+      corpus: the data (``data.corpus.Corpus``); None where they are no prepared directory.
       results: by eval.
+      spec: of the model, with the mean and std that were used.
       step: of the model's training, where it is known.
       loss: the last one that training logged, if any.
       seconds: the run took.
-      model: where the model comes from, and the digest of its weights.
+      model: ``Pretrained.about``.
       people: whom the model was trained on, in words and numbers (``leakage.in_words``).
     """
-    manifest = corpus.manifest
+    manifest = None if corpus is None else corpus.manifest
     out: dict[str, Any] = {
-        "simulated": manifest.simulated,
-        "corpus": manifest.corpus,
+        "simulated": manifest is not None and manifest.simulated,
+        "corpus": None if manifest is None else manifest.corpus,
         "data_dir": config.data.dir,
         "mode": config.mode,
         "seed": config.seed,
@@ -93,10 +91,10 @@ def summary(
         "loss": loss,
         "seconds": round(seconds, 1),
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
-        "counts": {k: dict(v) for k, v in manifest.counts.items()},
-        "signal": manifest.spec.to_dict(),
-        "model": dict(model or {}),
-        "people": dict(people or {}),
+        "counts": {} if manifest is None else manifest.counts,
+        "signal": spec.to_dict(),
+        "model": model,
+        "people": people,
         "evals": list(results),
     }
     return plain(out | {name: _of_eval(result) for name, result in results.items()})

@@ -119,13 +119,19 @@ def require_same_run(config: Any, saved: Mapping[str, Any], where: str) -> None:
         )
 
 
+def write_config(config: Any, folder: epath.Path) -> None:
+    """Writes config.json: the config as run."""
+    if jax.process_index() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(plain_config(config), indent=1)
+        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
 def describe(
     config: Any, workdir: epath.Path, corpus: Any, state: TrainState, origin: str, length: RunLength
 ) -> None:
     """Writes config.json and says in the log what is about to run."""
-    if jax.process_index() == 0:
-        text = json.dumps(plain_config(config), indent=1)
-        (workdir / "config.json").write_text(text + "\n")
+    write_config(config, workdir)
     manifest = corpus.manifest
     counts = manifest.counts.get("train", {})
     kind = "SIMULATED" if manifest.simulated else "real"

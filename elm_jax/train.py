@@ -266,10 +266,11 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         config,
         corpus,
         found,
+        spec=model.spec,
         step=step,
         loss=run_dir.last_loss(workdir),
         seconds=time.monotonic() - began,
-        model=evaluate.about_model(model),
+        model=model.about,
         people=evaluate.about_people(config, corpus, model),
     )
     return results.write_results(workdir, content, found, simulated=corpus.manifest.simulated)

@@ -35,7 +35,7 @@ def drawing(n=1):
 
 def corpus(simulated=True, name="tiny"):
     counts = {"train": {"people": 8, "recordings": 9}, "test": {"people": 4, "recordings": 4}}
-    manifest = SimpleNamespace(simulated=simulated, corpus=name, spec=tiny_spec(), counts=counts)
+    manifest = SimpleNamespace(simulated=simulated, corpus=name, counts=counts)
     return SimpleNamespace(manifest=manifest)
 
 
@@ -48,8 +48,8 @@ def run_of(folder, evals, *, simulated=True, metrics=0, name="tiny", **more):
     (folder / "config.json").write_text(config.to_json())
     rows = [{"step": i + 1, "loss": 1.0 / (i + 1), "learning_rate": 0.1} for i in range(metrics)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    settings = dict(step=metrics, loss=0.5, seconds=1.25) | more
-    content = results.summary(config, corpus(simulated, name), evals, **settings)
+    settings = dict(spec=tiny_spec(), step=metrics, loss=0.5, seconds=1.25, model={}, people={})
+    content = results.summary(config, corpus(simulated, name), evals, **(settings | more))
     return results.write_results(folder, content, evals, simulated=simulated)
 
 

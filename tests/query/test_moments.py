@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elm_jax.moments import Timeline, apart, clock, merged
+from elm_jax.query.moments import Timeline, apart, clock, merged
 
 WINDOW_S = 5.0
 

@@ -18,8 +18,8 @@ from elm_jax.data.manifest import MANIFEST_FILE, ManifestError, RecordingRow
 from elm_jax.data.shards import ShardReader
 from elm_jax.data.spec import UNITS_PER_V, SignalSpec
 from elm_jax.embed import embed_corpus
-from elm_jax.moments import Timeline
 from elm_jax.pretrained import Pretrained
+from elm_jax.query.moments import Timeline
 from elm_jax.signals.pipeline import EVAL_OPTIONS, Piece, prepare_file
 
 log = logging.getLogger(__name__)

@@ -11,12 +11,13 @@ from tiny_pretrained import tiny_pretrained
 from tiny_shards import write_tiny_shards
 
 from configs import elm_query
-from elm_jax import embed, query, query_figures
+from elm_jax import embed
 from elm_jax.data.shards import ShardReader
 from elm_jax.evals.base import unit_rows
-from elm_jax.moments import Moment
 from elm_jax.pretrained import TextTowerMissing, load_pretrained
-from elm_jax.query import QueryError
+from elm_jax.query import figures as query_figures
+from elm_jax.query.ask import QueryError, query
+from elm_jax.query.moments import Moment
 from elm_jax.signals.montage import TCP20
 
 TEXT = "Diffuse slowing is present."
@@ -76,7 +77,7 @@ def config_of(model, data="", texts=(TEXT,), **settings):
 
 
 def ask(workdir, *args, **kwargs):
-    return query.query(config_of(*args, **kwargs), epath.Path(workdir))
+    return query(config_of(*args, **kwargs), epath.Path(workdir))
 
 
 def table(workdir):

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from elm_jax.axes import Float
 from elm_jax.evals.figures import BLUE, GREY, ORANGE
-from elm_jax.moments import Moment, clock
+from elm_jax.query.moments import Moment, clock
 
 ROW_UV = (50, 100, 150, 200, 300, 500, 1000)  # distance between rows; 100 where it is enough
 LEFT, RIGHT, MIDDLE = "#1f4e8c", "#a33b1f", "#333333"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elm_jax.search import ExactSearch, SearchError
+from elm_jax.query.search import ExactSearch, SearchError
 
 
 def by_sorting(vectors, queries, k, metric):

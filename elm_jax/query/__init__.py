@@ -1,0 +1,1 @@
+"""Looking for moments of recordings by a text."""
