@@ -4,6 +4,7 @@ Gijsen & Ritter, ICML 2025. Its parameters convert from the released state dicts
 :mod:`elm_jax.convert.elm`.
 """
 
+import bisect
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -127,19 +128,22 @@ def minimum_window(kernels: Branches, block_kernels: Branches, pool_sizes: Seque
     """
 
     def runs(t: int) -> bool:
-        def strided(t: int, branches: Branches) -> int:
-            if t <= max(size for size, _, _ in branches) // 2:
-                return 0
-            return (t - 1) // branches[0][2] + 1
-
-        t = strided(t, kernels)
+        t = _strided(t, kernels)
         for pool in pool_sizes:
-            t = strided(t, block_kernels)
-            t = strided(t, [(size, w, 1) for size, w, _ in block_kernels])
+            t = _strided(t, block_kernels)
+            t = _strided(t, [(size, w, 1) for size, w, _ in block_kernels])
             t = t // pool if pool > 0 else t
         return t >= 1
 
-    return next(t for t in range(1, 1 << 24) if runs(t))
+    # Longer windows run where a shorter one does.
+    return 1 + bisect.bisect_left(range(1, 1 << 24), True, key=runs)
+
+
+def _strided(t: int, branches: Branches) -> int:
+    """Samples after a convolution of ``t`` samples; 0 where the padding has too few to mirror."""
+    if t <= max(size for size, _, _ in branches) // 2:
+        return 0
+    return (t - 1) // branches[0][2] + 1
 
 
 class ConvEeg(nn.Module):
