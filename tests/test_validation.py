@@ -112,6 +112,7 @@ def recipe(shards, epochs=8.0, **changes):
     config.sampler = dict(name="windows", windows_per_batch=8, windows_per_recording=1)
     config.optimizer.schedule.update(total_steps=None, total_epochs=epochs, patience_epochs=2.0)
     config.validation.patience_epochs = 4.0
+    config.encoder = dict(name="conv_eeg", kernels=((4, 2, 1),), n_blocks=1, pool_sizes=(25,))
     config.evals = dict(rows_per_batch=32, trained_on_people="refuse")
     config.update_from_flattened_dict(changes)
     return config.lock()

@@ -6,6 +6,7 @@ Initial values follow PyTorch's defaults, so that a model trained from scratch s
 published ones started.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ Dtype = Any
 Initializer = Callable[..., Array]
 
 
+@functools.cache
 def torch_uniform(fan_in: int) -> Initializer:
     """PyTorch's default for the weight *and* the bias of Linear and Conv: U(±1/sqrt(fan_in)).
 
