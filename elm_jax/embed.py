@@ -20,15 +20,14 @@ from jax.experimental import multihost_utils
 
 import elm_jax
 from elm_jax import leakage, results, run_dir
-from elm_jax.axes import Int
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.embedding_columns import as_text, columns_of, label_datasets
 from elm_jax.data.embedding_file import FILE_NAME, KINDS, EmbeddingFile
 from elm_jax.data.embedding_writer import Contents, EmbeddingWriter, is_finished
+from elm_jax.data.joined import JoinedReader
 from elm_jax.data.manifest import SPLITS, ManifestError
 from elm_jax.data.people import flags_of
-from elm_jax.data.pipeline import Windows, window_batches
-from elm_jax.data.shards import ShardReader
+from elm_jax.data.pipeline import window_batches
 from elm_jax.data.text import TextTable, distinct
 from elm_jax.evals.base import Predict
 from elm_jax.evals.file_map import file_map
@@ -335,31 +334,6 @@ def _write_texts(
     log.info("embed    %s: %d texts, %d of them distinct", name, len(texts), len(own))
 
 
-class _Joined(ShardReader):
-    """The shards of several splits as one, pieces numbered through: batches run across splits."""
-
-    def __init__(self, readers: Sequence[ShardReader]):
-        self.manifest = readers[0].manifest
-        self._readers = readers
-        self._first = np.cumsum([0, *(len(r) for r in readers)])
-
-    def __len__(self) -> int:
-        return int(self._first[-1])
-
-    def read(self, index: int) -> Int[np.ndarray, "c t"]:
-        """A stored piece by its joint number."""
-        split = int(np.searchsorted(self._first, index, side="right")) - 1
-        return self._readers[split].read(int(index - self._first[split]))
-
-    def windows(self, of_splits: Sequence[Windows], start: int) -> Windows:
-        """The windows of all splits from ``start`` on, with joint numbers of pieces."""
-        parts = [
-            (w.recording, w.piece + first, w.start)
-            for w, first in zip(of_splits, self._first, strict=False)
-        ]
-        return Windows(*(np.concatenate(column)[start:] for column in zip(*parts, strict=True)))
-
-
 def _write_windows(
     writer: EmbeddingWriter | None,
     predict: Predict,
@@ -370,7 +344,7 @@ def _write_windows(
 ) -> None:
     """The vectors of all windows, batch by batch, from the first that is not there yet."""
     start = _done(writer, *outputs)
-    reader = _Joined([corpus.reader(split) for split in splits])
+    reader = JoinedReader([corpus.reader(split) for split in splits])
     left = reader.windows([corpus.windows(split) for split in splits], start)
     total = start + len(left)
     if start:

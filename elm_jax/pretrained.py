@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import logging
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,17 +28,8 @@ from elm_jax.evals.base import Predict
 from elm_jax.objectives.base import Objective
 from elm_jax.predict import make_predict
 from elm_jax.sharding import to_host
-from elm_jax.signals.defects import Defect, UnusableRecording
-from elm_jax.signals.pipeline import (
-    EVAL_OPTIONS,
-    Judgement,
-    Piece,
-    judge,
-    prepare_file,
-    process,
-    windows,
-)
-from elm_jax.signals.recording import from_mne
+from elm_jax.signals.defects import Defect
+from elm_jax.signals.one_recording import UnusableSignal, windows_of
 from elm_jax.sources import read_parts, recipe_of
 from elm_jax.state import TrainState
 from elm_jax.text_source import TextSource
@@ -51,10 +41,6 @@ ROWS_PER_CALL = 128  # windows computed at a time: more is no faster on a CPU, a
 
 class TextTowerMissing(ValueError):
     """A text was given to a model that reads none."""
-
-
-class UnusableSignal(ValueError):
-    """A recording or an array that is not, and cannot be made, what the model takes."""
 
 
 class Encoding(NamedTuple):
@@ -164,71 +150,9 @@ class Pretrained:
           UnusableSignal: a montage that cannot be built (names the missing electrodes), a
             recording shorter than a window, a broken file.
         """
-        pieces, verdict = self._prepare(recording, rename)
-        if not pieces:
-            raise UnusableSignal(self._why_unusable(verdict))
-        self._require_eeg(pieces, verdict)
-        signals = [windows(piece.signal, self.spec) for piece in pieces]
-        start_s = [
-            piece.start_s + self.spec.window_s * np.arange(len(signal))
-            for piece, signal in zip(pieces, signals, strict=True)
-        ]
-        encoding = self.encode(np.concatenate(signals))
-        return encoding._replace(start_s=np.concatenate(start_s), defects=tuple(verdict.defects))
-
-    def _prepare(self, recording: Any, rename: Mapping | None) -> tuple[list[Piece], Judgement]:
-        if isinstance(recording, str | os.PathLike):
-            path = pathlib.Path(recording)
-            if not path.is_file():
-                raise FileNotFoundError(f"no recording {path}")
-            return prepare_file(path, self.spec, EVAL_OPTIONS, rename=rename)
-        if not hasattr(recording, "get_data") or not hasattr(recording, "first_time"):
-            raise TypeError(
-                f"expected an mne.io.Raw or the path of an EDF file, found {type(recording)}; for "
-                "arrays of network values there is encode()"
-            )
-        try:
-            taken = from_mne(recording, rename=rename)
-        except UnusableRecording as verdict:
-            raise UnusableSignal(str(verdict)) from verdict
-        verdict = judge(taken, self.spec, EVAL_OPTIONS)
-        return (process(taken, self.spec, EVAL_OPTIONS)[0] if verdict.usable else []), verdict
-
-    def _require_eeg(self, pieces: Sequence[Piece], verdict: Judgement) -> None:
-        """Warns of a suspect unit; refuses one with which nothing of the EEG would be left."""
-        suspect = [d for d in verdict.defects if d.kind == "unit_suspect"]
-        if not suspect:
-            return
-        typical = float(np.median(np.abs(np.concatenate([p.signal for p in pieces], axis=1))))
-        if 1e-4 * self.spec.clip < typical < self.spec.clip / 2:
-            log.warning("%s", suspect[0])
-            return
-        raise UnusableSignal(
-            f"{suspect[0]}\n  after clipping at {self.spec.clip:g} {self.spec.unit} half of all "
-            f"values lie beyond {typical:.3g}: no EEG is left. An mne Raw holds volts (microvolts "
-            "times 1e-6); an EDF file must state the unit of its values"
-        )
-
-    def _why_unusable(self, verdict: Judgement) -> str:
-        lines = [f"{verdict.file}: {verdict.skipped}"]
-        if verdict.electrodes_missing:
-            lines.append(
-                f"missing for the {self.spec.montage} montage: "
-                f"{', '.join(verdict.electrodes_missing)}; found: "
-                f"{', '.join(verdict.electrodes_found) or 'no electrode'}"
-            )
-        near = [f"{n!r} (nearest: {to})" if to else repr(n) for n, to in verdict.unknown.items()]
-        if verdict.electrodes_missing and near:
-            lines.append(f"not understood: {', '.join(near)}; say what they are by rename=")
-        kind = (verdict.skipped or "").partition(":")[0]
-        if kind == "nothing_left":
-            lines.append(
-                f"the model takes windows of {self.spec.window_s:g} s; the recording has "
-                f"{verdict.duration_s:g} s"
-            )
-        if kind == "not_edf":
-            lines.append("other formats: read it by mne.io.read_raw(path), and give that to embed")
-        return "\n  ".join(lines)
+        found = windows_of(recording, self.spec, rename=rename)
+        encoding = self.encode(found.signal)
+        return encoding._replace(start_s=found.start_s, defects=found.defects)
 
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n e"]:
         """Vectors of texts in the space of ``projection``.

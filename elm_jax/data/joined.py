@@ -1,0 +1,38 @@
+"""Several splits read as one, so that batches run across them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from elm_jax.axes import Int
+from elm_jax.data.pipeline import Windows
+from elm_jax.data.shards import ShardReader
+
+
+class JoinedReader(ShardReader):
+    """The pieces of several splits, numbered through; their recordings stay with their splits.
+
+    Args:
+      readers: of the splits, in the order in which they are read.
+    """
+
+    def __init__(self, readers: Sequence[ShardReader]):
+        self.manifest = readers[0].manifest
+        self._readers = readers
+        self._first = np.cumsum([0, *(len(r) for r in readers)])
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def read(self, index: int) -> Int[np.ndarray, "c t"]:
+        """A stored piece by its joint number."""
+        split = int(np.searchsorted(self._first, index, side="right")) - 1
+        return self._readers[split].read(int(index - self._first[split]))
+
+    def windows(self, of_splits: Sequence[Windows], start: int) -> Windows:
+        """The windows of all splits from ``start`` on, with joint numbers of pieces."""
+        parts = [
+            (w.recording, w.piece + first, w.start)
+            for w, first in zip(of_splits, self._first[:-1], strict=True)
+        ]
+        return Windows(*(np.concatenate(column)[start:] for column in zip(*parts, strict=True)))
