@@ -27,6 +27,7 @@ BASE = [
     "jaxtyping>=0.3.11",
     "absl-py>=2.5",
     "numpy>=2.4",
+    "ml_dtypes>=0.5",
     "scipy>=1.17",
     "scikit-learn>=1.9",
     "matplotlib>=3.11",
@@ -42,6 +43,7 @@ BASE = [
 TORCH = ["torch==2.13.0"]
 TEST = [
     *TORCH,
+    "packaging>=26.0",
     "pytest>=9.2",
     "pytest-xdist>=3.8",
     "hypothesis>=6.170",
