@@ -14,6 +14,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from elm_jax.data.people import People
 from elm_jax.data.spec import SignalSpec
+from elm_jax.messages import listed
 from elm_jax.optim import path_of
 from elm_jax.state import TrainState
 
@@ -273,11 +274,8 @@ def _require_same_tensors(saved: dict[str, tuple], wanted: dict[str, tuple], sou
         if saved[k] != wanted[k]
     ]
     if lines:
-        more = f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else ""
         raise ValueError(
-            f"{source} does not fit the configured model:\n  "
-            + "\n  ".join(lines[:12])
-            + more
-            + "\nGive the config that it was trained with (config.json in its workdir), or another "
+            f"{source} does not fit the configured model:\n  {listed(lines)}\n"
+            "Give the config that it was trained with (config.json in its workdir), or another "
             "--workdir."
         )

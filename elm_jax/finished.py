@@ -7,14 +7,12 @@ import jax
 from etils import epath
 
 from elm_jax import run_dir
-from elm_jax.data.corpus import Corpus
+from elm_jax.data.corpus import Corpus, normalisation_of
 from elm_jax.pretrained import Pretrained, load_pretrained
 from elm_jax.sharding import make_mesh
 from elm_jax.sources import recipe_of
 
 log = logging.getLogger(__name__)
-
-NORMALISATIONS = ("model", "corpus")
 
 
 def open_model(config: Any, workdir: epath.Path) -> Pretrained:
@@ -61,9 +59,7 @@ def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus]
       SpecError: the corpus was prepared as another signal than the model takes.
     """
     model = open_model(config, workdir)
-    how = config.data.get("normalisation", "model")
-    if how not in NORMALISATIONS:
-        raise ValueError(f"config.data.normalisation is {how!r}; known: {NORMALISATIONS}")
+    how = normalisation_of(config, default="model")
     if not config.data.dir:
         raise FileNotFoundError(
             "config.data.dir is empty: give a directory that python -m data_prep.prepare wrote"

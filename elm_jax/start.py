@@ -22,8 +22,9 @@ from ml_collections import ConfigDict
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
 from elm_jax.convert.parts import ModelParts
-from elm_jax.data.corpus import Corpus
+from elm_jax.data.corpus import Corpus, normalisation_of
 from elm_jax.data.spec import SignalSpec
+from elm_jax.messages import listed
 from elm_jax.optim import match_rules, path_of
 from elm_jax.run_dir import OF_INIT_FROM, require_same_run
 from elm_jax.sources import read_parts
@@ -32,7 +33,6 @@ from elm_jax.validation import Point, history_of
 
 log = logging.getLogger(__name__)
 
-NORMALISATIONS = ("corpus", "model")
 LOAD_ALL = ((".*", "load"),)
 HINT = "These checkpoints were trained on differently prepared shards; use those shards."
 
@@ -81,7 +81,7 @@ def carried(config: Any, start: Start) -> dict[str, Any]:
         return {k: v for k, v in start.about.extra.items() if k in ("assumed", "origin")}
     if start.parts is None:
         return {}
-    taken = config.data.get("normalisation", "corpus") == "model"
+    taken = normalisation_of(config, default="corpus") == "model"
     assumed = start.parts.assumed if taken else ()
     return {"assumed": list(assumed), "origin": start.parts.origin}
 
@@ -134,9 +134,7 @@ def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
       ValueError: ``config.data.normalisation`` is unknown, or "model" without one.
       SpecError: the model takes another signal than the corpus holds.
     """
-    how = config.data.get("normalisation", "corpus")
-    if how not in NORMALISATIONS:
-        raise ValueError(f"config.data.normalisation is {how!r}; known: {NORMALISATIONS}")
+    how = normalisation_of(config, default="corpus")
     if start.parts is not None:
         hint = (
             "Prepare these recordings for this model (python -m data_prep.prepare ... --window_s "
@@ -242,12 +240,9 @@ def _require_there(loads, wanted, found, source: str) -> None:
                     f"{tuple(new.shape)} {new.dtype}"
                 )
     if lines:
-        more = f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else ""
         raise ValueError(
-            f"{source} does not have what config.init_rules load from it:\n  "
-            + "\n  ".join(lines[:12])
-            + more
-            + "\nChange config.encoder and config.objective to its sizes, or begin some tensors "
+            f"{source} does not have what config.init_rules load from it:\n  {listed(lines)}\n"
+            "Change config.encoder and config.objective to its sizes, or begin some tensors "
             'anew: --config.init_rules=\'(("encoder/.*", "load"), (".*", "fresh"))\''
         )
 

@@ -24,8 +24,8 @@ from elm_jax.objectives.base import Objective
 from elm_jax.optim import Optimizer, make_optimizer, trainable_norm
 from elm_jax.progress import Progress
 from elm_jax.schedules import run_length
-from elm_jax.sharding import make_mesh, replicated, require_divisible, shardings, to_global
-from elm_jax.state import TrainState
+from elm_jax.sharding import make_mesh, replicated, require_divisible, to_global
+from elm_jax.state import TrainState, init_state
 from elm_jax.text_source import TextSource
 
 log = logging.getLogger(__name__)
@@ -69,50 +69,6 @@ def make_step(
         return new, measures
 
     return jax.jit(step, donate_argnums=0)
-
-
-def init_state(
-    objective: Objective,
-    example: Batch,
-    *,
-    make_tx: Callable[[Any], Optimizer],
-    overlay: Callable[[Any], Any],
-    seed: int,
-    mesh: Any,
-    rules: Any,
-) -> tuple[TrainState, Optimizer]:
-    """Shapes, then shardings, then parameters, pretrained overlay, optimiser state.
-
-    Only the shapes of ``example`` are used: initialisation runs on zeros.
-    """
-    key = jax.random.key(seed)
-    params_shape, model_shape = jax.eval_shape(objective.init, key, example)
-    place = shardings(params_shape, rules, mesh), shardings(model_shape, ((".*", ()),), mesh)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-    params, model_state = jax.jit(objective.init, out_shardings=place)(key, zeros)
-    params = jax.tree.map(jax.device_put, overlay(params), place[0])
-    optimizer = make_tx(params)
-    everywhere = replicated(mesh)
-    opt_place = _optimizer_shardings(optimizer.tx, params, place[0], everywhere)
-    opt_state = jax.jit(optimizer.tx.init, out_shardings=opt_place)(params)
-    step = jax.device_put(jnp.zeros((), jnp.int32), everywhere)
-    return TrainState(step, params, model_state, opt_state), optimizer
-
-
-def _optimizer_shardings(tx: optax.GradientTransformation, params, placed, everywhere) -> Any:
-    """Momenta lie where their parameters lie; counters are everywhere."""
-
-    def is_masked(x):  # stands where a frozen parameter has no momentum
-        return isinstance(x, optax.MaskedNode)
-
-    return optax.tree_map_params(
-        tx,
-        lambda momentum, sharding: momentum if is_masked(momentum) else sharding,
-        jax.eval_shape(tx.init, params),
-        placed,
-        transform_non_params=lambda _: everywhere,
-        is_leaf=is_masked,
-    )
 
 
 def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
@@ -194,7 +150,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         history=begin.history,
         threads=config.data.reader_threads,
     )
-    _require_use(keep, valid)
+    _require_use(keep, checks)
 
     # -- step ---------------------------------------------------------------------------------
     step_fn = make_step(objective, optimizer, prepare, config.seed)
@@ -315,8 +271,8 @@ def _probing(
     return outputs_of
 
 
-def _require_use(keep: Any, valid: validation.Validation) -> None:
-    """Raises unless ``config.checkpoint.use`` can be done.
+def _require_use(keep: Any, checks: Mapping[str, Any] | None) -> None:
+    """Raises unless ``config.checkpoint.use`` can be done with the validation there is.
 
     Raises:
       ValueError: an unknown word, or the best where none is measured or kept.
@@ -324,7 +280,7 @@ def _require_use(keep: Any, valid: validation.Validation) -> None:
     use = keep.get("use", "last")
     if use not in ("best", "last"):
         raise ValueError(f"config.checkpoint.use is {use!r}; known: 'best', 'last'")
-    if use == "best" and (keep.keep_best < 1 or isinstance(valid, validation.NoValidation)):
+    if use == "best" and (keep.keep_best < 1 or not checks):
         raise ValueError(
             "config.checkpoint.use='best' needs config.validation, which says what is best, and "
             "config.checkpoint.keep_best of at least 1"

@@ -14,6 +14,7 @@ from elm_jax.convert.engine import ConvertError, flatten
 from elm_jax.convert.parts import ModelParts
 from elm_jax.data import tokens
 from elm_jax.data.spec import SignalSpec
+from elm_jax.messages import listed
 from elm_jax.models.bert import Bert, BertConfig
 from elm_jax.objectives.base import Objective
 from elm_jax.text_source import TextSource, find_model
@@ -152,11 +153,8 @@ def require_shapes(objective: Objective, parts: ModelParts) -> None:
         if (found[k].shape, found[k].dtype) != (wanted[k].shape, wanted[k].dtype)
     ]
     if lines:
-        more = f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else ""
         raise ConvertError(
-            f"{parts.source}: its tensors are not those of its own description:\n  "
-            + "\n  ".join(lines[:12])
-            + more
+            f"{parts.source}: its tensors are not those of its own description:\n  " + listed(lines)
         )
 
 

@@ -12,6 +12,20 @@ from elm_jax.data.shards import ShardReader
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import segments_of
 
+NORMALISATIONS = ("corpus", "model")
+
+
+def normalisation_of(config: Any, *, default: str) -> str:
+    """``config.data.normalisation``: whose mean and std signals are normalised by.
+
+    Raises:
+      ValueError: neither "corpus" nor "model".
+    """
+    how = config.data.get("normalisation", default)
+    if how not in NORMALISATIONS:
+        raise ValueError(f"config.data.normalisation is {how!r}; known: {NORMALISATIONS}")
+    return how
+
 
 def expected_spec(config: Any) -> SignalSpec:
     """The signal that ``config.signal`` asks for (mean and std are the corpus's to say)."""
