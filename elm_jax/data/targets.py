@@ -129,7 +129,8 @@ class Target:
 
         hint = (
             f"a yes/no label is one of {sorted(POSITIVE)} or {sorted(NEGATIVE)}. For one value "
-            f"against the others give the label as '{name}=VALUE', for more kind='multiclass'"
+            f"against the others give the label as '{name}=VALUE', for more kind='multiclass', "
+            "for numbers kind='regression'"
         )
         return _translate(name, recordings, windows, number, hint)
 

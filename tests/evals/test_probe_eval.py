@@ -121,6 +121,12 @@ def test_folds_of_one_class_are_left_out_and_named():
     assert any("left out the prepared splits (repeat 0)" in n for n in result.notes)
 
 
+def test_a_label_that_is_the_same_everywhere_is_refused_before_anything_is_encoded():
+    with pytest.raises(ValueError, match=r"all 4 recordings with a label 'sick' have the same"):
+        people = [*sick(8)[::2], person("blank", sick=None)]
+        probe().check(PeopleData(people, leaning("sick")))
+
+
 def test_people_whom_the_labels_miss_take_no_part_and_are_counted():
     people = sick() + [person("unknown"), person("blank", sick=None)]
     result = probe()(model, PeopleData(people, leaning("abc")))

@@ -70,7 +70,8 @@ def gather(data: EvalData, splits: Sequence[str], target: Target) -> Sample:
 
     Raises:
       ManifestError: an unknown split, or none of them holds a recording.
-      LabelError, TargetError: no recording has the label, or a value is no label of this kind.
+      LabelError, TargetError: no recording has the label, a value is no label of this kind, or
+        all have the same.
       ValueError: a person is in two splits.
     """
     unknown = sorted(set(splits) - set(SPLITS))
@@ -95,7 +96,21 @@ def gather(data: EvalData, splits: Sequence[str], target: Target) -> Sample:
     )
     if not sample.labelled.any():
         raise TargetError(f"no window has a label {target.name!r} of kind {target.kind!r}")
+    _require_two_values(sample)
     return sample
+
+
+def _require_two_values(sample: Sample) -> None:
+    """Raises where every label says the same: nothing is there to tell apart."""
+    truth, target = sample.truth[sample.labelled], sample.target
+    if (truth == truth[0]).all():
+        value = truth[0, 0]
+        if target.kind == "multiclass" and not np.isnan(value):
+            value = target.classes[int(value)]
+        raise TargetError(
+            f"all {len(np.unique(sample.recording[sample.labelled]))} recordings with a label "
+            f"{target.name!r} have the same value ({value}): a probe needs two or more"
+        )
 
 
 def _joined(data: EvalData, splits: Sequence[str]) -> tuple[tuple[RecordingRow, ...], Windows]:
