@@ -108,11 +108,6 @@ class EvalData:
             raise ValueError("these evals were given no reports")
         return self._segments(split)
 
-    @property
-    def reads_texts(self) -> bool:
-        """Whether the model has a text side."""
-        return self._table is not None
-
     def random_predict(self, seed: int = 0) -> Predict:
         """The same network with fresh weights: a row to compare with.
 

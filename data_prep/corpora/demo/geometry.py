@@ -14,7 +14,6 @@ ANGLES_DEG = {
     "A2": (108, 90), "T1": (88, -65), "T2": (88, 65),
 }  # fmt: skip
 ELECTRODES = tuple(ANGLES_DEG)
-SCALP = ELECTRODES[:19]
 
 
 def _positions(angles_deg: Sequence[tuple[float, float]]) -> np.ndarray:
