@@ -1,11 +1,14 @@
 """Text to token ids: BERT's WordPiece, learnt from a corpus or loaded from a model's folder."""
 
+import logging
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int32
+
+log = logging.getLogger(__name__)
 
 # ELM's limits: texts longer than this many tokens, [CLS] and [SEP] counted, are cut.
 MAX_TOKENS = {"sentence": 80, "paragraph": 150, "report": 512}
@@ -17,6 +20,10 @@ CONTINUED = "##"
 
 class TextTooLong(ValueError):
     """A text that must be read whole has more tokens than the tower takes."""
+
+
+class TextUnknown(ValueError):
+    """A text of which the text tower's vocabulary has no word."""
 
 
 def learn_wordpiece(
@@ -150,13 +157,15 @@ def tokenize(
 
 
 def require_whole(tokenizer: Any, texts: Sequence[str], *, mode: str) -> None:
-    """Raises where :func:`tokenize` would cut a text.
+    """Raises where :func:`tokenize` would cut a text, or would know no word of it.
 
     Reports are cut on purpose in training; what a person asks for (a prompt, a query) is not: the
-    answer would be to another question.
+    answer would be to another question. Texts of which some words are unknown are warned of.
 
     Raises:
       TextTooLong: names the first such text, its tokens and the limit, and counts the others.
+      TextUnknown: a text of which the vocabulary has no word: all such texts would be one to the
+        tower.
     """
     if not texts:
         return
@@ -167,7 +176,28 @@ def require_whole(tokenizer: Any, texts: Sequence[str], *, mode: str) -> None:
         text, tokens = long[0]
         more = f" ({len(long) - 1} more are too long)" if len(long) > 1 else ""
         raise TextTooLong(
-            f"{text!r} has {tokens} tokens, [CLS] and [SEP] counted; the text tower takes "
+            f"{_begin(text)!r} has {tokens} tokens, [CLS] and [SEP] counted; the text tower takes "
             f"{MAX_TOKENS[mode]} (config.text.mode={mode!r}){more}. Shorten it, or make several of "
             f"it: they are averaged"
         )
+    for text, ids in zip(texts, encoded, strict=True):
+        _require_known(tokenizer, text, ids)
+
+
+def _require_known(tokenizer: Any, text: str, ids: Sequence[int]) -> None:
+    words = [i for i in ids if i not in (tokenizer.cls_token_id, tokenizer.sep_token_id)]
+    unknown = words.count(tokenizer.unk_token_id)
+    if words and unknown == len(words):
+        raise TextUnknown(
+            f"the text tower's vocabulary has no word of {_begin(text)!r}: write it in the "
+            "language, and the letters, of the reports that the model was trained on"
+        )
+    if unknown:
+        log.warning(
+            "%d of the %d word pieces of %r are not in the text tower's vocabulary, and say "
+            "nothing to it", unknown, len(words), _begin(text)
+        )  # fmt: skip
+
+
+def _begin(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -8,6 +8,7 @@ import pytest
 from elm_jax.data.tokens import (
     MAX_TOKENS,
     TextTooLong,
+    TextUnknown,
     learn_wordpiece,
     load_tokenizer,
     require_whole,
@@ -122,7 +123,17 @@ def test_a_prompt_is_never_cut_in_silence(tokenizer, mode):
     token, valid = tokenize(tokenizer, [fits], mode=mode)
     assert valid.all()
     expected = (
-        rf"'{fits} left' has {MAX_TOKENS[mode] + 1} tokens.* takes {MAX_TOKENS[mode]} .*1 more"
+        rf"'{fits[:77]}\.\.\.' has {MAX_TOKENS[mode] + 1} tokens.* takes {MAX_TOKENS[mode]} "
+        ".*1 more"
     )
     with pytest.raises(TextTooLong, match=expected):
         require_whole(tokenizer, [fits, fits + " left", fits + " left left"], mode=mode)
+
+
+def test_a_prompt_of_unknown_words_is_refused_and_one_with_some_is_warned_of(tokenizer, caplog):
+    require_whole(tokenizer, ["left"], mode="sentence")
+    assert not caplog.records
+    with pytest.raises(TextUnknown, match="has no word of '脑电图'"):
+        require_whole(tokenizer, ["left", "脑电图"], mode="sentence")
+    require_whole(tokenizer, ["left 脑"], mode="sentence")
+    assert "1 of the 2 word pieces of 'left 脑'" in caplog.text
