@@ -24,6 +24,11 @@ from elm_jax.signals.recording import from_mne
 
 log = logging.getLogger(__name__)
 
+# What a recording lost before it was found unusable; said beside the verdict.
+_TAKEN_OUT = ("channel_marked_bad", "bad_annotation", "non_finite", "flat_stretch",
+              "saturated_stretch", "short_stretch")  # fmt: skip
+_MOST_SAID = 4
+
 
 class UnusableSignal(ValueError):
     """A recording or an array that is not, and cannot be made, what the model takes."""
@@ -126,6 +131,10 @@ def _why_unusable(verdict: Judgement, spec: SignalSpec) -> str:
             f"the model takes windows of {spec.window_s:g} s; the recording has "
             f"{verdict.duration_s:g} s"
         )
+    dropped = [d for d in verdict.defects if d.kind in _TAKEN_OUT]
+    lines += [str(d).removeprefix(f"{verdict.file}: ") for d in dropped[:_MOST_SAID]]
+    if len(dropped) > _MOST_SAID:
+        lines.append(f"... and {len(dropped) - _MOST_SAID} more channels or stretches taken out")
     if kind == "not_edf":
         lines.append("other formats: read it by mne.io.read_raw(path), and give that to embed")
     return "\n  ".join(lines)
