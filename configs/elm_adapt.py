@@ -6,10 +6,11 @@
 MODEL is whatever ``elm_jax.load_pretrained`` takes: the released ``.pt`` with its YAML (which comes
 without a text side), a workdir, a saved folder, a Hugging Face id. Its encoder stays frozen, with
 its mean and standard deviation; the text projector is fitted anew and the EEG projection tuned by
-ELM's multi-instance loss on crops and sentences of your recordings. Meant for some 200 recordings.
-Measured on two CPU cores: ``:demo`` on 265 simulated recordings of one to two minutes, 12 epochs,
-2 min 42 s; at its 550 crops a second, 200 recordings of 20 minutes are estimated at under 20
-minutes. For a model of 60 s windows give ``--config.signal.window_s=60
+ELM's multi-instance loss on crops and sentences of your recordings.
+
+Meant for some 200 recordings. Measured on two CPU cores: ``:demo`` on 265 simulated recordings of
+one to two minutes, 12 epochs, 2 min 42 s; at its 550 crops a second, 200 recordings of 20 minutes
+are estimated at under 20 minutes. For a model of 60 s windows give ``--config.signal.window_s=60
 --config.text.mode=paragraph`` and fewer crops a bag.
 
 * ``--config.objective.encoder_frozen=False`` tunes the encoder as well, at a hundredth of the rate
