@@ -75,16 +75,25 @@ def is_finished(path: pathlib.Path, contents: Contents, *, replace: bool = False
         return True
     if replace:
         return False
-    lines = [
-        f"{key}: it has {about.get(key)!r}, asked for {value!r}"
-        for key, value in contents.about.items()
-        if about.get(key) != value
-    ]
+    lines = _differences(about, contents.about)
     listing = "".join(f"\n  {line[:300]}" for line in lines)
     raise EmbeddingFileError(
         f"{path}: holds other vectors{listing or ' (of other recordings or texts)'}\nGive another "
         "--workdir, or delete the file."
     )
+
+
+def _differences(has: Mapping[str, Any], asked: Mapping[str, Any], at: str = "") -> list[str]:
+    """A line for each value asked for that is another; of mappings, for each in them."""
+    lines = []
+    for key, value in asked.items():
+        if has.get(key) == value:
+            continue
+        if isinstance(value, Mapping) and isinstance(has.get(key), Mapping):
+            lines += _differences(has[key], value, f"{at}{key}.")
+        else:
+            lines.append(f"{at}{key}: it has {has.get(key)!r}, asked for {value!r}")
+    return lines
 
 
 def _read_digest(path: pathlib.Path) -> tuple[str | None, dict[str, Any]]:
