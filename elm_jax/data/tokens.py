@@ -180,23 +180,28 @@ def require_whole(tokenizer: Any, texts: Sequence[str], *, mode: str) -> None:
             f"{MAX_TOKENS[mode]} (config.text.mode={mode!r}){more}. Shorten it, or make several of "
             f"it: they are averaged"
         )
+    _require_known(tokenizer, texts, encoded)
+
+
+def _require_known(tokenizer: Any, texts: Sequence[str], encoded: Sequence[Sequence[int]]) -> None:
+    """Refuses a text without a known word; one line tells of those of which some are unknown."""
+    special = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    partly = []
     for text, ids in zip(texts, encoded, strict=True):
-        _require_known(tokenizer, text, ids)
-
-
-def _require_known(tokenizer: Any, text: str, ids: Sequence[int]) -> None:
-    words = [i for i in ids if i not in (tokenizer.cls_token_id, tokenizer.sep_token_id)]
-    unknown = words.count(tokenizer.unk_token_id)
-    if words and unknown == len(words):
-        raise TextUnknown(
-            f"the text tower's vocabulary has no word of {_begin(text)!r}: write it in the "
-            "language, and the letters, of the reports that the model was trained on"
-        )
-    if unknown:
+        words = [i for i in ids if i not in special]
+        unknown = words.count(tokenizer.unk_token_id)
+        if words and unknown == len(words):
+            raise TextUnknown(
+                f"the text tower's vocabulary has no word of {_begin(text)!r}: write it in the "
+                "language, and the letters, of the reports that the model was trained on"
+            )
+        if unknown:
+            partly.append(f"{unknown} of the {len(words)} word pieces of {_begin(text)!r}")
+    if partly:
+        more = f" (and some of {len(partly) - 1} more texts)" if len(partly) > 1 else ""
         log.warning(
-            "%d of the %d word pieces of %r are not in the text tower's vocabulary, and say "
-            "nothing to it", unknown, len(words), _begin(text)
-        )  # fmt: skip
+            "%s%s are not in the text tower's vocabulary, and say nothing to it", partly[0], more
+        )
 
 
 def _begin(text: str, most: int = 80) -> str:

@@ -98,7 +98,10 @@ def notes_of(source: Source, answers: Sequence[Answer], settings: Any, against: 
         "apart": f"windows that begin at least {settings.apart_s:g} s apart in a recording",
         "none": "windows one by one",
     }[settings.join]
-    notes = [f"searched {source.name}, all {len(source.vectors)} windows; segments are {how}"]
+    notes = [
+        f"searched {source.name}, all {len(source.vectors)} windows; segments are {how}",
+        "similar to a text is not a finding: read the waveforms",
+    ]
     if against:
         notes.append("similarity is the cosine to the text less that to its contrary")
     for answer in answers:
