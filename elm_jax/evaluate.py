@@ -11,13 +11,15 @@ from elm_jax import build, leakage, results, run_dir
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.people import People
-from elm_jax.evals.base import EvalData, EvalResult, ModelInfo
+from elm_jax.evals.base import Eval, EvalData, EvalResult, ModelInfo
 from elm_jax.finished import open_finished
 from elm_jax.metrics import read_metrics
 from elm_jax.pretrained import Pretrained
 from elm_jax.text_source import TextSource
 
 log = logging.getLogger(__name__)
+
+FEW_PEOPLE = 10  # whose resampling gives intervals that are too narrow, or of no width at all
 
 
 def eval_data(
@@ -95,8 +97,19 @@ def run(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, EvalResult]
         found[name] = evaluation(predict, data)
         if mode == "mark" and model.trained_on is not None:
             found[name] = leakage.mark(found[name], evaluation, data, notes, model.trained_on)
+        found[name] = _with_caution(found[name], evaluation, data)
         log.info("eval     %s took %.1f s", name, time.monotonic() - began)
     return found
+
+
+def _with_caution(result: EvalResult, evaluation: Eval, data: EvalData) -> EvalResult:
+    """With a note, where the people scored are so few that an interval over them says little."""
+    known = data.manifest.people
+    people = {person for split in evaluation.scored_splits for person in known.get(split, ())}
+    if not result.scalars or not 0 < len(people) < FEW_PEOPLE:
+        return result
+    note = f"{len(people)} people are scored: an interval over so few says little"
+    return result._replace(notes=(*result.notes, note))
 
 
 def about_people(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, Any]:

@@ -142,6 +142,7 @@ def test_a_model_is_evaluated_on_recordings_without_reports_or_training_people(w
     others = write_tiny_shards(tmp_path / "shards", **made)
     summary = evaluate(recipe(others, mode="evaluate"), workdir)
     assert 0 <= summary["zero_shot"]["auroc"] <= 1
+    assert "4 people are scored: an interval over so few" in summary["zero_shot"]["notes"][-1]
     assert "split 'train' holds no recordings" in summary["band_power"]["notes"][0]
     assert summary["loss"] == read_metrics(workdir)[-1]["loss"]
 
