@@ -3,7 +3,7 @@
 The rates are dense ones (NVIDIA's datasheets print twice that, "with sparsity"), of one JAX device:
 a TPU v2, v3 or 7x chip counts as two of them.
 
-Sources, read from the vendors' pages:
+Sources:
   TPU: docs.cloud.google.com/tpu/docs/{v2,v3,v4,v5e,v5p,v6e,tpu7x}, "Peak compute per chip".
   NVIDIA: the datasheets of V100, A100, L4, L40S, H100, H200 (SXM, PCIe and NVL apart), HGX B200.
 """
@@ -39,7 +39,7 @@ def _gpu(half: float, single: float, memory_gb: float) -> Peaks:
     return Peaks(half * TERA, single * TERA, memory_gb * 1e9)
 
 
-# Regex over the whole of `device.device_kind` -> peaks; the first match wins. A share of a GPU (MIG)
+# Regex over the whole of `device.device_kind` -> peaks; first match wins. A share of a GPU (MIG)
 # matches none of them: its peak is not its card's.
 _KINDS: tuple[tuple[str, Peaks], ...] = (
     (r"TPU v2", _tpu(23, 8)),
@@ -56,9 +56,9 @@ _KINDS: tuple[tuple[str, Peaks], ...] = (
     (r"NVIDIA L40S", _gpu(362, 183, 48)),
     (r"NVIDIA H100 PCIe", _gpu(756, 378, 80)),
     (r"NVIDIA H100 NVL", _gpu(835.5, 417.5, 94)),
-    (r"NVIDIA H100( 80GB HBM3)?", _gpu(989.5, 494.5, 80)),
+    (r"NVIDIA H100( 80GB HBM3)?", _gpu(989, 494.5, 80)),
     (r"NVIDIA H200 NVL", _gpu(835.5, 417.5, 141)),
-    (r"NVIDIA H200", _gpu(989.5, 494.5, 141)),
+    (r"NVIDIA H200", _gpu(989, 494.5, 141)),
     (r"NVIDIA B200", _gpu(2250, 1125, 180)),
 )
 HALF = ("bfloat16", "float16")

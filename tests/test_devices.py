@@ -17,9 +17,9 @@ from elm_jax.devices import peak_flops
         ("NVIDIA A100-SXM4-40GB", 312),
         ("NVIDIA A100-SXM4-80GB", 312),
         ("NVIDIA A100 80GB PCIe", 312),
-        ("NVIDIA H100 80GB HBM3", 989.5),
+        ("NVIDIA H100 80GB HBM3", 989),
         ("NVIDIA H100 PCIe", 756),
-        ("NVIDIA H200", 989.5),
+        ("NVIDIA H200", 989),
         ("NVIDIA B200", 2250),
     ],
 )
