@@ -32,7 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.resume = ""  # a workdir to go on from when this one is empty
 
     # -- data: a directory that `python -m data_prep.prepare` wrote; empty: the demo corpus
-    config.data = dict(dir="", demo_people=96, reader_threads=2)
+    config.data = dict(dir="", demo_people=96, reader_threads=2, prefetch_batches=2)
     config.data.evaluation_sets = ()  # prepared directories or lists of ids: overlaps are told
     config.signal = common.elm_signal(window_s=5.0)
     config.text = dict(
@@ -79,9 +79,11 @@ def get_config(arg: str = "") -> ConfigDict:
         rules=((".*", "train"),),
     )
 
-    # -- devices, logging, checkpoints
+    # -- devices, memory, logging, checkpoints
     config.mesh = dict(data=-1, fsdp=1, model=1)
     config.sharding = ((".*", ()),)  # parameter path -> axes; first full match wins
+    config.microbatches = 1  # a batch in so many parts, one after the other: less memory
+    config.remat = "none"  # what the backward pass computes again: none | full | dots
     config.log_every_steps = 10
     config.checkpoint = dict(every_epochs=1.0, keep_last=2, keep_best=1)
 

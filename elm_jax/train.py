@@ -8,11 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from etils import epath
 
 from elm_jax import build, evaluate, leakage, pretrained, results, run_dir, start, validation
-from elm_jax.axes import Array, Batch
+from elm_jax.axes import Array
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert import probe as probes
 from elm_jax.data.corpus import Corpus
@@ -21,11 +20,14 @@ from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import distinct
 from elm_jax.metrics import MetricsWriter
 from elm_jax.objectives.base import Objective
-from elm_jax.optim import Optimizer, make_optimizer, trainable_norm
+from elm_jax.optim import make_optimizer
+from elm_jax.preemption import Preempted, Signals
+from elm_jax.prefetch import to_device
 from elm_jax.progress import Progress
 from elm_jax.schedules import run_length
-from elm_jax.sharding import make_mesh, replicated, require_divisible, to_global
+from elm_jax.sharding import make_mesh, replicated, require_divisible
 from elm_jax.state import TrainState, init_state
+from elm_jax.step import make_step
 from elm_jax.text_source import TextSource
 
 log = logging.getLogger(__name__)
@@ -33,42 +35,6 @@ log = logging.getLogger(__name__)
 
 class NonFiniteLoss(RuntimeError):
     """The loss or a gradient stopped being a number; the last good state was kept."""
-
-
-def make_step(
-    objective: Objective, optimizer: Optimizer, prepare: Callable[[Batch], Batch], seed: int
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
-    """The jitted update: state and batch to state and measures.
-
-    A step whose loss or gradients are not finite leaves the state as it was (``finite`` is 0).
-    """
-
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        batch = prepare(batch)
-
-        def loss_fn(params):
-            return objective.loss(params, state.model_state, batch, key, train=True)
-
-        (loss, out), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
-        updates, opt_state = optimizer.tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        model_state = objective.after_update(params, out.model_state, state.step)
-        l2_grads = trainable_norm(grads, optimizer.trainable)
-        finite = jnp.isfinite(loss) & jnp.isfinite(l2_grads)
-        new = TrainState(state.step + 1, params, model_state, opt_state)
-        new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, state)
-        measures = {"loss": loss, **out.terms, **out.report}
-        measures |= {
-            "l2_grads": l2_grads,
-            "l2_params": trainable_norm(params, optimizer.trainable),
-            "l2_updates": trainable_norm(updates, optimizer.trainable),
-            "learning_rate": optimizer.rate(state.step) * optimizer.scale(state.opt_state),
-            "finite": finite,
-        }
-        return new, measures
-
-    return jax.jit(step, donate_argnums=0)
 
 
 def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
@@ -81,6 +47,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
       SpecError, ValueError, FileNotFoundError: a config that does not fit its data or model; all
         of these come before any training step.
       NonFiniteLoss: training diverged.
+      Preempted: told to stop; the state is saved.
     """
     # -- devices ------------------------------------------------------------------------------
     began = time.monotonic()
@@ -153,7 +120,14 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     _require_use(keep, checks)
 
     # -- step ---------------------------------------------------------------------------------
-    step_fn = make_step(objective, optimizer, prepare, config.seed)
+    step_fn = make_step(
+        objective,
+        optimizer,
+        prepare,
+        config.seed,
+        microbatches=config.microbatches,
+        remat=config.remat,
+    )
     probe = _probing(objective, corpus.spec, config.dtype, mesh)
     writer = MetricsWriter(workdir, resumed_step=first)
     save_every = max(1, round(keep.every_epochs * per_epoch))
@@ -174,9 +148,10 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     unsaved: list[Array] = []  # losses since the last checkpoint, on the device
     last = first if valid.stopped else total
     stream = batches.dataset(first, last, threads=config.data.reader_threads)
-    with Progress(first, total, rows) as progress:
+    stream = to_device(stream, mesh, ahead=config.data.prefetch_batches)
+    with Progress(first, total, rows) as progress, Signals() as signals:
         for done, batch in enumerate(stream, first + 1):
-            state, measures = step_fn(state, to_global(batch, mesh))
+            state, measures = step_fn(state, batch)
             # Looked at one step late, so that the device never waits for the host; the state itself
             # refuses a step that is not finite.
             if unlogged:
@@ -185,7 +160,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
             unsaved.append(measures["loss"])
             valid.note(measures["loss"])
             progress.advance()
-            ends = done == total or valid.due(done)
+            told_to_stop = signals.asked(done)
+            ends = done == total or valid.due(done) or told_to_stop
             if done % config.log_every_steps == 0 or ends:
                 _require_finite(done, measures, checkpoints)
                 values = _means(unlogged) | {"learning_rate": float(measures["learning_rate"])}
@@ -198,6 +174,9 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
                 _require_finite(done, measures, checkpoints)
                 save(state, unsaved)
                 unsaved.clear()
+            if told_to_stop and done < total:
+                checkpoints.wait()
+                raise Preempted(f"told to stop: the state of step {done} is saved in {workdir}")
             if valid.stopped:
                 break
     checkpoints.wait()

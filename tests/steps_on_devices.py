@@ -6,10 +6,11 @@ import jax
 import numpy as np
 from tiny_model import tiny_batch, tiny_objective
 
-from elm_jax import train
 from elm_jax.optim import make_optimizer, path_of
 from elm_jax.schedules import RunLength
 from elm_jax.sharding import make_mesh, to_global
+from elm_jax.state import init_state
+from elm_jax.step import make_step
 
 SETTINGS = dict(
     name="lars",
@@ -32,7 +33,7 @@ def three_steps(sizes):
         batch["signal_valid"][-2:] = False
         batch["text_valid"][-1:] = False
     with jax.set_mesh(mesh):
-        state, optimizer = train.init_state(
+        state, optimizer = init_state(
             objective,
             batches[0],
             make_tx=lambda p: make_optimizer(SETTINGS, p, RunLength(3, 3, 8)),
@@ -42,7 +43,7 @@ def three_steps(sizes):
             rules=RULES,
         )
         sharded = [x for x in jax.tree.leaves(state) if not x.is_fully_replicated]
-        step = train.make_step(objective, optimizer, lambda b: b, seed=0)
+        step = make_step(objective, optimizer, lambda b: b, seed=0)
         out = {"devices": np.asarray(jax.device_count())}
         if len(mesh.devices.ravel()) > 1:
             out["sharded_leaves"] = np.asarray(len(sharded))

@@ -10,13 +10,15 @@ import pytest
 from etils import epath
 from tiny_model import tiny_batch, tiny_objective
 
-from elm_jax import text_source, train
+from elm_jax import text_source
 from elm_jax.convert.bert import load_bert, save_bert
 from elm_jax.data import tokens
 from elm_jax.models.bert import Bert, BertConfig, pool_text
 from elm_jax.optim import make_optimizer
 from elm_jax.schedules import RunLength
 from elm_jax.sharding import make_mesh
+from elm_jax.state import init_state
+from elm_jax.step import make_step
 from elm_jax.text_source import cached_embeddings, find_model, pretrained_bert, scratch_bert
 
 TEXTS = ("Normal EEG.", "Diffuse slowing is present over both sides.", "Alpha rhythm.")
@@ -168,7 +170,7 @@ def test_a_tuned_tower_starts_pretrained_and_its_frozen_layers_stay(model, tmp_p
         schedule=dict(warmup_steps=0, total_steps=10, per="step"),
         rules=(*((p, "freeze") for p in tuned.frozen), (".*", "train")),
     )
-    state, optimizer = train.init_state(
+    state, optimizer = init_state(
         objective,
         batch,
         make_tx=lambda p: make_optimizer(settings, p, RunLength(10, 5, 8)),
@@ -181,7 +183,7 @@ def test_a_tuned_tower_starts_pretrained_and_its_frozen_layers_stay(model, tmp_p
     before = jax.device_get(state.params)
     same = lambda a, b: jax.tree.map(np.testing.assert_array_equal, a, b)  # noqa: E731
     same(before["text_tower"], pretrained)
-    step = train.make_step(objective, optimizer, lambda b: b, seed=0)
+    step = make_step(objective, optimizer, lambda b: b, seed=0)
     for _ in range(2):
         state, measures = step(state, batch)
     assert bool(measures["finite"])

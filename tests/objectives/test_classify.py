@@ -17,7 +17,7 @@ from elm_jax.objectives.classify import Classify
 from elm_jax.optim import make_optimizer
 from elm_jax.schedules import RunLength
 from elm_jax.state import TrainState
-from elm_jax.train import make_step
+from elm_jax.step import make_step
 
 TARGETS = {
     "binary": Target("x", "binary"),
