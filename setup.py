@@ -41,13 +41,15 @@ BASE = [
     "striprtf>=0.0.35",
 ]
 TORCH = ["torch==2.13.0"]
+BEAM = ["apache-beam>=2.77,<3"]
 TEST = [
     *TORCH,
+    *BEAM,
     "packaging>=26.0",
     "pytest>=9.2",
     "pytest-xdist>=3.8",
     "hypothesis>=6.170",
-    "beartype>=0.23",
+    "beartype>=0.22",
     "playwright>=1.60",  # drives a Chromium that is there; its own browsers are not fetched
 ]
 
@@ -66,6 +68,8 @@ setup(
         "cuda": ["jax[cuda12]>=0.10.2,<0.11"],
         "tpu": ["jax[tpu]>=0.10.2,<0.11"],
         "torch": TORCH,
+        "beam": BEAM,
+        "dataflow": ["apache-beam[gcp]>=2.77,<3"],
         "test": TEST,
         "lint": ["ruff==0.17.6"],
     },
