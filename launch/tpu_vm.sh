@@ -18,8 +18,8 @@ commands
   reconnect the same, and what follows (Ctrl-C ends the looking, not the run)
   stop      SIGTERM to the run on all workers: it saves and exits with 75 (end a `keep` first)
   delete    the slice; the workdir in the bucket stays
-  keep      create, setup, run, and watch: when the slice is preempted or breaks, delete it, ask for
-            another and run again, which resumes; ends when the run does, with its exit code
+  keep      create, setup, run, and watch: when the slice is preempted or breaks, delete it, ask
+            for another and run again, which resumes; ends when the run does, with its exit code
 
 options
   --name NAME --zone ZONE [--project P]

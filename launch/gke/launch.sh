@@ -25,9 +25,10 @@ launch/gke/launch.sh --name NAME --image IMAGE [options] -- ARGUMENTS OF elm_jax
   --dry-run            print the manifest and the command, and stop
   --help               this text
 
-Data, workdir and caches must be gs:// paths. Exit code 75 (told to stop, state saved) and lost nodes
-start all pods again, which resume. Follow by  kubectl logs -f -l jobset.sigs.k8s.io/jobset-name=NAME
---prefix --max-log-requests 64;  end by  kubectl delete jobset NAME.
+Data, workdir and caches must be gs:// paths. Exit code 75 (told to stop, state saved) and lost
+nodes start all pods again, which resume. To follow, and to end:
+  kubectl logs -f -l jobset.sigs.k8s.io/jobset-name=NAME --prefix --max-log-requests 64
+  kubectl delete jobset NAME
 TEXT
 }
 
@@ -71,9 +72,9 @@ if ((gpus)); then
 else
     ((chips > 0)) || fail "--chips must be at least 1"
     all=$((${topology//x/*}))
-    ((all % chips == 0)) || fail "--topology $topology has $all chips, not a multiple of $chips a host"
     : "${hosts:=$((all / chips))}"
-    ((hosts * chips == all)) || fail "--topology $topology has $all chips: that is $((all / chips)) hosts"
+    ((hosts * chips == all)) ||
+        fail "--topology $topology has $all chips; $hosts hosts of $chips have $((hosts * chips))"
     accelerator=${accelerator:-tpu-v5p-slice}
 fi
 
