@@ -14,7 +14,7 @@ from absl import app, flags
 from etils import epath
 from ml_collections import config_flags
 
-from elm_jax import command_line, demo
+from elm_jax import command_line, demo, preemption
 
 log = logging.getLogger("elm_jax.main")
 
@@ -60,6 +60,16 @@ def take_words(words: list[str]) -> None:
 
 def main(argv) -> int:
     """Reads the flags, prepares JAX, and hands over; returns the exit code."""
+    preemption.listen()
+    try:
+        return prepare_and_run(argv)
+    except preemption.Preempted as told:
+        log.warning("%s; the same command goes on from there", told)
+        return preemption.PREEMPTED
+
+
+def prepare_and_run(argv) -> int:
+    """The flags' values, JAX, the log, the mode."""
     take_words(argv[1:])
     workdir = command_line.absolute(WORKDIR.value)
     try:
@@ -71,12 +81,16 @@ def main(argv) -> int:
 
     if DISTRIBUTED.value:
         jax.distributed.initialize()
+    preemption.listen()  # once more: jax.distributed takes SIGTERM
     jax.config.update("jax_compilation_cache_dir", str(workdir.parent / ".jax_cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
     from elm_jax.progress import setup_logging
 
-    setup_logging(workdir)
+    try:
+        setup_logging(workdir)
+    except OSError as error:
+        command_line.fail(f"--workdir {workdir} cannot be written: {error}")
     return command_line.report_mistakes(lambda: run(workdir), workdir)
 
 
