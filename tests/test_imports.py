@@ -98,7 +98,7 @@ LOOP = ("elm_jax.build", "elm_jax.train", "elm_jax.evaluate", "elm_jax.main", "e
     [
         (("elm_jax/data", "elm_jax/signals", "data_prep"), (*MODELS, *LOOP)),
         (("elm_jax/data", "elm_jax/signals"), ("data_prep", "configs")),
-        (("elm_jax/models", "elm_jax/losses.py"), ("elm_jax.objectives", "elm_jax.data", *LOOP)),
+        (("elm_jax/models", "elm_jax/losses"), ("elm_jax.objectives", "elm_jax.data", *LOOP)),
         (("elm_jax/objectives",), LOOP),
         (("elm_jax/evals",), (*MODELS, *LOOP)),
         (("elm_jax/build.py",), ("elm_jax.train", "elm_jax.evaluate", "elm_jax.main")),

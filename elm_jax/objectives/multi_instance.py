@@ -1,4 +1,9 @@
-"""ELM's objectives (Gijsen & Ritter 2025): multi-instance contrast and two paired losses."""
+"""ELM's objectives (Gijsen & Ritter 2025): multi-instance contrast and two paired losses.
+
+The contrastive ones have a field ``similarity``: "ring" passes over the similarities of the global
+batch in tiles, "dense" writes them all down; value and gradient are the same, see
+:mod:`elm_jax.losses.contrast`.
+"""
 
 import dataclasses
 
@@ -9,6 +14,12 @@ from elm_jax.axes import Array, Batch
 from elm_jax.objectives.two_tower import Terms, TwoTower
 
 
+def _require_known(field: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises while the objective is made: long before anything is traced."""
+    if value not in known:
+        raise ValueError(f"config.objective.{field} is {value!r}; known: {known}")
+
+
 @dataclasses.dataclass(frozen=True)
 class MultiInstance(TwoTower):
     """Crops against text segments; every pair of one bag is positive. Negatives are global.
@@ -16,10 +27,16 @@ class MultiInstance(TwoTower):
     Attributes:
       style: "x,y", "x|y" or "y|x" (x is the signal, y the text).
       temperature: of the cosines.
+      similarity: "ring" or "dense".
     """
 
     style: str = "x,y"
     temperature: float = 0.3
+    similarity: str = "ring"
+
+    def __post_init__(self):
+        _require_known("style", self.style, losses.STYLES)
+        _require_known("similarity", self.similarity, losses.SIMILARITIES)
 
     def terms(self, out: dict[str, Array], batch: Batch) -> Terms:
         """One term; the halves by side and the share of padding are reported."""
@@ -32,6 +49,7 @@ class MultiInstance(TwoTower):
             text_valid=batch["text_valid"],
             temperature=self.temperature,
             style=self.style,
+            similarity=self.similarity,
         )
         report = {
             "signal_valid_share": batch["signal_valid"].mean(dtype=jnp.float32),
@@ -46,9 +64,14 @@ class SoftTargetContrast(TwoTower):
 
     Attributes:
       temperature: of the cosines.
+      similarity: "ring" or "dense".
     """
 
     temperature: float = 0.07
+    similarity: str = "ring"
+
+    def __post_init__(self):
+        _require_known("similarity", self.similarity, losses.SIMILARITIES)
 
     def terms(self, out: dict[str, Array], batch: Batch) -> Terms:
         """One term."""
@@ -57,6 +80,7 @@ class SoftTargetContrast(TwoTower):
             out["text_projection"],
             valid=batch["signal_valid"] & batch["text_valid"],
             temperature=self.temperature,
+            similarity=self.similarity,
         )
         return {"soft_target_contrast": losses.reduce_rows(rows)}, {}
 
