@@ -2,18 +2,54 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 
+from elm_jax.axes import Array
+
 
 def _plain(value: Any) -> Any:
     """A Python number for JSON; non-finite ones as text, which JSON has no number for."""
     value = float(np.asarray(value)) if not isinstance(value, int | str) else value
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Measures:
+    """What was measured at the steps since something was last written, on the devices until then.
+
+    A checkpoint carries it along: a mean over steps that a stop cuts in two is that of a run which
+    was not stopped, bit for bit.
+
+    Args:
+      stored: what :meth:`to_json` gave, of the checkpoint that a run goes on from.
+    """
+
+    def __init__(self, stored: Sequence[Mapping[str, float]] | None = None):
+        self._steps: list[Mapping[str, Array | float]] = list(stored or ())
+
+    def add(self, measures: Mapping[str, Array]) -> None:
+        """Takes the measures of a step; the same ones at every step."""
+        self._steps.append(measures)
+
+    def means(self) -> dict[str, float]:
+        """Means over steps: a single one says little where batches differ in size."""
+        steps = self.to_json()
+        return {k: float(np.mean([step[k] for step in steps])) for k in steps[0]}
+
+    def clear(self) -> None:
+        """Forgets them: they are written."""
+        self._steps.clear()
+
+    def to_json(self) -> list[dict[str, float]]:
+        """Numbers of Python, which hold float32 exactly."""
+        self._steps = [
+            {k: float(v) for k, v in step.items()} for step in jax.device_get(self._steps)
+        ]
+        return list(self._steps)
 
 
 class MetricsWriter:
