@@ -84,6 +84,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.sharding = ((".*", ()),)  # parameter path -> axes; first full match wins
     config.microbatches = 1  # a batch in so many parts, one after the other: less memory
     config.remat = "none"  # what the backward pass computes again: none | full | dots
+    config.profile = ""  # "10:12": a profiler's trace of these steps; also --profile
     config.log_every_steps = 10
     config.checkpoint = dict(every_epochs=1.0, keep_last=2, keep_best=1)
 

@@ -108,6 +108,7 @@ def recipe() -> ConfigDict:
     config.sharding = ((".*", ()),)  # parameter path -> axes; first full match wins
     config.microbatches = 1  # a batch in so many parts, one after the other: less memory
     config.remat = "none"  # what the backward pass computes again: none | full | dots
+    config.profile = ""  # "10:12": a profiler's trace of these steps; also --profile
     config.log_every_steps = 10
     config.checkpoint = dict(every_epochs=1.0, keep_last=1, keep_best=1, use="best")
 

@@ -29,6 +29,7 @@ MODES = {
 CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: configs/NAME.py[:demo|:smoke].")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is written; resumed if it exists.")
 DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Call jax.distributed.initialize() first.")
+PROFILE = flags.DEFINE_string("profile", "", "FIRST:LAST: a trace of these training steps.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -58,6 +59,15 @@ def take_words(words: list[str]) -> None:
     CONFIG.value.query.texts = tuple(words)
 
 
+def take_profile(steps: str) -> None:
+    """``--profile`` stands for ``--config.profile``, which only training has."""
+    if not steps:
+        return
+    if "profile" not in CONFIG.value:
+        command_line.fail("--profile traces training steps; this recipe does not train")
+    CONFIG.value.profile = steps
+
+
 def main(argv) -> int:
     """Reads the flags, prepares JAX, and hands over; returns the exit code."""
     preemption.listen()
@@ -71,6 +81,7 @@ def main(argv) -> int:
 def prepare_and_run(argv) -> int:
     """The flags' values, JAX, the log, the mode."""
     take_words(argv[1:])
+    take_profile(PROFILE.value)
     workdir = command_line.absolute(WORKDIR.value)
     try:
         workdir.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 log = logging.getLogger(__name__)
 
+WORTH_SAYING = 0.05  # of the time, waiting for input
+
 
 class _MessageAlone(logging.Formatter):
     """For the console; tracebacks are in the log file."""
@@ -44,10 +46,9 @@ def setup_logging(workdir: epath.PathLike) -> None:
 class Progress:
     """Loss, examples/s and time left of a run of known length; a context manager."""
 
-    def __init__(self, start: int, total: int, rows_per_step: int):
-        self._start, self._total, self._rows = start, total, rows_per_step
-        self._began = self._last_time = time.monotonic()
-        self._last_step = start
+    def __init__(self, start: int, total: int):
+        self._start, self._total = start, total
+        self._began = time.monotonic()
         self._terminal = sys.stderr.isatty() and jax.process_index() == 0
         self._bar = tqdm(
             total=total, initial=start, unit="step", disable=not self._terminal, dynamic_ncols=True
@@ -68,26 +69,16 @@ class Progress:
         """One step done."""
         self._bar.update(1)
 
-    def rate(self, step: int) -> float:
-        """Examples a second since the last call."""
-        now = time.monotonic()
-        rate = (step - self._last_step) * self._rows / max(now - self._last_time, 1e-9)
-        self._last_time, self._last_step = now, step
-        return rate
-
     def show(self, step: int, values: Mapping[str, float]) -> None:
         """Shows a logged step: in the bar, or as a line."""
-        loss, rate = values["loss"], values["examples_per_s"]
+        said = f"loss {values['loss']:.4f}  {values['examples_per_s']:.0f} examples/s"
+        if "mfu" in values:
+            said += f"  MFU {values['mfu']:.0%}"
+        if values["input_wait_share"] > WORTH_SAYING:
+            said += f"  input wait {values['input_wait_share']:.0%}"
         if self._terminal:
-            self._bar.set_postfix_str(f"loss {loss:.4f}, {rate:.0f} examples/s")
+            self._bar.set_postfix_str(said)
             return
         per_step = (time.monotonic() - self._began) / max(step - self._start, 1)
-        left = int(per_step * (self._total - step))
-        log.info(
-            "step %d/%d  loss %.4f  %.0f examples/s  %d:%02d left",
-            step,
-            self._total,
-            loss,
-            rate,
-            *divmod(left, 60),
-        )
+        left = divmod(int(per_step * (self._total - step)), 60)
+        log.info("step %d/%d  %s  %d:%02d left", step, self._total, said, *left)

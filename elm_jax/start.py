@@ -66,9 +66,14 @@ class Start:
         return {} if self.parts is None else self.parts.recipe
 
     @property
+    def extra(self) -> Mapping[str, Any]:
+        """What the checkpoints of the run that is resumed carry along; see ``Checkpoints.save``."""
+        return {} if self.about is None else self.about.extra
+
+    @property
     def history(self) -> list[Point]:
         """The validations of the run that is resumed."""
-        return [] if self.about is None else history_of(self.about.extra.get("validation"))
+        return history_of(self.extra.get("validation"))
 
 
 def carried(config: Any, start: Start) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from elm_jax.axes import Array, Batch, ModelState, Params
+from elm_jax.axes import Batch, ModelState, Params
 from elm_jax.objectives.base import Objective
 from elm_jax.optim import Optimizer
 from elm_jax.sharding import replicated, shardings
@@ -18,7 +18,7 @@ from elm_jax.sharding import replicated, shardings
 class TrainState:
     """Step, parameters, mutable model state (batch statistics, EMA) and optimiser state."""
 
-    step: Array | jax.ShapeDtypeStruct
+    step: Any  # int32 []; while JAX traces or compiles, what it puts in place of an array
     params: Params
     model_state: ModelState
     opt_state: optax.OptState

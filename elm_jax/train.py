@@ -1,12 +1,12 @@
 """The training loop: one for every system, read from top to bottom."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -14,11 +14,12 @@ from elm_jax import build, evaluate, leakage, pretrained, results, run_dir, star
 from elm_jax.axes import Array
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert import probe as probes
+from elm_jax.cost import compile_step
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import distinct
-from elm_jax.metrics import MetricsWriter
+from elm_jax.metrics import Measures, MetricsWriter
 from elm_jax.objectives.base import Objective
 from elm_jax.optim import make_optimizer
 from elm_jax.preemption import Preempted, Signals
@@ -29,6 +30,8 @@ from elm_jax.sharding import make_mesh, replicated, require_divisible
 from elm_jax.state import TrainState, init_state
 from elm_jax.step import make_step
 from elm_jax.text_source import TextSource
+from elm_jax.trace import Trace
+from elm_jax.watch import Spent, Watch
 
 log = logging.getLogger(__name__)
 
@@ -128,58 +131,73 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         microbatches=config.microbatches,
         remat=config.remat,
     )
+    step_fn, cost = compile_step(step_fn, state, example, mesh, dtype=config.dtype)
+    eyes = Watch(rows, cost, Spent.of(begin.extra.get("spent")))
+    trace = Trace(config.profile, workdir, first=first, last=total)
     probe = _probing(objective, corpus.spec, config.dtype, mesh)
     writer = MetricsWriter(workdir, resumed_step=first)
     save_every = max(1, round(keep.every_epochs * per_epoch))
 
-    def save(state: TrainState, losses: list[Array]) -> None:
-        mean = float(jnp.mean(jnp.stack(losses)))
+    def save(state: TrainState, *, due: bool) -> None:
+        loss, step = unsaved.means()["loss"], int(state.step)
+        # What is saved because of a signal or the clock does not compete for the best.
+        selection = valid.selection(step) if due else math.inf
+        if due:
+            unsaved.clear()
         about = dict(config=run_dir.plain_config(config), spec=corpus.spec, **seen._asdict())
         extra = start.carried(config, begin) | {
             "use": keep.get("use", "last"),
             "validation": valid.to_json(),
         }
         extra["probe"] = probe(state)
-        selection = valid.selection(int(state.step))
-        checkpoints.save(state, loss=mean, selection=selection, extra=extra, **about)
+        extra["spent"] = eyes.to_json()
+        extra["unlogged"], extra["unsaved"] = unlogged.to_json(), unsaved.to_json()
+        checkpoints.save(state, loss=loss, selection=selection, extra=extra, **about)
 
     # -- loop ---------------------------------------------------------------------------------
-    unlogged: list[dict[str, Array]] = []  # measures since the last log line, on the device
-    unsaved: list[Array] = []  # losses since the last checkpoint, on the device
+    unlogged = Measures(begin.extra.get("unlogged"))
+    unsaved = Measures(begin.extra.get("unsaved"))  # since the last checkpoint that was due
+    before: dict[str, Array] | None = None
     last = first if valid.stopped else total
     stream = batches.dataset(first, last, threads=config.data.reader_threads)
     stream = to_device(stream, mesh, ahead=config.data.prefetch_batches)
-    with Progress(first, total, rows) as progress, Signals() as signals:
-        for done, batch in enumerate(stream, first + 1):
+    signals = Signals(save_every_minutes=keep.get("every_minutes"))
+    with Progress(first, total) as progress, signals, trace, eyes:
+        for done, batch in enumerate(eyes.fed(stream), first + 1):
+            trace.before(done)
             state, measures = step_fn(state, batch)
+            eyes.started(measures["loss"])
+            trace.after(done, measures["loss"])
             # Looked at one step late, so that the device never waits for the host; the state itself
             # refuses a step that is not finite.
-            if unlogged:
-                _require_finite(done - 1, unlogged[-1], checkpoints)
-            unlogged.append(measures)
-            unsaved.append(measures["loss"])
+            if before is not None:
+                _require_finite(done - 1, before, checkpoints)
+            before = measures
+            unlogged.add({k: v for k, v in measures.items() if k != "finite"})
+            unsaved.add({"loss": measures["loss"]})
             valid.note(measures["loss"])
             progress.advance()
-            told_to_stop = signals.asked(done)
-            ends = done == total or valid.due(done) or told_to_stop
+            ends = done == total or valid.due(done)
             if done % config.log_every_steps == 0 or ends:
                 _require_finite(done, measures, checkpoints)
-                values = _means(unlogged) | {"learning_rate": float(measures["learning_rate"])}
-                values |= {"examples_per_s": progress.rate(done), "epoch": done / per_epoch}
+                values = unlogged.means() | {"learning_rate": float(measures["learning_rate"])}
+                values |= eyes.report() | {"epoch": done / per_epoch}
                 progress.show(done, values)
                 state, measured = valid(done, state)
                 writer.write(done, values | measured)
                 unlogged.clear()
-            if done % save_every == 0 or ends:
+            told_to_stop = signals.asked(done)
+            due = done % save_every == 0 or ends
+            if due or told_to_stop or signals.save_due:
                 _require_finite(done, measures, checkpoints)
-                save(state, unsaved)
-                unsaved.clear()
+                save(state, due=due)
+            checkpoints.raise_errors()
             if told_to_stop and done < total:
                 checkpoints.wait()
                 raise Preempted(f"told to stop: the state of step {done} is saved in {workdir}")
             if valid.stopped:
                 break
-    checkpoints.wait()
+        checkpoints.wait()
 
     # -- the state that stands for the run: its last, or its best ---------------------------------
     step = int(state.step)
@@ -264,12 +282,6 @@ def _require_use(keep: Any, checks: Mapping[str, Any] | None) -> None:
             "config.checkpoint.use='best' needs config.validation, which says what is best, and "
             "config.checkpoint.keep_best of at least 1"
         )
-
-
-def _means(measures: list[dict[str, Array]]) -> dict[str, float]:
-    """Means over steps: a single one says little where batches differ in size."""
-    host = jax.device_get(measures)
-    return {k: float(np.mean([m[k] for m in host])) for k in host[0] if k != "finite"}
 
 
 def _require_finite(step: int, measures: dict[str, Array], checkpoints: Checkpoints) -> None:

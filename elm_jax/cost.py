@@ -1,0 +1,72 @@
+"""The update, compiled ahead of its first batch, and what that tells: operations and memory."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from elm_jax.devices import peak_flops
+from elm_jax.sharding import batch_sharding
+
+log = logging.getLogger(__name__)
+
+GB = 1e9
+TERA = 1e12
+
+
+class StepCost(NamedTuple):
+    """What one update costs a device, as the compiler counts it.
+
+    Attributes:
+      flops: floating-point operations of everything the program computes; with ``config.remat``
+        that includes what is computed twice.
+      temporary_bytes: memory beside state and batch.
+      arguments_bytes: state and batch.
+      peak_flops: operations a second that this kind of device can do at most; None: not known.
+    """
+
+    flops: float
+    temporary_bytes: int
+    arguments_bytes: int
+    peak_flops: float | None
+
+
+def compile_step(
+    step: Any, state: Any, example: Mapping[str, np.ndarray], mesh: Mesh, *, dtype: str
+) -> tuple[Callable[..., Any], StepCost]:
+    """Compiles the jitted ``step`` for batches like ``example``; nothing is run.
+
+    Args:
+      step: of :func:`elm_jax.step.make_step`.
+      state: where and how large it is.
+      example: this process's rows of a batch.
+      mesh: the devices.
+      dtype: of the computation, for the devices' peak.
+    """
+    began = time.monotonic()
+    place, processes = batch_sharding(mesh), jax.process_count()
+    batch = {
+        k: jax.ShapeDtypeStruct((len(v) * processes, *v.shape[1:]), v.dtype, sharding=place)
+        for k, v in example.items()
+    }
+    compiled = step.lower(state, batch).compile()
+    memory = compiled.memory_analysis()
+    cost = StepCost(
+        flops=float((compiled.cost_analysis() or {}).get("flops", 0.0)),
+        temporary_bytes=memory.temp_size_in_bytes,
+        arguments_bytes=memory.argument_size_in_bytes,
+        peak_flops=peak_flops(jax.devices()[0].device_kind, dtype),
+    )
+    log.info(
+        "step     compiled in %.1f s; a device: %.3g TFLOP, %.2f GB of state and batch, %.2f GB "
+        "beside them",
+        time.monotonic() - began,
+        cost.flops / TERA,
+        cost.arguments_bytes / GB,
+        cost.temporary_bytes / GB,
+    )
+    return compiled, cost

@@ -1,0 +1,68 @@
+"""``--profile FIRST:LAST``: a profiler's trace of some steps, for XProf or TensorBoard."""
+
+import logging
+import re
+import tempfile
+
+import jax
+from etils import epath
+
+from elm_jax.axes import Array
+
+log = logging.getLogger(__name__)
+
+
+class Trace:
+    """Writes ``profile/`` in the workdir; knows only the steps' numbers.
+
+    Args:
+      steps: "FIRST:LAST", both traced, numbered as in the log; "STEP"; or "": nothing is traced.
+      workdir: of the run.
+      first: the step that the run goes on from.
+      last: its last one.
+
+    Raises:
+      ValueError: ``steps`` is not of that form, or lies outside of what is still to run.
+    """
+
+    def __init__(self, steps: str, workdir: epath.Path, *, first: int, last: int):
+        self._folder, self._running = workdir / "profile", ""
+        self._first = self._last = 0  # no step has this number
+        if not steps:
+            return
+        if not (found := re.fullmatch(r"(\d+)(?::(\d+))?", steps)):
+            raise ValueError(f"--profile is {steps!r}; expected FIRST:LAST, such as 10:12")
+        self._first, self._last = int(found[1]), int(found[2] or found[1])
+        if not first < self._first <= self._last <= last:
+            raise ValueError(f"--profile={steps}: this run does the steps {first + 1} to {last}")
+
+    def before(self, step: int) -> None:
+        """Begins with the first step asked for."""
+        if step == self._first:
+            self._running = tempfile.mkdtemp(prefix="elm_jax_profile_")
+            jax.profiler.start_trace(self._running)
+
+    def after(self, step: int, loss: Array) -> None:
+        """Ends when the last step's ``loss`` is there."""
+        if self._running and step == self._last:
+            loss.block_until_ready()
+            self._end()
+
+    def __enter__(self) -> "Trace":
+        return self
+
+    def __exit__(self, *error) -> None:
+        """Keeps what there is if the run stops in between."""
+        if self._running:
+            self._end()
+
+    def _end(self) -> None:
+        jax.profiler.stop_trace()
+        made, self._running = epath.Path(self._running), ""
+        for file in made.rglob("*"):
+            if file.is_file():
+                target = self._folder / file.relative_to(made)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.copy(target, overwrite=True)
+        made.rmtree()
+        log.info("profile  steps %d to %d: xprof %s", self._first, self._last, self._folder)
