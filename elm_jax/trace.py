@@ -1,13 +1,14 @@
 """``--profile FIRST:LAST``: a profiler's trace of some steps, for XProf or TensorBoard."""
 
 import logging
+import pathlib
 import re
+import shutil
 import tempfile
+from typing import Any
 
 import jax
 from etils import epath
-
-from elm_jax.axes import Array
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Trace:
             self._running = tempfile.mkdtemp(prefix="elm_jax_profile_")
             jax.profiler.start_trace(self._running)
 
-    def after(self, step: int, loss: Array) -> None:
+    def after(self, step: int, loss: Any) -> None:
         """Ends when the last step's ``loss`` is there."""
         if self._running and step == self._last:
             loss.block_until_ready()
@@ -58,11 +59,10 @@ class Trace:
 
     def _end(self) -> None:
         jax.profiler.stop_trace()
-        made, self._running = epath.Path(self._running), ""
-        for file in made.rglob("*"):
-            if file.is_file():
-                target = self._folder / file.relative_to(made)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                file.copy(target, overwrite=True)
-        made.rmtree()
+        made, self._running = pathlib.Path(self._running), ""  # a temporary folder of this machine
+        for file in (f for f in made.rglob("*") if f.is_file()):
+            target = self._folder / str(file.relative_to(made))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+        shutil.rmtree(made)
         log.info("profile  steps %d to %d: xprof %s", self._first, self._last, self._folder)

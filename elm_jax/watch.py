@@ -25,7 +25,6 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from elm_jax.axes import Array
 from elm_jax.cost import GB, TERA, StepCost
 
 log = logging.getLogger(__name__)
@@ -53,12 +52,47 @@ class Spent(NamedTuple):
         return cls(*stored) if stored else cls(time.time())
 
 
-class _Step(NamedTuple):
-    """When the loop asked for a batch, when it had one, and when the step's loss will be there."""
+class Ledger:
+    """Puts the time of steps where it belongs; seconds of any one clock.
 
-    asked_s: float
-    given_s: float
-    ended_s: "concurrent.futures.Future[float]"
+    Attributes:
+      steps: since :meth:`clear`.
+      running_s: of these.
+      waiting_s: for input, between these.
+    """
+
+    def __init__(self) -> None:
+        self._last_end_s: float | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Begins anew; the next step still follows the last one."""
+        self.steps, self.running_s, self.waiting_s = 0, 0.0, 0.0
+
+    def add(self, asked_s: float, given_s: float, ended_s: float) -> float:
+        """A step, in order: when its batch was asked for and given, and when its loss was there.
+
+        Returns:
+          how long it ran.
+        """
+        before = self._last_end_s
+        if before is not None:  # the first batch's wait belongs to the start
+            self.waiting_s += max(0.0, given_s - max(asked_s, before))
+        ran_s = ended_s - (given_s if before is None else max(given_s, before))
+        self.running_s += ran_s
+        self.steps += 1
+        self._last_end_s = ended_s
+        return ran_s
+
+    @property
+    def steps_per_s(self) -> float:
+        """Over running and waiting; 0 without steps."""
+        return self.steps / max(self.running_s + self.waiting_s, 1e-9)
+
+    @property
+    def waiting_share(self) -> float:
+        """Of running and waiting."""
+        return self.waiting_s / max(self.running_s + self.waiting_s, 1e-9)
 
 
 class Watch:
@@ -78,9 +112,9 @@ class Watch:
         self._stalled_s = stalled_s
         self._asked_s: float | None = None  # while the loop waits for a batch
         self._times = 0.0, 0.0  # asked and given, of the batch at hand
-        self._last_end_s: float | None = None
-        self._open: deque[_Step] = deque()
-        self._steps, self._running_s, self._waiting_s = 0, 0.0, 0.0  # since the last report
+        # Asked, given, and when the loss will have been there: of the steps not yet in the ledger.
+        self._open: deque[tuple[float, float, concurrent.futures.Future[float]]] = deque()
+        self._ledger = Ledger()
         self._total_running_s = spent.running_s
         self._told_s = -TOLD_EVERY_S
         self._closed = threading.Event()
@@ -109,21 +143,22 @@ class Watch:
             self._times = asked, time.monotonic()
             yield batch
 
-    def started(self, loss: Array) -> None:
+    def started(self, loss: Any) -> None:
         """A step was given to the devices, which will have this loss when it is done."""
-        self._open.append(_Step(*self._times, self._pool.submit(_end_of, loss)))
+        self._open.append((*self._times, self._pool.submit(_end_of, loss)))
 
     def report(self) -> dict[str, float]:
         """What there is to log of the steps since the last call; waits until they are done.
 
         With several processes all must call it at the same step.
         """
+        ledger = self._ledger
         while self._open:
-            self._take(self._open.popleft())
-        spent_s = self._running_s + self._waiting_s
-        per_s = self._steps / max(spent_s, 1e-9)
-        share = _worst(self._waiting_s / max(spent_s, 1e-9))
-        self._tell_if_slow(share)
+            asked_s, given_s, ended = self._open.popleft()
+            self._total_running_s += ledger.add(asked_s, given_s, ended.result())
+        per_s, share = ledger.steps_per_s, _worst(ledger.waiting_share)
+        if ledger.waiting_s > 1:
+            self._tell_if_slow(share)
         values = {"examples_per_s": per_s * self._rows, "steps_per_s": per_s}
         values |= {"input_wait_share": share, "goodput": self.goodput}
         values |= _memory_gb()
@@ -131,7 +166,7 @@ class Watch:
             values["tflops_per_s_per_device"] = self._cost.flops * per_s / TERA
             if self._cost.peak_flops:
                 values["mfu"] = self._cost.flops * per_s / self._cost.peak_flops
-        self._steps, self._running_s, self._waiting_s = 0, 0.0, 0.0
+        ledger.clear()
         return values
 
     @property
@@ -143,20 +178,9 @@ class Watch:
         """What :meth:`Spent.of` reads back; call after :meth:`report`."""
         return [self._spent.began_unix_s, self._total_running_s]
 
-    def _take(self, step: _Step) -> None:
-        """Puts a finished step's time where it belongs."""
-        end, before = step.ended_s.result(), self._last_end_s
-        start = step.given_s if before is None else max(step.given_s, before)
-        if before is not None:  # the first batch's wait belongs to the start
-            self._waiting_s += max(0.0, step.given_s - max(step.asked_s, before))
-        self._running_s += end - start
-        self._total_running_s += end - start
-        self._last_end_s = end
-        self._steps += 1
-
     def _tell_if_slow(self, share: float) -> None:
         now = time.monotonic()
-        if share > SLOW_SHARE and self._waiting_s > 1 and now - self._told_s > TOLD_EVERY_S:
+        if share > SLOW_SHARE and now - self._told_s > TOLD_EVERY_S:
             self._told_s = now
             log.warning(
                 "input    the devices wait for batches %.0f%% of the time; %s", 100 * share, HINT
@@ -178,7 +202,7 @@ class Watch:
                 )
 
 
-def _end_of(loss: Array) -> float:
+def _end_of(loss: Any) -> float:
     loss.block_until_ready()
     return time.monotonic()
 
