@@ -96,7 +96,8 @@ def use_demo_model(config: Any, workdir: epath.Path) -> None:
     key = _model_key(config)
     log.info("No model named (config.%s is empty): training the %s model first.", key, size)
     command = ["elm_jax.main", "--config", f"{path}:{size}"]
-    command += [f"--config.data.dir={config.data.dir}", "--workdir", str(out)]
+    # Its process is none of a run's that has several: the environment may say so.
+    command += [f"--config.data.dir={config.data.dir}", "--workdir", str(out), "--nodistributed"]
     _run(command, f"the {size} model")
     with config.unlocked():
         config[key] = str(out)

@@ -14,7 +14,7 @@ from absl import app, flags
 from etils import epath
 from ml_collections import config_flags
 
-from elm_jax import command_line, demo, preemption
+from elm_jax import command_line, demo, distributed, preemption
 
 log = logging.getLogger("elm_jax.main")
 
@@ -28,7 +28,7 @@ MODES = {
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: configs/NAME.py[:demo|:smoke].")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is written; resumed if it exists.")
-DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Call jax.distributed.initialize() first.")
+PROCESSES = distributed.define_flags()
 PROFILE = flags.DEFINE_string("profile", "", "FIRST:LAST: a trace of these training steps.")
 flags.mark_flags_as_required(["config", "workdir"])
 
@@ -39,7 +39,9 @@ def run(workdir: epath.Path) -> None:
     if config.mode not in MODES:
         raise ValueError(f"config.mode is {config.mode!r}; known: {sorted(MODES)}")
     argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]
-    demo.fill_in(config, workdir, already_small=bool(argument))
+    distributed.process_zero_first(
+        lambda: demo.fill_in(config, workdir, already_small=bool(argument))
+    )
 
     import tensorflow as tf
 
@@ -71,6 +73,11 @@ def take_profile(steps: str) -> None:
 def main(argv) -> int:
     """Reads the flags, prepares JAX, and hands over; returns the exit code."""
     preemption.listen()
+    return distributed.end_together(lambda: run_or_stop(argv))
+
+
+def run_or_stop(argv) -> int:
+    """As :func:`prepare_and_run`; being told to stop has an exit code of its own."""
     try:
         return prepare_and_run(argv)
     except preemption.Preempted as told:
@@ -90,8 +97,10 @@ def prepare_and_run(argv) -> int:
 
     import jax
 
-    if DISTRIBUTED.value:
-        jax.distributed.initialize()
+    try:
+        distributed.initialize(PROCESSES())
+    except distributed.ClusterError as error:
+        command_line.fail(error)
     preemption.listen()  # once more: jax.distributed takes SIGTERM
     jax.config.update("jax_compilation_cache_dir", str(workdir.parent / ".jax_cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -102,7 +111,9 @@ def prepare_and_run(argv) -> int:
         setup_logging(workdir)
     except OSError as error:
         command_line.fail(f"--workdir {workdir} cannot be written: {error}")
-    return command_line.report_mistakes(lambda: run(workdir), workdir)
+    return command_line.report_mistakes(
+        lambda: distributed.naming_lost_peers(lambda: run(workdir)), workdir
+    )
 
 
 if __name__ == "__main__":
