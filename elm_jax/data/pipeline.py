@@ -71,15 +71,14 @@ class Windows:
         return np.cumsum(counts) - counts
 
     def read(self, reader: ShardReader, rows: Int[np.ndarray, " n"]) -> np.ndarray:
-        """int16 ``[n, c, t]`` for window numbers; ``-1`` gives zeros. A piece is read once."""
+        """int16 ``[n, c, t]`` for window numbers; ``-1`` gives zeros. A piece is opened once."""
         spec = reader.manifest.spec
         out = np.zeros((len(rows), len(spec.channels), spec.window_samples), np.int16)
         real = np.flatnonzero(rows >= 0)
-        pieces, where = np.unique(self.piece[rows[real]], return_inverse=True)
-        for k, signal in enumerate(reader.read_many([int(p) for p in pieces])):
-            for i in real[where == k]:
-                start = self.start[rows[i]]
-                out[i] = signal[:, start : start + spec.window_samples]
+        real = real[np.argsort(self.piece[rows[real]], kind="stable")]
+        pieces, first = np.unique(self.piece[rows[real]], return_index=True)
+        for piece, own in zip(pieces, np.split(real, first[1:]), strict=True):
+            out[own] = reader.cut(int(piece), self.start[rows[own]], spec.window_samples)
         return out
 
 
@@ -174,15 +173,30 @@ class WindowPipeline:
 
 
 def window_batches(
-    reader: ShardReader, windows: Windows, *, rows_per_batch: int, threads: int = 2
+    reader: ShardReader,
+    windows: Windows,
+    *,
+    rows_per_batch: int,
+    threads: int = 2,
+    process: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """All windows in order, in batches of one size; the last is padded (``signal_valid``)."""
-    steps = -(-len(windows) // rows_per_batch)
+    """All windows in order, in batches of one size; the last is padded (``signal_valid``).
+
+    Of ``rows_per_batch``, which all processes have together, process i of n reads the i-th n-th.
+
+    Raises:
+      ValueError: they cannot be shared out evenly.
+    """
+    index, count = process
+    if rows_per_batch % count:
+        raise ValueError(
+            f"{rows_per_batch} rows cannot be shared out evenly over {count} processes"
+        )
+    steps, each = -(-len(windows) // rows_per_batch), rows_per_batch // count
 
     def batch(step: int) -> dict[str, np.ndarray]:
-        rows = np.full(rows_per_batch, -1, np.int64)
-        real = np.arange(step * rows_per_batch, min((step + 1) * rows_per_batch, len(windows)))
-        rows[: len(real)] = real
+        rows = step * rows_per_batch + index * each + np.arange(each)
+        rows = np.where(rows < len(windows), rows, -1)
         signal = windows.read(reader, rows)
         return {"signal": signal, "signal_valid": rows >= 0, "window": rows.astype(np.int32)}
 
