@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
-from jax.experimental import multihost_utils
 
 import elm_jax
 from elm_jax import leakage, results, run_dir
@@ -35,6 +34,7 @@ from elm_jax.evals.zero_shot.prompt_files import load_questions
 from elm_jax.evals.zero_shot.questions import Question
 from elm_jax.finished import open_finished
 from elm_jax.pretrained import Pretrained
+from elm_jax.processes import first_says, own, shareable, this_process
 
 log = logging.getLogger(__name__)
 
@@ -181,20 +181,17 @@ def embed_corpus(
         dtype=dtype,
         beside={"source": model.source, "code_version": f"elm_jax {elm_jax.__version__}"},
     )
-    if is_finished(path, contents, replace=replace):
+    if first_says(lambda: is_finished(path, contents, replace=replace)):
         log.info("embed    %s is there already", path)
         return path
     predict = model.predictor(corpus.manifest.steps_per_unit, corpus.spec)
-    # With several processes all compute, and the first one writes.
+    # With several processes each reads and computes its share of every batch; the first one writes.
     first = jax.process_index() == 0
     with EmbeddingWriter(path, contents) if first else contextlib.nullcontext() as writer:
         for name, part in said.datasets.items():
             _write_texts(writer, predict, table, name, part)
         _write_windows(writer, predict, corpus, splits, outputs, rows_per_batch)
-        if writer:
-            writer.finish()
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(str(path))
+        first_says(lambda: writer.finish() or 0)  # the others read it only then
     listing = ", ".join(f"{name} {list(shape)}" for name, shape in vectors.items())
     log.info("written  %s: %s", path, listing)
     return path
@@ -311,8 +308,7 @@ def _about(
 
 def _done(writer: EmbeddingWriter | None, *names: str) -> int:
     """Rows that are there already, the same on every process."""
-    done = np.asarray(writer.done(*names) if writer else 0)
-    return int(done if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(done))
+    return first_says(lambda: writer.done(*names))
 
 
 def _write_texts(
@@ -325,13 +321,14 @@ def _write_texts(
     """One dataset of text vectors; equal texts are computed once."""
     if _done(writer, name) == len(texts):
         return
-    own, which = np.unique(table.rows(texts), return_inverse=True)
-    padded = np.concatenate([own, np.full(-len(own) % TEXT_ROWS, -1)])
-    parts = padded.reshape(-1, TEXT_ROWS)
-    vectors = np.concatenate([predict(table.take(rows))["text_projection"] for rows in parts])
+    distinct_rows, which = np.unique(table.rows(texts), return_inverse=True)
+    size = shareable(TEXT_ROWS)
+    padded = np.concatenate([distinct_rows, np.full(-len(distinct_rows) % size, -1)])
+    parts = [table.take(own(rows)) for rows in padded.reshape(-1, size)]
+    vectors = np.concatenate([predict(part)["text_projection"] for part in parts])
     if writer:
         writer.write(0, {name: vectors[which]})
-    log.info("embed    %s: %d texts, %d of them distinct", name, len(texts), len(own))
+    log.info("embed    %s: %d texts, %d of them distinct", name, len(texts), len(distinct_rows))
 
 
 def _write_windows(
@@ -352,12 +349,12 @@ def _write_windows(
     ways = jax.device_count()
     rows = -(-min(rows_per_batch, max(total, 1)) // ways) * ways
     at, began, told = start, time.monotonic(), time.monotonic()
-    for batch in window_batches(reader, left, rows_per_batch=rows):
-        valid = batch["signal_valid"]
+    for batch in window_batches(reader, left, rows_per_batch=rows, process=this_process()):
         out = predict({k: batch[k] for k in ("signal", "signal_valid")})
+        real = min(rows, total - at)  # what is padding comes last
         if writer:
-            writer.write(at, {name: out[key][valid] for name, key in outputs.items()})
-        at += int(valid.sum())
+            writer.write(at, {name: out[key][:real] for name, key in outputs.items()})
+        at += real
         if time.monotonic() - told > LOG_EVERY_S:
             told = time.monotonic()
             rate = (at - start) / (told - began)

@@ -10,7 +10,8 @@ from jax.sharding import Mesh
 from elm_jax.axes import Batch, ModelState, Params
 from elm_jax.evals.base import Predict
 from elm_jax.objectives.base import Objective
-from elm_jax.sharding import batch_sharding, make_mesh, replicated, ways
+from elm_jax.processes import gather
+from elm_jax.sharding import batch_sharding, make_mesh, replicated, to_global, ways
 
 ALL_DEVICES = {"data": -1, "fsdp": 1, "model": 1}
 
@@ -26,8 +27,9 @@ def make_predict(
     *,
     prepare: Callable[[Batch], Batch] = _as_it_is,
     mesh: Mesh | None = None,
+    whole: bool = False,
 ) -> Predict:
-    """``objective.predict`` jitted; the same on every process.
+    """``objective.predict`` jitted; all processes call it together, and get the same.
 
     Args:
       objective: what predicts.
@@ -35,6 +37,8 @@ def make_predict(
       model_state: its batch statistics.
       prepare: runs on the device before: stored integers to network values.
       mesh: the devices; that of ``params`` if they are on one, else all devices.
+      whole: every process gives all rows of a batch, instead of its own (see
+        :data:`elm_jax.evals.base.Predict`); for what is asked for on all of them alike.
 
     Returns:
       a function from a batch to float32 arrays on the host. Where the number of rows is a multiple
@@ -57,7 +61,32 @@ def make_predict(
             out = apply(params, model_state, dict(batch))
         return {k: np.asarray(v, np.float32) for k, v in out.items()}
 
-    return predict
+    if whole or jax.process_count() == 1:
+        return predict
+    return _of_own_rows(predict, mesh)
+
+
+def _of_own_rows(predict: Predict, mesh: Mesh) -> Predict:
+    """``predict`` of the rows of all processes, from those that each has."""
+    processes = jax.process_count()
+
+    def of_own(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows = len(next(iter(batch.values())))
+        if ways(mesh) % processes:  # a share of the rows lies on devices of several processes
+            return predict({k: gather(v) for k, v in batch.items()})
+        padded = -(-rows * processes // ways(mesh)) * ways(mesh) // processes
+        missing = padded - rows
+        filled = {
+            k: np.pad(v, ((0, missing), *((0, 0),) * (v.ndim - 1))) if missing else v
+            for k, v in batch.items()
+        }
+        out = predict(to_global(filled, mesh))
+        return {
+            k: v.reshape(processes, padded, *v.shape[1:])[:, :rows].reshape(-1, *v.shape[1:])
+            for k, v in out.items()
+        }
+
+    return of_own
 
 
 def _mesh_of(params: Params) -> Mesh | None:

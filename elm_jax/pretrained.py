@@ -186,10 +186,10 @@ class Pretrained:
 
     @functools.cached_property
     def _predict(self) -> Predict:
-        return make_predict(self.objective, self.params, self.model_state)
+        return make_predict(self.objective, self.params, self.model_state, whole=True)
 
     def predictor(self, steps_per_unit: float, spec: SignalSpec | None = None) -> Predict:
-        """``predict`` for batches of stored integers, as shards hold them.
+        """``predict`` for batches of stored integers, as shards hold them; see ``evals.base``.
 
         Args:
           steps_per_unit: of the shards' manifest.

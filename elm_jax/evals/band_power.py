@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from elm_jax.axes import Float
 from elm_jax.evals.base import EvalData, EvalResult, Predict, binary_labels, mean_by, one_class
 from elm_jax.evals.scores import auroc
+from elm_jax.processes import gather
 
 BANDS_HZ = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30)}
 WITH_GAMMA_HZ = BANDS_HZ | {"gamma": (30, 45)}
@@ -109,10 +110,10 @@ def window_band_power(data: EvalData, split: str, **settings: Any) -> np.ndarray
     """Log band power of every window of a split; settings are those of :func:`band_power`."""
     steps, sfreq_hz = data.manifest.steps_per_unit, data.manifest.spec.sfreq_hz
     rows = [
-        band_power(batch["signal"][batch["signal_valid"]] / steps, sfreq_hz, **settings)
+        gather(band_power(batch["signal"] / steps, sfreq_hz, **settings))
         for batch in data.batches(split)
     ]
-    return np.concatenate(rows)
+    return np.concatenate(rows)[: len(data.windows(split))]
 
 
 def recording_band_power(data: EvalData, split: str) -> np.ndarray:

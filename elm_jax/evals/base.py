@@ -12,7 +12,10 @@ from elm_jax.data.pipeline import Windows, window_batches
 from elm_jax.data.shards import RecordingRow, ShardReader
 from elm_jax.data.targets import NEGATIVE, POSITIVE, as_word
 from elm_jax.data.text import TextTable
+from elm_jax.processes import own, shareable, this_process
 
+# From this process's rows of a batch to what the model gives for the rows of all processes, in
+# their order. Every process calls it equally often, with equally many rows; one alone has all.
 Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
@@ -121,10 +124,15 @@ class EvalData:
         return self._random[seed]
 
     def batches(self, split: str) -> Iterator[Batch]:
-        """All windows of a split: ``signal``, ``signal_valid``, ``window``."""
+        """All windows of a split, this process's rows of each batch.
+
+        Keys: ``signal``, ``signal_valid``, ``window``. What is padding comes after all windows.
+        """
         windows = self.windows(split)
-        rows = min(self._rows_per_batch, max(len(windows), 1))
-        return window_batches(self._reader(split), windows, rows_per_batch=rows)
+        rows = shareable(min(self._rows_per_batch, max(len(windows), 1)))
+        return window_batches(
+            self._reader(split), windows, rows_per_batch=rows, process=this_process()
+        )
 
     def encoded(self, predict: Predict, split: str) -> Encoded:
         """All windows of a split through ``predict``; kept for the next eval that asks."""
@@ -132,11 +140,11 @@ class EvalData:
         if key not in self._encoded:
             found: dict[str, list[np.ndarray]] = {}
             for batch in self.batches(split):
-                valid = batch["signal_valid"]
                 out = predict({k: batch[k] for k in ("signal", "signal_valid")})
                 for name, rows in out.items():
-                    found.setdefault(name, []).append(rows[valid])
-            whole = {name: np.concatenate(rows) for name, rows in found.items()}
+                    found.setdefault(name, []).append(rows)
+            windows = len(self.windows(split))
+            whole = {name: np.concatenate(rows)[:windows] for name, rows in found.items()}
             self._encoded[key] = Encoded(
                 whole["features"],
                 whole.get("projection"),
@@ -173,10 +181,10 @@ class EvalData:
         table = self._require_text_side()(distinct)
         # Batches of one size, the last padded: a corpus's reports may be a hundred thousand texts.
         n = len(distinct)
-        size = min(self._rows_per_batch, n)
+        size = shareable(min(self._rows_per_batch, n))
         rows = np.arange(-(-n // size) * size)
         rows[n:] = -1
-        batches = (table.take(part) for part in rows.reshape(-1, size))
+        batches = (table.take(own(part)) for part in rows.reshape(-1, size))
         parts = [predict(batch)["text_projection"] for batch in batches]
         return np.concatenate(parts)[table.rows(texts)]
 
