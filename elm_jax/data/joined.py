@@ -19,20 +19,32 @@ class JoinedReader(ShardReader):
     def __init__(self, readers: Sequence[ShardReader]):
         self.manifest = readers[0].manifest
         self._readers = readers
-        self._first = np.cumsum([0, *(len(r) for r in readers)])
+        self._starts = np.cumsum([0, *(len(r) for r in readers)])
 
     def __len__(self) -> int:
-        return int(self._first[-1])
+        return int(self._starts[-1])
 
     def read(self, index: int) -> Int[np.ndarray, "c t"]:
         """A stored piece by its joint number."""
-        split = int(np.searchsorted(self._first, index, side="right")) - 1
-        return self._readers[split].read(int(index - self._first[split]))
+        reader, own = self._home(index)
+        return reader.read(own)
+
+    def cut(
+        self, index: int, starts: Int[np.ndarray, " n"], samples: int
+    ) -> Int[np.ndarray, "n c samples"]:
+        """Stretches of a stored piece by its joint number."""
+        reader, own = self._home(index)
+        return reader.cut(own, starts, samples)
+
+    def _home(self, index: int) -> tuple[ShardReader, int]:
+        """The reader of the split that has a piece, and the piece's number there."""
+        split = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._readers[split], int(index - self._starts[split])
 
     def windows(self, of_splits: Sequence[Windows], start: int) -> Windows:
         """The windows of all splits from ``start`` on, with joint numbers of pieces."""
         parts = [
             (w.recording, w.piece + first, w.start)
-            for w, first in zip(of_splits, self._first[:-1], strict=True)
+            for w, first in zip(of_splits, self._starts[:-1], strict=True)
         ]
         return Windows(*(np.concatenate(column)[start:] for column in zip(*parts, strict=True)))

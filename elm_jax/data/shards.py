@@ -1,10 +1,12 @@
-"""Reading prepared shards: random access to stored pieces, by index, from any thread."""
+"""Reading prepared shards: stored pieces and parts of them, by index, from any thread."""
 
-import pathlib
+import functools
+import os
 import threading
 from collections.abc import Sequence
 
 import numpy as np
+from etils import epath
 
 from elm_jax.axes import Int
 from elm_jax.data.manifest import (
@@ -16,18 +18,27 @@ from elm_jax.data.manifest import (
     RecordingRow,
     load_recordings,
 )
+from elm_jax.data.shard_file import ShardError, ShardFile, signal_span
 
 __all__ = [
     "STEPS_PER_UNIT", "Manifest", "ManifestError", "NotPrepared", "PieceRow", "RecordingRow",
-    "ShardReader", "load_recordings",
+    "ShardError", "ShardReader", "load_recordings",
 ]  # fmt: skip
+
+
+# Open at once, beside one checked reader a thread: far below what a process may have (often 1,024).
+_OPEN_FILES, _OPEN_READERS = 256, 32
+# From this share of a piece on, one read of all of it is quicker than twenty a window.
+_WHOLE_FROM = 1 / 6
 
 
 class ShardReader:
     """One split of a prepared directory.
 
-    Opens nothing until the first read; then holds one reader a shard, which threads share. Pickles
-    by path, so it travels to worker processes.
+    Opens nothing until the first read. The first time that a piece is needed it is read whole and
+    its checksum is verified; after that, only the bytes of the windows asked for are. Files stay
+    open for a while, at most some hundreds of them, and threads share them. Pickles by path, so it
+    travels to worker processes.
 
     Args:
       directory: a prepared directory.
@@ -42,18 +53,25 @@ class ShardReader:
       ManifestError: the split is unknown or holds no recording.
     """
 
-    def __init__(self, directory: str | pathlib.Path, split: str):
-        self.directory, self.split = pathlib.Path(directory), split
-        self.manifest = Manifest.load(directory)
-        self.recordings = load_recordings(directory, split)
+    def __init__(self, directory: epath.PathLike, split: str):
+        self.directory, self.split = epath.Path(directory), split
+        self.manifest = Manifest.load(os.fspath(directory))
+        self.recordings = load_recordings(os.fspath(directory), split)
         if not self.recordings:
             counts = {s: len(people) for s, people in self.manifest.people.items()}
             raise ManifestError(
                 f"{directory}: split {split!r} holds no recordings; people per split: {counts}. "
                 "Choose another split, or prepare with --split train=..,valid=..,test=.."
             )
-        self._source = None
+        pieces = [(p.index, p.n_samples) for row in self.recordings for p in row.pieces]
+        index, self._n_samples = np.asarray(sorted(pieces), np.int64).reshape(-1, 2).T
+        if not np.array_equal(index, np.arange(len(index))):
+            raise self._mixed("its numbers have gaps")
+        # Where the signal begins in its record; -1: never read, so not checked either.
+        self._signal_at = np.full(len(index), -1, np.int64)
         self._lock = threading.Lock()
+        self._checked = functools.lru_cache(_OPEN_READERS)(lambda k: self._shards[k].open_checked())
+        self._direct = functools.lru_cache(_OPEN_FILES)(lambda k: self._shards[k].open_direct())
 
     def __getstate__(self):
         return {"directory": self.directory, "split": self.split}
@@ -62,40 +80,115 @@ class ShardReader:
         self.__init__(**state)
 
     def __len__(self) -> int:
-        return sum(len(row.pieces) for row in self.recordings)
+        return len(self._n_samples)
 
     def __repr__(self) -> str:
         return f"ShardReader({str(self.directory)!r}, {self.split!r}, {len(self)} pieces)"
 
-    def _open(self):
-        """The split's TFDS data source, made once; importing it pulls in no TensorFlow."""
-        with self._lock:
-            if self._source is None:
-                import tensorflow_datasets as tfds
+    def _mixed(self, found: str) -> ManifestError:
+        return ManifestError(
+            f"{self.directory}: recordings.jsonl lists {len(self)} pieces in {self.split}, but "
+            f"{found}: files of two preparations are mixed; prepare into an empty directory"
+        )
 
-                builder = tfds.builder_from_directory(self.directory)
-                source = builder.as_data_source(split=self.split)
-                if len(source) != len(self):
-                    raise ManifestError(
-                        f"{self.directory}: recordings.jsonl lists {len(self)} pieces in "
-                        f"{self.split}, the shards hold {len(source)}: files of two preparations "
-                        "are mixed; prepare into an empty directory"
-                    )
-                self._source = source
-        return self._source
+    @functools.cached_property
+    def _shards(self) -> list[ShardFile]:
+        """The split's files; what TFDS knows of them pulls in no TensorFlow."""
+        with self._lock:
+            import tensorflow_datasets as tfds
+
+            info = tfds.builder_from_directory(os.fspath(self.directory)).info.splits[self.split]
+        if (found := info.num_examples) != len(self):
+            raise self._mixed(f"the shards hold {found}")
+        return [
+            ShardFile(self.directory / name, records)
+            for name, records in zip(sorted(info.filenames), info.shard_lengths, strict=True)
+        ]
+
+    @functools.cached_property
+    def _first(self) -> Int[np.ndarray, " shards"]:
+        """Index of the first piece of each shard."""
+        lengths = [shard.records for shard in self._shards]
+        return np.cumsum([0, *lengths[:-1]])
+
+    @property
+    def shards(self) -> int:
+        """How many files the split lies in."""
+        return len(self._shards)
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Shard, and position in it, of a piece."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self!r}: no piece {index}")
+        shard = int(np.searchsorted(self._first, index, side="right")) - 1
+        return shard, int(index - self._first[shard])
 
     def read(self, index: int) -> Int[np.ndarray, "c t"]:
         """A stored piece, int16 in steps of ``1 / manifest.steps_per_unit`` units; read-only.
 
         Raises:
           IndexError: no such piece in this split.
+          ShardError: its shard is gone or damaged.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self!r}: no piece {index}")
-        source = self._source or self._open()
-        return source[int(index)]["signal"]
+        shard, position = self._locate(index)
+        file = self._shards[shard]
+        record = file.record(position, self._checked(shard))
+        try:
+            begin, end = signal_span(record)
+            signal = np.frombuffer(record, "<i2", (end - begin) // 2, begin)
+            signal = signal.reshape(len(self.manifest.spec.channels), int(self._n_samples[index]))
+        except ValueError as error:
+            raise file.error(position, error) from error
+        self._signal_at[index] = begin
+        return signal
 
     def read_many(self, indices: Sequence[int]) -> list[Int[np.ndarray, "c t"]]:
         """Stored pieces in the order asked for."""
         # One by one: a record is megabytes, so a pool of threads per call costs more than it saves.
         return [self.read(i) for i in indices]
+
+    def cut(
+        self, index: int, starts: Int[np.ndarray, " n"], samples: int
+    ) -> Int[np.ndarray, "n c samples"]:
+        """Stretches of a stored piece, as :meth:`read` has it.
+
+        Args:
+          index: of the piece.
+          starts: first sample of each stretch.
+          samples: length of each.
+
+        Raises:
+          IndexError: no such piece in this split, or it ends before a stretch does.
+          ShardError: its shard is gone or damaged.
+        """
+        shard, position = self._locate(index)
+        length = int(self._n_samples[index])
+        if len(starts) and not 0 <= starts.min() <= starts.max() <= length - samples:
+            raise IndexError(f"{self!r}: piece {index} ends at {length}, before a stretch does")
+        file = self._direct(shard) if self._signal_at[index] >= 0 else None
+        if file is None:
+            return _stretches(self.read(index), starts, samples)
+        channels, at = len(self.manifest.spec.channels), int(self._signal_at[index])
+        try:
+            if len(starts) * samples >= _WHOLE_FROM * length:
+                whole = np.empty((channels, length), np.int16)
+                file.read_into(memoryview(whole).cast("B"), position, at)
+                return _stretches(whole, starts, samples)
+            out = np.empty((len(starts), channels, samples), np.int16)
+            rows, size = memoryview(out).cast("B"), 2 * samples
+            first = np.add.outer(starts, np.arange(channels) * length).ravel()
+            for row, sample in enumerate(first.tolist()):
+                into = rows[row * size : (row + 1) * size]
+                file.read_into(into, position, at + 2 * sample)
+        except OSError as error:
+            raise self._shards[shard].error(position, error) from error
+        return out
+
+
+def _stretches(
+    signal: Int[np.ndarray, "c t"], starts: Int[np.ndarray, " n"], samples: int
+) -> Int[np.ndarray, "n c samples"]:
+    out = np.empty((len(starts), len(signal), samples), np.int16)
+    for row, start in zip(out, starts, strict=True):
+        row[:] = signal[:, start : start + samples]
+    return out
