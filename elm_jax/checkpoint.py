@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,13 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
+from elm_jax import digest
+from elm_jax.checkpoint_errors import (
+    CorruptCheckpoint,
+    SaveFailed,
+    only_through_exceptions,
+    without_tracebacks,
+)
 from elm_jax.data.people import People
 from elm_jax.data.spec import SignalSpec
 from elm_jax.messages import listed
@@ -81,6 +89,8 @@ class Checkpoints:
 
     Raises:
       FileNotFoundError: ``read_only``, and there is no such folder.
+      CorruptCheckpoint: what a checkpoint says of its loss cannot be read.
+      SaveFailed: the folder cannot be made.
     """
 
     def __init__(
@@ -105,8 +115,13 @@ class Checkpoints:
             read_only=read_only,
             create=not read_only,
         )
+        only_through_exceptions()
+        self._under_way: int | None = None  # step of the save of which nobody knows the end yet
+        self._abouts: dict[int, dict[str, Any]] = {}
+        _require_losses(self.path)
         # Orbax warns that a manager asked to be read-only is read-only.
-        with _errors_only() if read_only else contextlib.nullcontext():
+        quiet = _errors_only() if read_only else contextlib.nullcontext()
+        with quiet, self._writing(None):
             self._manager = ocp.CheckpointManager(
                 self.path,
                 options=ocp.CheckpointManagerOptions(**options),
@@ -157,6 +172,9 @@ class Checkpoints:
           selected_on: see :class:`Described`.
           extra: JSON-ready values that travel along. With ``use="best"``, :meth:`chosen_step` is
             the best.
+
+        Raises:
+          SaveFailed: this save, or the one before it, which had gone on behind.
         """
         step = int(state.step)
         if step == self.latest_step():
@@ -167,24 +185,29 @@ class Checkpoints:
         items = dict(
             model=ocp.args.StandardSave(_model_part(state)), about=ocp.args.JsonSave(about)
         )
+        about["digests"] = {"model": digest.digests(_model_part(state))}
         if jax.tree.leaves(state.opt_state):
             items["optimizer"] = ocp.args.StandardSave(state.opt_state)
+            about["digests"]["optimizer"] = digest.digests(state.opt_state)
         metrics = None
         if loss is not None:
             selection = loss if selection is None else selection
             metrics = {"loss": float(loss), "selection": float(selection)}
+        self.wait()
+        self._under_way = step
         # Orbax warns where there are no metrics.
-        with _errors_only() if loss is None else contextlib.nullcontext():
+        quiet = _errors_only() if loss is None else contextlib.nullcontext()
+        with quiet, self._writing(step):
             return self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
     def describe(self, step: int | None = None) -> Described:
-        """Config, signal description and people of a step (default: the latest)."""
+        """Config, signal description and people of a step (default: the latest).
+
+        Raises:
+          CorruptCheckpoint: it cannot be read.
+        """
         step = self._require(step)
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(about=ocp.args.JsonRestore())
-        )
-        about = restored["about"]
-        source = f"{self.path}/{step}"
+        about, source = self._about(step), f"{self.path}/{step}"
         spec = SignalSpec.from_dict(about["spec"], source=source)
         # Checkpoints of before people were recorded lack both.
         people = (
@@ -193,21 +216,31 @@ class Checkpoints:
         )
         return Described(step, about["config"], spec, *people, extra=about.get("extra", {}))
 
+    def _about(self, step: int) -> dict[str, Any]:
+        if step not in self._abouts:
+            args = ocp.args.Composite(about=ocp.args.JsonRestore())
+            with self._reading(step):
+                about = self._manager.restore(step, args=args)["about"]
+                missing = {"config", "spec"} - set(about)
+                if missing:
+                    raise KeyError(f"about lacks {sorted(missing)}")
+            self._abouts[step] = about
+        return self._abouts[step]
+
     def read_model(self, step: int | None = None) -> dict[str, Any]:
         """``{"params", "model_state"}`` of a step as numpy arrays, in the shapes they were saved.
 
         For who asks what there is; training restores into shapes that it knows.
         """
         step = self._require(step)
-        metadata = ocp.StandardCheckpointHandler().metadata(self.path / str(step) / "model")
         place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-            metadata.tree,
-            is_leaf=lambda x: hasattr(x, "shape"),
-        )
-        args = ocp.args.Composite(model=ocp.args.StandardRestore(abstract))
-        tree = self._manager.restore(step, args=args)["model"]
+        with self._reading(step):
+            abstract = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+                self._saved_tree("model", step),
+                is_leaf=lambda x: hasattr(x, "shape"),
+            )
+            tree = self._read("model", abstract, step)
         return jax.tree.map(np.asarray, {k: tree[k] for k in ("params", "model_state")})
 
     def restore(self, abstract: TrainState, step: int | None = None) -> TrainState:
@@ -225,16 +258,53 @@ class Checkpoints:
 
     def _item(self, name: str, abstract: Any, step: int | None) -> Any:
         step = self._require(step)
-        if not (self.path / str(step) / name).exists():
+        if not (self.path / str(step) / name).exists() and name not in self._digests(step):
             raise FileNotFoundError(
                 f"{self.path}/{step} has no {name}: a converted model, which no run can be resumed "
                 "from; give it as --config.init_from, and another --workdir"
             )
-        metadata = ocp.StandardCheckpointHandler().metadata(self.path / str(step) / name)
-        saved = _shapes(metadata.tree)
+        with self._reading(step):
+            saved = _shapes(self._saved_tree(name, step))
         _require_same_tensors(saved, _shapes(abstract), f"{self.path}/{step}/{name}")
+        with self._reading(step):
+            return self._read(name, abstract, step)
+
+    def _saved_tree(self, name: str, step: int) -> Any:
+        return ocp.StandardCheckpointHandler().metadata(self.path / str(step) / name).tree
+
+    def _read(self, name: str, abstract: Any, step: int) -> Any:
+        """An item, its bits compared with those that were saved."""
         args = ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
-        return self._manager.restore(step, args=args)[name]
+        tree = self._manager.restore(step, args=args)[name]
+        # Orbax checks where arrays lie, not what is in them.
+        if bad := digest.differing(tree, self._digests(step).get(name, {})):
+            raise ValueError(f"not what was saved: {listed(bad)}")
+        return tree
+
+    def _digests(self, step: int) -> dict[str, dict[str, str]]:
+        """Of each item; checkpoints of before there were any have none."""
+        return self._about(step).get("digests", {})
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """What goes wrong inside is the fault of the checkpoint of ``step``."""
+        try:
+            with without_tracebacks():
+                yield
+        except (jax.errors.JaxRuntimeError, CorruptCheckpoint):  # memory, say
+            raise
+        except Exception as error:
+            others = [s for s in sorted(self._manager.all_steps()) if s != step]
+            raise CorruptCheckpoint.of(self.path, step, error, others) from error
+
+    @contextlib.contextmanager
+    def _writing(self, step: int | None) -> Iterator[None]:
+        """What goes wrong inside kept ``step`` from being saved."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            whole = None if step is None else self._manager.latest_step()
+            raise SaveFailed.of(self.path, step, error, whole) from error
 
     def _require(self, step: int | None) -> int:
         step = self.latest_step() if step is None else step
@@ -246,12 +316,42 @@ class Checkpoints:
         return step
 
     def wait(self) -> None:
-        """Blocks until what was saved is on disk, and raises what went wrong in writing it."""
-        self._manager.wait_until_finished()
+        """Blocks until what was saved is on disk, and raises what went wrong in writing it.
+
+        Raises:
+          SaveFailed: that is not there.
+        """
+        step, self._under_way = self._under_way, None
+        if step is not None:
+            with self._writing(step):
+                self._manager.wait_until_finished()
+
+    def raise_errors(self) -> None:
+        """Raises what went wrong in a save that is through; one under way is not waited for.
+
+        Raises:
+          SaveFailed: it is not there.
+        """
+        if self._under_way is not None and not self._manager.is_saving_in_progress():
+            self.wait()
 
     def close(self) -> None:
         """Waits and lets go."""
+        self.wait()
         self._manager.close()
+
+
+def _require_losses(folder: epath.Path) -> None:
+    """Raises CorruptCheckpoint where a step's losses are no JSON, which Orbax does not place."""
+    steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.exists() else []
+    for step in steps:
+        path = folder / str(step) / "metrics" / "metrics"
+        try:
+            if path.exists():
+                json.loads(path.read_text())
+        except ValueError as error:
+            others = sorted(s for s in steps if s != step)
+            raise CorruptCheckpoint.of(folder, step, error, others) from error
 
 
 def _model_part(state: TrainState) -> dict[str, Any]:
