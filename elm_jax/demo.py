@@ -15,8 +15,6 @@ from typing import Any
 
 from etils import epath
 
-from elm_jax.processes import first_says
-
 log = logging.getLogger(__name__)
 
 
@@ -38,9 +36,7 @@ def fill_in(config: Any, workdir: epath.Path, *, already_small: bool) -> None:
 
 def _run(command: Sequence[str], what: str) -> None:
     log.info("python -m %s", " ".join(command))
-    # One makes it for all of a run's processes.
-    words = [sys.executable, "-m", *command]
-    code = first_says(lambda: subprocess.run(words, check=False).returncode)
+    code = subprocess.run([sys.executable, "-m", *command], check=False).returncode
     if code:
         raise OSError(f"{what} could not be made (exit code {code}): see the lines above")
 
