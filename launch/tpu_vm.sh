@@ -179,7 +179,9 @@ watch_run() { # until the run or its slice ends; gives the exit code, 75 where i
         0) return 0 ;;
         *gone* | *none* | *75*) return 75 ;; # rebooted for maintenance, or told to stop
         esac
-        code=$(grep -vx 0 <<<"$words" | head -n 1)
+        # 76 says no more than that another process died: the other's code says why.
+        code=$(grep -vxE '0|76' <<<"$words" | head -n 1)
+        code=${code:-76}
         # The others crash when one machine is taken; a little later the slice says so.
         sleep "$poll_s"
         [[ $(state) == ACTIVE ]] || return 75
