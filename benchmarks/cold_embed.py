@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import figures
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 
@@ -71,6 +73,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--weights")
     parser.add_argument("--embed", help=argparse.SUPPRESS)
+    figures.add_json(parser)
     args = parser.parse_args()
     if args.embed:
         embed(args.embed, args.weights)
@@ -93,6 +96,7 @@ def main() -> None:
         f"{statistics.median(seconds):.1f} s of {', '.join(f'{s:.1f}' for s in seconds)} "
         f"({os.cpu_count()} cores, {platform.machine()})"
     )
+    figures.write(args.json, {"seconds": statistics.median(seconds)})
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 
+import figures  # noqa: E402
 import numpy as np  # noqa: E402
 
 from elm_jax.signals.names import parse_label  # noqa: E402
@@ -102,8 +103,8 @@ def peak_memory(path: pathlib.Path) -> float:
     return peaks[1] - peaks[0]
 
 
-def compare(path: pathlib.Path, repeats: int, title: str) -> None:
-    """Prints one block of figures for one file."""
+def compare(path: pathlib.Path, repeats: int, title: str) -> dict[str, float]:
+    """Prints one block of figures for one file; gives its ratios."""
     cpu: dict[str, list[float]] = {"ours": [], "mne": []}
     wall: dict[str, list[float]] = {"ours": [], "mne": []}
     results = {}
@@ -120,15 +121,18 @@ def compare(path: pathlib.Path, repeats: int, title: str) -> None:
     used = read_edf(path, channels=NEEDED).signal_uv.nbytes
     memory = peak_memory(path)
     print(f"{title}: {len(results['ours'])} windows")
+    ratios = {}
     for kind, times in (("processor", cpu), ("wall", wall)):
         ours_s, mne_s = (statistics.median(times[name]) for name in ("ours", "mne"))
-        figures = f"ours {ours_s * 1e3:.0f} ms, mne {mne_s * 1e3:.0f} ms"
-        print(f"  {kind} time: {figures}, ratio {mne_s / ours_s:.2f} (medians of {repeats})")
+        ratios[f"{kind}_ratio"] = mne_s / ours_s
+        words = f"ours {ours_s * 1e3:.0f} ms, mne {mne_s * 1e3:.0f} ms"
+        print(f"  {kind} time: {words}, ratio {mne_s / ours_s:.2f} (medians of {repeats})")
     print(f"  largest difference {difference:.1e} network values (golden tolerance 2e-3)")
     print(
         f"  peak memory {memory / 2**20:.0f} MiB, {memory / used:.2f} x the channels in float32 "
         f"({used / 2**20:.0f} MiB)"
     )
+    return ratios | {"memory_ratio": memory / used}
 
 
 def main() -> None:
@@ -139,20 +143,24 @@ def main() -> None:
     parser.add_argument("--sfreq_hz", type=int, default=250)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--peak_of", type=pathlib.Path, help=argparse.SUPPRESS)
+    figures.add_json(parser)
     args = parser.parse_args()
     if args.peak_of:
         ours(args.peak_of)
         print(json.dumps(_high_water_bytes()))
         return
     if args.file:
-        compare(args.file, args.repeats, args.file.name)
+        figures.write(args.json, compare(args.file, args.repeats, args.file.name))
         return
+    measured = {}
     with tempfile.TemporaryDirectory() as folder:
         for clipping, words in ((0, "nothing clips"), (3, "3 electrodes clip")):
             path = pathlib.Path(folder) / "simulated.edf"
             write_simulated(path, args.minutes, args.sfreq_hz, clipping=clipping)
             title = f"simulated, {args.minutes:g} min at {args.sfreq_hz} Hz, {words}"
-            compare(path, args.repeats, title)
+            ratios = compare(path, args.repeats, title)
+            measured |= {f"{name}/{clipping}_clip": ratio for name, ratio in ratios.items()}
+    figures.write(args.json, measured)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ unfolding (slower than XLA's convolutions), two- and four-phase fast FIR (both 1
 
 import argparse
 
+import figures
 from versus_torch import (
     alternate,
     describe,
     make_models,
+    ratio_of,
     signals,
     use_cores,
     use_huge_pages,
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--huge_pages", action="store_true")
+    figures.add_json(parser)
     args = parser.parse_args()
     if args.huge_pages:
         use_huge_pages()
@@ -56,6 +59,7 @@ def main() -> None:
             return twin(x)
 
     print(versions(cores))
+    measured = {}
     for batch in args.batch:
         x = signals(batch)
         x_torch, x_jax = torch.from_numpy(x), jax.device_put(x)
@@ -67,6 +71,8 @@ def main() -> None:
             rounds=args.rounds,
         )
         print(describe("inference", batch, times), flush=True)
+        measured[f"ratio/{batch}"] = ratio_of(times)
+    figures.write(args.json, measured)
 
 
 if __name__ == "__main__":

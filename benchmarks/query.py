@@ -16,6 +16,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import figures
 from versus_torch import alternate, use_cores
 
 
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--half", action="store_true")
+    figures.add_json(parser)
     args = parser.parse_args()
     use_cores(args.cores)
 
@@ -48,6 +50,7 @@ def main() -> None:
     def plain(query):
         return np.argsort(-(vectors @ query))[:10]
 
+    measured = {}
     for asked, rounds in ((queries[:1], args.rounds), (queries, max(3, args.rounds // 5))):
         times = alternate(
             lambda asked=asked: search.top(asked, 10),
@@ -62,6 +65,8 @@ def main() -> None:
             f"(fastest {min(times.ours):.3f}); plain {theirs:.3f} s, ratio {theirs / ours:.1f} "
             f"(other processes used {times.others:.0%} of the machine)"
         )
+        measured[f"seconds/{len(asked)}_queries"] = ours
+    figures.write(args.json, measured)
     some = queries[:10]
     found = search.top(some, 10).index
     same = sum(set(plain(q)) == set(rows) for q, rows in zip(some, found, strict=True))

@@ -19,10 +19,12 @@ recomputing spectra in the backward pass, XLA's memory-optimised schedule.
 import argparse
 import time
 
+import figures
 from versus_torch import (
     alternate,
     describe,
     make_models,
+    ratio_of,
     signals,
     use_cores,
     use_huge_pages,
@@ -108,6 +110,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--huge_pages", action="store_true")
+    figures.add_json(parser)
     args = parser.parse_args()
     if args.huge_pages:
         use_huge_pages()
@@ -118,6 +121,7 @@ def main() -> None:
     import torch
 
     print(versions(cores))
+    found = {}
     for batch in args.batch:
         twin, encoder, projector, variables = make_models()
         x = signals(batch)
@@ -136,6 +140,8 @@ def main() -> None:
         np.testing.assert_allclose(weight, expected, atol=1e-5)
         times = alternate(ours, theirs, rounds=args.rounds)
         print(describe("train step", batch, times), flush=True)
+        found[f"ratio/{batch}"] = ratio_of(times)
+    figures.write(args.json, found)
 
 
 if __name__ == "__main__":

@@ -101,10 +101,15 @@ def alternate(ours, theirs, *, rounds: int) -> Times:
     return Times(*times, others=max(0.0, machine - own) / wall)
 
 
+def ratio_of(times: Times) -> float:
+    """PyTorch's median over ours: larger than 1 means that ours is faster."""
+    return statistics.median(times.theirs) / statistics.median(times.ours)
+
+
 def describe(name: str, batch: int, times: Times) -> str:
     """One line: medians, their ratio, the spread of the ratios of neighbouring calls, others."""
     ours, theirs, others = times
-    ratio = statistics.median(theirs) / statistics.median(ours)
+    ratio = ratio_of(times)
     pairs = sorted(t / o for o, t in zip(ours, theirs, strict=True))
     low, high = pairs[len(pairs) // 10], pairs[-1 - len(pairs) // 10]
     return (
