@@ -34,6 +34,7 @@ BASE = [
     "jinja2>=3.1",
     "PyYAML>=6.0",
     "threadpoolctl>=3.6",
+    "filelock>=3.20",
     "tqdm>=4.70",
     "tensorboardX>=2.6.5",
     "rapidfuzz>=3.14",
@@ -41,10 +42,13 @@ BASE = [
     "striprtf>=0.0.35",
 ]
 TORCH = ["torch==2.13.0"]
+GCS = ["google-cloud-storage>=3.17"]  # what Orbax lists and deletes checkpoints in buckets with
 BEAM = ["apache-beam>=2.77,<3"]
 TEST = [
     *TORCH,
     *BEAM,
+    *GCS,
+    "trustme>=1.2",
     "packaging>=26.0",
     "pytest>=9.2",
     "pytest-xdist>=3.8",
@@ -69,6 +73,7 @@ setup(
         "cuda": ["jax[cuda12]>=0.10.2,<0.11"],
         "tpu": ["jax[tpu]>=0.10.2,<0.11"],
         "torch": TORCH,
+        "gcs": GCS,
         "beam": BEAM,
         "dataflow": ["apache-beam[gcp]>=2.77,<3"],
         "test": TEST,
