@@ -17,14 +17,16 @@ A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` in
 :attr:`Windows.recording`.
 """
 
+import abc
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from elm_jax.axes import Batch, Int
+from elm_jax.data.read_ahead import read_ahead
 from elm_jax.data.samplers import BatchPlan, Sampler, share
 from elm_jax.data.shards import RecordingRow, ShardReader
 from elm_jax.data.spec import SignalSpec
@@ -82,8 +84,43 @@ class Windows:
         return out
 
 
-class BagPipeline:
-    """Batches of bags: shards, a sampler and a text table behind ``batch(step)``.
+class _Pipeline(abc.ABC):
+    """Batches by step: shards and a sampler; the kinds say what a plan becomes.
+
+    Args:
+      reader: the split's shards.
+      sampler: whose plans are followed; recordings are ``reader.recordings``.
+      windows: the recordings' windows.
+      process: this process's number and how many there are.
+    """
+
+    def __init__(
+        self, reader: ShardReader, sampler: Sampler, windows: Windows, process: tuple[int, int]
+    ):
+        self._reader, self._sampler, self._windows = reader, sampler, windows
+        self._process = process
+        self._first_window = windows.first(len(reader.recordings))
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """This process's rows of the batch of a global step."""
+        return self.assemble(share(self._sampler.plan(step), *self._process))
+
+    @abc.abstractmethod
+    def assemble(self, plan: BatchPlan) -> dict[str, np.ndarray]:
+        """Reads what a plan names."""
+
+    def dataset(self, start: int, stop: int, *, threads: int = 2) -> Iterator[Batch]:
+        """Batches of steps ``start`` to ``stop``, read ahead in order."""
+        return read_ahead(self.batch, start, stop, threads=threads)
+
+    def _window_of(self, plan: BatchPlan) -> Int[np.ndarray, " rows"]:
+        """The window of each crop of a plan, ``-1`` for padding."""
+        first = self._first_window[np.maximum(plan.recording, 0)][:, None]
+        return np.where(plan.crop >= 0, first + plan.crop, -1).ravel()
+
+
+class BagPipeline(_Pipeline):
+    """Batches of bags: crops of recordings, and rows of a text table.
 
     Args:
       reader: the split's shards.
@@ -103,20 +140,14 @@ class BagPipeline:
         segment_rows: Sequence[np.ndarray],
         process: tuple[int, int] = (0, 1),
     ):
-        self._reader, self._sampler, self._windows = reader, sampler, windows
-        self._texts, self._segment_rows, self._process = texts, segment_rows, process
-        self._first_window = windows.first(len(reader.recordings))
-
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """This process's rows of the batch of a global step."""
-        return self.assemble(share(self._sampler.plan(step), *self._process))
+        super().__init__(reader, sampler, windows, process)
+        self._texts, self._segment_rows = texts, segment_rows
 
     def assemble(self, plan: BatchPlan) -> dict[str, np.ndarray]:
         """Reads what a plan names."""
         bags, crops = plan.crop.shape
         segments = plan.segment.shape[1]
-        first = self._first_window[np.maximum(plan.recording, 0)][:, None]
-        window = np.where(plan.crop >= 0, first + plan.crop, -1).ravel()
+        window = self._window_of(plan)
         text = np.full((bags, segments), -1, np.int64)
         for i, recording in enumerate(plan.recording):
             real = plan.segment[i] >= 0
@@ -129,13 +160,9 @@ class BagPipeline:
             "text_bag": np.repeat(bag, segments),
         } | self._texts.take(text.ravel())
 
-    def dataset(self, start: int, stop: int, *, threads: int = 2) -> Iterator[Batch]:
-        """Batches of steps ``start`` to ``stop``, read ahead in order."""
-        return _through_tf_data(self.batch, start, stop, threads=threads)
 
-
-class WindowPipeline:
-    """Batches of labelled windows: shards, a sampler and targets behind ``batch(step)``.
+class WindowPipeline(_Pipeline):
+    """Batches of labelled windows: a sampler's windows, and their targets.
 
     Args:
       reader: the split's shards.
@@ -153,23 +180,16 @@ class WindowPipeline:
         targets: np.ndarray,
         process: tuple[int, int] = (0, 1),
     ):
-        self._reader, self._sampler, self._windows = reader, sampler, windows
-        self._targets, self._process = targets, process
-        self._first_window = windows.first(len(reader.recordings))
+        super().__init__(reader, sampler, windows, process)
+        self._targets = targets
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """This process's rows of the batch of a global step."""
-        plan = share(self._sampler.plan(step), *self._process)
-        first = self._first_window[np.maximum(plan.recording, 0)]
-        window = np.where(plan.recording >= 0, first + plan.crop[:, 0], -1)
+    def assemble(self, plan: BatchPlan) -> dict[str, np.ndarray]:
+        """Reads what a plan names."""
+        window = self._window_of(plan)
         valid = window >= 0
         label = np.where(valid[:, None], self._targets[np.maximum(window, 0)], np.nan)
         signal = self._windows.read(self._reader, window)
         return {"signal": signal, "signal_valid": valid, "label": label.astype(np.float32)}
-
-    def dataset(self, start: int, stop: int, *, threads: int = 2) -> Iterator[Batch]:
-        """Batches of steps ``start`` to ``stop``, read ahead in order."""
-        return _through_tf_data(self.batch, start, stop, threads=threads)
 
 
 def window_batches(
@@ -200,37 +220,7 @@ def window_batches(
         signal = windows.read(reader, rows)
         return {"signal": signal, "signal_valid": rows >= 0, "window": rows.astype(np.int32)}
 
-    return _through_tf_data(batch, 0, steps, threads=threads)
-
-
-def _through_tf_data(
-    make: Callable[[int], Mapping[str, np.ndarray]], start: int, stop: int, *, threads: int
-) -> Iterator[Batch]:
-    """``make(step)`` for each step by tf.data: in parallel, in order, a few batches ahead."""
-    if stop <= start:
-        return iter(())
-    import tensorflow as tf
-
-    # The signature costs one batch read twice; in return shapes and dtypes are static.
-    example = make(start)
-    keys = sorted(example)
-
-    def load(step):
-        arrays = tf.numpy_function(
-            lambda s: [make(int(s))[k] for k in keys],
-            [step],
-            [tf.as_dtype(example[k].dtype) for k in keys],
-        )
-        for key, array in zip(keys, arrays, strict=True):
-            array.set_shape(example[key].shape)
-        return dict(zip(keys, arrays, strict=True))
-
-    dataset = tf.data.Dataset.range(start, stop).map(
-        load, num_parallel_calls=threads, deterministic=True
-    )
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = threads
-    return dataset.with_options(options).prefetch(2).as_numpy_iterator()
+    return read_ahead(batch, 0, steps, threads=threads)
 
 
 def to_network(spec: SignalSpec, steps_per_unit: float) -> Callable[[Batch], Batch]:
