@@ -1,8 +1,12 @@
 """The command line of ``python -m data_prep.prepare``."""
 
 import argparse
+import dataclasses
 import math
 import os
+import re
+import shlex
+import sys
 from collections.abc import Sequence
 
 from data_prep.corpora import CORPORA
@@ -29,26 +33,108 @@ people:
 
 The same command run again goes on where it was stopped. File names are kept, as names of
 recordings, in the prepared directory; nothing of a file's header is.
+
+large corpora (the result is the same, byte for byte, whichever way is taken):
+  job array    N tasks run  --part 1/N  ...  --part N/N  into the same --out, at once or one after
+               another; a killed one is run again. Then one run with --merge in place of --part.
+               Tasks that cannot share a folder write to their own; copy those into one (rsync -a),
+               then --merge.
+  Beam         --runner (on this machine), --runner DataflowRunner, FlinkRunner, SparkRunner, ...;
+               needs  pip install 'elm_jax[beam]'  (Dataflow: 'elm_jax[dataflow]'). --input and
+               --out may be gs://...; workers need this same version of elm_jax, by their image.
 """
+_EXCLUSIVE = ("part", "merge", "runner")
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Share:
+    """One of ``count`` shares of the recordings; the first has number 1."""
+
+    count: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    @property
+    def file(self) -> str:
+        """Name of its note."""
+        return f"{self.number:05d}-of-{self.count:05d}.json"
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; ``split`` becomes fractions or None, ``workers`` a number.
+
+    ``words`` holds the command as it was given.
 
     Raises:
       SystemExit: a mistake in the command; argparse has said which.
     """
     parser = _parser()
     args = parser.parse_args(argv)
+    args.words = list(sys.argv[1:] if argv is None else argv)
+    _require_one_way(parser, args)
     if args.input is None and args.corpus != "demo":
         parser.error(f"{args.corpus} needs --input DIR")
     if args.out is None and not (args.dry_run and args.input):
         parser.error("--out DIR is needed (only --dry_run goes without)")
     if not 0 < args.nmt_unit_factor < math.inf:
         parser.error("--nmt_unit_factor must be a positive number")
+    if args.workers is None:
+        args.workers = os.cpu_count() or 1
     if args.workers < 0 or args.min_shards < 1 or args.shard_mb <= 0:
         parser.error("--workers must be 0 or more, --min_shards 1 or more, --shard_mb positive")
     return args
+
+
+def same_command(args: argparse.Namespace, instead: str) -> str:
+    """The command that was given, as another step of the same preparation.
+
+    Args:
+      args: of :func:`parse`.
+      instead: what takes the place of ``--part`` or ``--merge``.
+    """
+    words, skip = [], False
+    for word in args.words:
+        name, _, value = word.partition("=")
+        if skip or name in ("--merge", "--part", "--hdf5", "--dry_run"):
+            skip = not skip and name in ("--part", "--hdf5") and not value
+        else:
+            words.append(word)
+    return f"python -m data_prep.prepare {shlex.join(words)} {instead}"
+
+
+def _require_one_way(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    given = [f"--{name}" for name in _EXCLUSIVE if getattr(args, name)]
+    if len(given) > 1:
+        parser.error(
+            f"{' and '.join(given)} are ways to run the same preparation; give one of them "
+            "(--part for each task of a job array, then --merge; or --runner for Apache Beam)"
+        )
+    if args.part and args.hdf5:
+        parser.error("--hdf5 is written of the whole corpus: give it with --merge, not with --part")
+    if args.beam_option and not args.runner:
+        parser.error("--beam_option is for --runner; give both")
+    if args.workers is not None and not (args.runner or "direct").lower().startswith("direct"):
+        parser.error(
+            f"--workers is about this machine; how many {args.runner} has is one of its own "
+            "options: --beam_option"
+        )
+    if given and not args.out:
+        parser.error(f"{given[0]} needs --out DIR")
+
+
+def _part(text: str) -> Share:
+    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f"expected i/N, such as 3/8, found {text!r}")
+    number, count = int(match[1]), int(match[2])
+    if not 1 <= number <= count:
+        raise argparse.ArgumentTypeError(
+            f"{text}: parts are counted from 1, here 1/{max(count, 1)} to {max(count, 1)}/"
+            f"{max(count, 1)}"
+        )
+    return Share(count, number)
 
 
 def _split(text: str) -> dict[str, float]:
@@ -171,9 +257,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--workers",
         type=int,
-        default=os.cpu_count() or 1,
         metavar="N",
-        help="processes; 0: work in this one (default: one a core)",
+        help="processes on this machine; 0: work in this one (default: one a core)",
     )
     add(
         "--shard_mb",
@@ -188,5 +273,28 @@ def _parser() -> argparse.ArgumentParser:
         default=MIN_SHARDS,
         metavar="N",
         help="files a split at least, so that several hosts can read (default: %(default)s)",
+    )
+    add = parser.add_argument_group("running a large corpus (see below)").add_argument
+    add(
+        "--part",
+        type=_part,
+        metavar="i/N",
+        help="prepare the i-th of N shares of the recordings, counted from 1, and stop",
+    )
+    add("--merge", action="store_true", help="assemble what all parts have prepared")
+    add(
+        "--runner",
+        nargs="?",
+        const="DirectRunner",
+        metavar="NAME",
+        help="run on Apache Beam (default: DirectRunner, with --workers processes here)",
+    )
+    add(
+        "--beam_option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the runner, such as project=mine or temp_location=gs://mine/tmp; may "
+        "be repeated",
     )
     return parser

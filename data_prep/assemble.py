@@ -7,11 +7,11 @@ needed are deleted; so the disk holds little more than the signals once. The man
 
 import dataclasses
 import json
-import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from data_prep import durable
 from data_prep.corpora.base import Source
@@ -22,6 +22,7 @@ from elm_jax.data.manifest import WORK_DIR, Manifest
 from elm_jax.data.spec import SignalSpec
 
 RESULTS_FILE = "results.json"
+PARTS_DIR = "parts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,69 @@ class Layout:
     min_shards: int
 
 
-def load_results(out: pathlib.Path, inputs: str) -> list[Part] | None:
+@dataclasses.dataclass(frozen=True)
+class ShardJob:
+    """All that is needed to write one shard, anywhere.
+
+    Attributes:
+      shard: its items count in ``rows``.
+      rows: the recordings in it, in the order of the split.
+      parts: where their pieces are.
+    """
+
+    shard: Shard
+    rows: tuple[Stored, ...]
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(
+        cls, shard: Shard, rows: Sequence[Stored], pairs: Sequence[tuple[Source, Part]]
+    ) -> "ShardJob":
+        """The job of one of the shards that were planned for all recordings."""
+        own = sorted({r for r, _ in shard.items})
+        place = {r: n for n, r in enumerate(own)}
+        items = tuple((place[r], p) for r, p in shard.items)
+        return cls(
+            dataclasses.replace(shard, items=items),
+            tuple(rows[r] for r in own),
+            tuple(pairs[r][1] for r in own),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ShardJob":
+        """Reads :meth:`to_dict` back, also after JSON."""
+        shard = values["shard"]
+        return cls(
+            Shard(shard["split"], shard["file"], tuple((r, p) for r, p in shard["items"])),
+            tuple(Stored.from_dict(row) for row in values["rows"]),
+            tuple(Part.from_dict(part) for part in values["parts"]),
+        )
+
+    def write(self, out: epath.Path, spec: SignalSpec) -> None:
+        """Writes the shard, unless it is there."""
+        if (out / self.shard.file).exists():
+            return
+        write_shard(out, self.shard, self.rows, self._signals(out, spec), spec)
+
+    def _signals(self, out: epath.Path, spec: SignalSpec) -> Iterator[np.ndarray]:
+        opened, signals = None, []
+        for r, p in self.shard.items:
+            if r != opened:
+                opened = r
+                signals = self.parts[r].signals(out / WORK_DIR / PARTS_DIR, len(spec.channels))
+            yield signals[p]
+
+
+def frozen(out: epath.Path) -> bool:
+    """Whether parts were all there and are being assembled."""
+    return (out / WORK_DIR / RESULTS_FILE).exists()
+
+
+def load_results(out: epath.Path, inputs: str) -> list[Part] | None:
     """The frozen parts of an earlier run over the same inputs, or None.
 
     Results of other inputs or options are dropped, with the shards begun from them.
@@ -51,7 +114,7 @@ def load_results(out: pathlib.Path, inputs: str) -> list[Part] | None:
     return None
 
 
-def freeze_results(out: pathlib.Path, inputs: str, parts: Sequence[Part]) -> None:
+def freeze_results(out: epath.Path, inputs: str, parts: Sequence[Part]) -> None:
     """From here on the parts are not asked again."""
     values = {"inputs": inputs, "parts": [part.to_dict() for part in parts]}
     durable.write_json(out / WORK_DIR / RESULTS_FILE, values)
@@ -83,11 +146,13 @@ def stored_rows(pairs: Sequence[tuple[Source, Part]], split_of: Mapping[str, str
 
 
 def assemble(
-    out: pathlib.Path,
+    out: epath.Path,
     pairs: Sequence[tuple[Source, Part]],
     rows: Sequence[Stored],
     spec: SignalSpec,
     layout: Layout,
+    *,
+    write_all: Callable[[Sequence[ShardJob]], None] | None = None,
     **manifest_fields: Any,
 ) -> Manifest:
     """Writes shards, tables and manifest; what an earlier run finished stays.
@@ -98,6 +163,8 @@ def assemble(
       rows: the same recordings as :func:`stored_rows` gives them.
       spec: of the signals; the manifest gets the measured mean and std.
       layout: sizes of the shards.
+      write_all: writes all shards that are not there yet, elsewhere; None writes them here, one
+        after another.
       **manifest_fields: for :func:`data_prep.write_shards.make_manifest`.
     """
     shards = plan_shards(
@@ -108,24 +175,26 @@ def assemble(
         min_shards=layout.min_shards,
     )
     manifest = make_manifest(rows, spec, **manifest_fields)
-    folder = out / WORK_DIR / "parts"
-    last_use = {r: n for n, shard in enumerate(shards) for r, _ in shard.items}
-    for n, shard in enumerate(shards):
-        if not (out / shard.file).exists():
-            write_shard(out, shard, rows, _signals(shard, pairs, folder, spec), spec)
-        for r in {r for r, _ in shard.items}:
-            if last_use[r] == n:
-                pairs[r][1].delete(folder)
+    if write_all is None:
+        _write_here(out, shards, rows, pairs, spec)
+    else:
+        there = {path.name for path in out.iterdir()}
+        write_all([ShardJob.of(s, rows, pairs) for s in shards if s.file not in there])
     write_tables(out, rows, shards, manifest)
     durable.remove_tree(out / WORK_DIR)
     return manifest
 
 
-def _signals(
-    shard: Shard, pairs: Sequence[tuple[Source, Part]], folder: pathlib.Path, spec: SignalSpec
-) -> Iterator[np.ndarray]:
-    opened, signals = None, []
-    for r, p in shard.items:
-        if r != opened:
-            opened, signals = r, list(pairs[r][1].signals(folder, len(spec.channels)))
-        yield signals[p]
+def _write_here(
+    out: epath.Path,
+    shards: Sequence[Shard],
+    rows: Sequence[Stored],
+    pairs: Sequence[tuple[Source, Part]],
+    spec: SignalSpec,
+) -> None:
+    last_use = {r: n for n, shard in enumerate(shards) for r, _ in shard.items}
+    for n, shard in enumerate(shards):
+        ShardJob.of(shard, rows, pairs).write(out, spec)
+        for r in {r for r, _ in shard.items}:
+            if last_use[r] == n:
+                pairs[r][1].delete(out / WORK_DIR / PARTS_DIR)

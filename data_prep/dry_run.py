@@ -8,6 +8,7 @@ from typing import Any
 from data_prep.corpora.base import Source
 from data_prep.findings import kind_sentence
 from data_prep.parts import Recipe, skip_kind
+from data_prep.places import local_copy
 from data_prep.work import run_parallel
 
 _HEAD = ("file", "electrodes", "rate", "unit", "length", "report", "verdict")
@@ -39,7 +40,8 @@ def dry_run(
 
 
 def _judge(recipe: Recipe, source: Source) -> Any:
-    return recipe.corpus.judge(source, recipe.spec, recipe.options)
+    with local_copy(source.path) as path:
+        return recipe.corpus.judge(source.replace(path=path), recipe.spec, recipe.options)
 
 
 def _print_table(recipe: Recipe, sources: Sequence[Source], judgements: Sequence[Any]) -> None:
@@ -126,10 +128,12 @@ def _print_needs(
     disk = 2 * len(spec.channels) * spec.sfreq_hz * stored_s
     probe = sorted(usable, key=lambda i: (length_s[i], i))[len(usable) // 2]
     # Twice: the first call also pays for imports and for designing the filter.
-    for _ in range(2):
-        began = time.perf_counter()
-        recipe.corpus.pieces(sources[probe], spec, recipe.options)
-        took_s = time.perf_counter() - began
+    with local_copy(sources[probe].path) as path:
+        source = sources[probe].replace(path=path)
+        for _ in range(2):
+            began = time.perf_counter()
+            recipe.corpus.pieces(source, spec, recipe.options)
+            took_s = time.perf_counter() - began
     per_second = took_s / max(length_s[probe], 1.0)
     time_s = per_second * sum(length_s.values()) / max(workers, 1)
     print(

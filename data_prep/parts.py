@@ -2,24 +2,26 @@
 
 A part is two files in ``OUT/.work/parts``: ``KEY.i16`` with the stored pieces, one after another,
 and ``KEY.json`` with all that is known about them. The second is written last, so a part with it
-is finished.
+is finished. A recording that ended in an error which nobody foresaw leaves ``KEY.failed`` instead:
+an outcome for whoever assembles, but tried again by the next run.
 """
 
 import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from data_prep import durable
 from data_prep.corpora.base import Corpus, Source
 from data_prep.findings import finding
+from data_prep.places import at_once, is_remote, local_copy, state_of
 from data_prep.storage import MAX_PIECE_S, cut_long, exact_sums, quantise
 from elm_jax.data.manifest import STEPS_PER_UNIT, code_version
 from elm_jax.data.spec import SignalSpec
@@ -39,7 +41,7 @@ class Recipe:
     corpus: Corpus
     spec: SignalSpec
     options: Any
-    folder: pathlib.Path
+    folder: epath.Path
 
     @functools.cached_property
     def digest(self) -> str:
@@ -57,8 +59,7 @@ class Recipe:
     def key(self, source: Source) -> str:
         """Of one source: its file as it is now, and the recipe. People and texts do not matter."""
         try:
-            stat = source.path.stat()
-            state = [stat.st_size, stat.st_mtime_ns]
+            state = list(state_of(source.path))
         except OSError:
             state = []  # a link to nothing: reading it will say so
         return _digest(
@@ -103,45 +104,67 @@ class Part:
         """Reads :meth:`to_dict` back, also after JSON."""
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
-    def signals(self, folder: pathlib.Path, n_channels: int) -> Iterator[np.ndarray]:
+    def signals(self, folder: epath.Path, n_channels: int) -> list[np.ndarray]:
         """The stored pieces, int16 ``[c, t]``, mapped from disk.
 
         Raises:
           ValueError: the file is not as long as it must be.
+          OSError: it is not there.
         """
-        path = folder / f"{self.key}.i16"
+        path, pieces, offset = folder / f"{self.key}.i16", [], 0
         expected = 2 * n_channels * sum(self.n_samples)
-        if path.stat().st_size != expected:
-            raise ValueError(f"{path}: {path.stat().st_size} bytes, expected {expected}")
-        offset = 0
-        for n in self.n_samples:
-            yield np.memmap(path, np.int16, "r", offset, (n_channels, n))
-            offset += 2 * n_channels * n
+        # What is mapped stays readable when a copy's name is gone.
+        with local_copy(path) as local:
+            if (found := local.stat().st_size) != expected:
+                raise ValueError(f"{path}: {found} bytes, expected {expected}")
+            for n in self.n_samples:
+                pieces.append(np.memmap(local, np.int16, "r", offset, (n_channels, n)))
+                offset += 2 * n_channels * n
+        return pieces
 
-    def delete(self, folder: pathlib.Path) -> None:
+    def delete(self, folder: epath.Path) -> None:
         """Removes its files, if they are there."""
         durable.remove(folder / f"{self.key}.json")
         durable.remove(folder / f"{self.key}.i16")
 
 
-def load_part(folder: pathlib.Path, key: str) -> Part | None:
-    """A finished part, or None."""
-    path = folder / f"{key}.json"
-    if not path.exists():
+def load_parts(
+    folder: epath.Path, keys: Sequence[str], *, failed: bool = False
+) -> list[Part | None]:
+    """The finished parts of these keys; None for those that are not.
+
+    Args:
+      folder: where parts are kept.
+      keys: of the parts.
+      failed: take the outcome of recordings that ended in an unforeseen error too.
+    """
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    suffixes = (".json", ".failed") if failed else (".json",)
+
+    def load(key: str) -> Part | None:
+        for name in (key + suffix for suffix in suffixes):
+            if name in there:
+                return Part.from_dict(json.loads((folder / name).read_text()))
         return None
-    return Part.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+    return at_once(load, keys) if is_remote(folder) else [load(key) for key in keys]
 
 
 def make_part(recipe: Recipe, source: Source, key: str) -> Part:
     """Prepares one recording and stores it.
 
-    An error that nobody foresaw becomes a part that is skipped and *not* stored, so the next run
-    tries again. Its message stays out: it could quote a header.
+    An error that nobody foresaw becomes a part that is skipped and *not* stored as finished, so the
+    next run tries again. Its message stays out: it could quote a header.
 
     Raises:
       MemoryError: the recording does not fit into memory; no defect of the file.
-      OSError: the part could not be written.
+      OSError: the part could not be written, or a remote recording not be fetched.
     """
+    with local_copy(source.path) as path:
+        return _make(recipe, source.replace(path=path), key)
+
+
+def _make(recipe: Recipe, source: Source, key: str) -> Part:
     try:
         pieces, judgement = recipe.corpus.pieces(source, recipe.spec, recipe.options)
         cuts, overflow = _cuts(pieces, recipe.spec)
@@ -151,7 +174,9 @@ def make_part(recipe: Recipe, source: Source, key: str) -> Part:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{pathlib.Path(frame.filename).name}:{frame.lineno}"
         defect = finding(source.file, "unexpected_error", f"{type(error).__name__} at {where}")
-        return Part(key, "unexpected_error", (), (), 0, 0, (defect,))
+        part = Part(key, "unexpected_error", (), (), 0, 0, (defect,))
+        durable.write_json(recipe.folder / f"{key}.failed", part.to_dict())
+        return part
     defects = [d.to_dict() for d in judgement.defects]
     if overflow:
         limit = np.iinfo(np.int16).max / STEPS_PER_UNIT[recipe.spec.unit]
@@ -198,9 +223,7 @@ def _cuts(
     return cuts, overflow
 
 
-def _write_signals(folder: pathlib.Path, key: str, signals: list[np.ndarray]) -> None:
-    temporary = folder / f"{key}.{os.getpid()}.tmp"
-    with open(temporary, "wb") as file:
+def _write_signals(folder: epath.Path, key: str, signals: list[np.ndarray]) -> None:
+    with durable.new_file(folder / f"{key}.i16") as temporary, temporary.open("wb") as file:
         for signal in signals:
             file.write(np.ascontiguousarray(signal).data)
-    durable.replace(temporary, folder / f"{key}.i16")

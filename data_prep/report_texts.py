@@ -6,6 +6,8 @@ import pathlib
 import re
 import zipfile
 
+from data_prep.places import input_path, state_of
+
 # Files of these suffixes may hold one report each.
 SUFFIXES = (".txt", ".docx", ".rtf")
 # Documents that are listed and not read, and what to save them as.
@@ -26,10 +28,10 @@ def read_report(path: pathlib.Path | str) -> str:
     Raises:
       TextError: unknown suffix, too large, undecodable, damaged, or without text.
     """
-    path = pathlib.Path(path)
+    path = input_path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise TextError(f"{path}: expected {', '.join(SUFFIXES)}")
-    if (size := path.stat().st_size) > MAX_BYTES:
+    if (size := state_of(path).size_bytes) > MAX_BYTES:
         raise TextError(f"{path}: {size} bytes, expected at most {MAX_BYTES} of a report")
     reader = {".txt": decode, ".docx": _docx, ".rtf": _rtf}[path.suffix.lower()]
     text = reader(path.read_bytes(), path)

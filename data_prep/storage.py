@@ -43,6 +43,11 @@ class Stored:
     total_square: int = 0
     piece_labels: tuple[dict[str, Any], ...] = ()
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Stored":
+        """Reads ``dataclasses.asdict`` back, also after JSON."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
     def labels_of(self, piece: int) -> dict[str, Any]:
         """What one of the pieces is labelled beyond its recording."""
         return self.piece_labels[piece] if self.piece_labels else {}

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from data_prep.corpora.base import Source
-from data_prep.parts import Part, Recipe, load_part, make_part
+from data_prep.parts import Part, Recipe, load_parts, make_part
+from data_prep.places import state_of
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _LINE_EVERY_S = 10.0
@@ -69,9 +70,15 @@ class Progress:
 def size_of(source: Source) -> int:
     """Bytes of a source's file; 0 where there is none to be read."""
     try:
-        return source.path.stat().st_size
+        return state_of(source.path).size_bytes
     except OSError:
         return 0
+
+
+def sizes_of(sources: Sequence[Source]) -> list[int]:
+    """Bytes that each source stands for; several in one file have equal shares of it."""
+    sharing = Counter(source.path for source in sources)
+    return [size_of(source) // sharing[source.path] for source in sources]
 
 
 @contextmanager
@@ -166,10 +173,8 @@ def prepare_parts(recipe: Recipe, sources: Sequence[Source], workers: int) -> li
     """
     recipe.folder.mkdir(parents=True, exist_ok=True)
     keys = [recipe.key(source) for source in sources]
-    parts = [load_part(recipe.folder, key) for key in keys]
-    # Many recordings may lie in one file: each counts for its share.
-    sharing = Counter(source.path for source in sources)
-    sizes = [size_of(source) // sharing[source.path] for source in sources]
+    parts = load_parts(recipe.folder, keys)
+    sizes = sizes_of(sources)
     # Large files first, so that no worker is left alone with one at the end.
     todo = sorted((i for i, part in enumerate(parts) if part is None), key=lambda i: -sizes[i])
     if len(todo) < len(sources):

@@ -8,10 +8,12 @@ import dataclasses
 import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from data_prep import durable
 from data_prep.storage import (
@@ -62,7 +64,7 @@ def features(spec: SignalSpec):
 
 
 def write_shard(
-    directory: pathlib.Path,
+    directory: epath.Path,
     shard: Shard,
     rows: Sequence[Stored],
     signals: Iterable[np.ndarray],
@@ -72,28 +74,31 @@ def write_shard(
     from array_record.python.array_record_module import ArrayRecordWriter
 
     serialise = _serialiser(spec)
-    temporary = directory / WORK_DIR / f"{shard.file}.tmp"
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    writer = ArrayRecordWriter(str(temporary), WRITER_OPTIONS)
-    for (r, p), signal in zip(shard.items, signals, strict=True):
-        row = rows[r]
-        if signal.shape != (len(spec.channels), row.n_samples[p]):
-            raise ValueError(
-                f"{row.recording}, piece {p}: shape {signal.shape}, expected "
-                f"{(len(spec.channels), row.n_samples[p])}"
-            )
-        example = {
-            "recording": row.recording,
-            "person": row.person,
-            "piece": p,
-            "start_s": row.start_s[p],
-            "signal": np.ascontiguousarray(signal),
-            "reports": list(row.reports),
-            "labels": json.dumps(row.labels | row.labels_of(p), sort_keys=True, ensure_ascii=False),
-        }
-        writer.write(serialise(example))
-    writer.close()
-    durable.replace(temporary, directory / shard.file)
+    work = directory / WORK_DIR
+    work.mkdir(parents=True, exist_ok=True)
+    with durable.new_file(directory / shard.file, aside=work) as temporary:
+        writer = ArrayRecordWriter(os.fspath(temporary), WRITER_OPTIONS)
+        for (r, p), signal in zip(shard.items, signals, strict=True):
+            writer.write(serialise(_example(rows[r], p, signal, spec)))
+        writer.close()
+
+
+def _example(row: Stored, piece: int, signal: np.ndarray, spec: SignalSpec) -> dict[str, Any]:
+    expected = (len(spec.channels), row.n_samples[piece])
+    if signal.shape != expected:
+        raise ValueError(
+            f"{row.recording}, piece {piece}: shape {signal.shape}, expected {expected}"
+        )
+    labels = row.labels | row.labels_of(piece)
+    return {
+        "recording": row.recording,
+        "person": row.person,
+        "piece": piece,
+        "start_s": row.start_s[piece],
+        "signal": np.ascontiguousarray(signal),
+        "reports": list(row.reports),
+        "labels": json.dumps(labels, sort_keys=True, ensure_ascii=False),
+    }
 
 
 def _serialiser(spec: SignalSpec) -> Callable[[dict[str, Any]], bytes]:
@@ -115,7 +120,7 @@ def _serialiser(spec: SignalSpec) -> Callable[[dict[str, Any]], bytes]:
 
 
 def write_tables(
-    directory: pathlib.Path,
+    directory: epath.Path,
     rows: Sequence[Stored],
     shards: Sequence[Shard],
     manifest: Manifest,
@@ -124,11 +129,10 @@ def write_tables(
     work = directory / WORK_DIR
     work.mkdir(exist_ok=True)
     lines = "".join(f"{row.to_json()}\n" for row in recording_rows(rows))
-    (work / RECORDINGS_FILE).write_text(lines, encoding="utf-8")
-    _write_tfds_info(work, directory, rows, shards, manifest)
-    manifest.save(work)
-    for name in (RECORDINGS_FILE, "features.json", "dataset_info.json", MANIFEST_FILE):
-        durable.replace(work / name, directory / name)
+    durable.write_text(directory / RECORDINGS_FILE, lines, aside=work)
+    for name, text in _tfds_info(directory, rows, shards, manifest).items():
+        durable.write_text(directory / name, text, aside=work)
+    durable.write_text(directory / MANIFEST_FILE, manifest.to_json(), aside=work)
 
 
 def recording_rows(rows: Sequence[Stored]) -> Iterator[RecordingRow]:
@@ -146,13 +150,13 @@ def recording_rows(rows: Sequence[Stored]) -> Iterator[RecordingRow]:
             yield RecordingRow(row.recording, row.person, split, pieces, row.reports, row.labels)
 
 
-def _write_tfds_info(
-    work: pathlib.Path,
-    directory: pathlib.Path,
+def _tfds_info(
+    directory: epath.Path,
     rows: Sequence[Stored],
     shards: Sequence[Shard],
     manifest: Manifest,
-) -> None:
+) -> dict[str, str]:
+    """File name -> text of what TensorFlow Datasets keeps beside its shards."""
     import tensorflow_datasets as tfds
 
     name = shards[0].file.partition("-")[0]
@@ -184,7 +188,10 @@ def _write_tfds_info(
     )
     info.set_file_format(tfds.core.FileFormat.ARRAY_RECORD)
     info.set_splits(tfds.core.splits.SplitDict(splits))
-    info.write_to_directory(work)
+    with tempfile.TemporaryDirectory(prefix="elm_jax_") as folder:
+        info.write_to_directory(folder)
+        files = [pathlib.Path(folder, name) for name in ("features.json", "dataset_info.json")]
+        return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
 def make_manifest(
@@ -249,7 +256,7 @@ class InMemory:
 
 
 def write_dataset(
-    directory: str | pathlib.Path,
+    directory: epath.PathLike,
     recordings: Sequence[InMemory],
     spec: SignalSpec,
     *,
@@ -273,7 +280,7 @@ def write_dataset(
       ValueError: no recordings, a value beyond the int16 range, or a person in two splits.
       FileExistsError: the directory is not empty.
     """
-    directory = pathlib.Path(directory)
+    directory = epath.Path(directory)
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty; write generated data to a new folder")
     if not recordings:

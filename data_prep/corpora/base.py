@@ -11,10 +11,13 @@ import dataclasses
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from etils import epath
+
 from data_prep.findings import finding
+from data_prep.places import input_path, is_remote
 from elm_jax.data.spec import SignalSpec
 
 if TYPE_CHECKING:
@@ -68,6 +71,17 @@ class Source:
     def replace(self, **changes: Any) -> "Source":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, for a process with another working folder."""
+        path = self.path if is_remote(self.path) else self.path.absolute()
+        return dataclasses.asdict(self) | {"path": os.fspath(path)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Source":
+        """Reads :meth:`to_dict` back, also after JSON."""
+        changes = {"path": input_path(values["path"]), "reports": tuple(values["reports"])}
+        return cls(**values | changes)
 
 
 class Corpus:
@@ -131,7 +145,7 @@ class Corpus:
         Raises:
           CorpusError: there is none; the message says what was looked for and what was left out.
         """
-        folder, found = pathlib.Path(args.input), []
+        folder, found = input_path(args.input), []
         for path in find_files(folder, (".edf",)):
             source = source_of(path, path.relative_to(folder).as_posix())
             if source is not None:
@@ -185,7 +199,7 @@ def find_files(folder: pathlib.Path | str, suffixes: tuple[str, ...]) -> list[pa
     Raises:
       CorpusError: no such folder, or no such file in it.
     """
-    folder = pathlib.Path(folder)
+    folder = input_path(folder)
     if folder.is_file():
         raise CorpusError(f"--input {folder}: expected a folder, found a file; give its folder")
     if not folder.is_dir():
@@ -202,6 +216,9 @@ def walk_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> list[pathlib.
     Follows links to folders, each folder once. Hidden files and folders are left out, and so are
     the lock files (``~$name``) of documents that are open somewhere.
     """
+    if is_remote(folder):
+        found = [p for p in _remote_files(folder) if p.name.lower().endswith(suffixes)]
+        return sorted(found, key=lambda p: p.relative_to(folder).as_posix())
     found, seen = [], set()
     for here, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
@@ -216,3 +233,13 @@ def walk_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> list[pathlib.
             if f.lower().endswith(suffixes) and not f.startswith((".", "~$"))
         ]
     return sorted(found, key=lambda p: p.relative_to(folder).as_posix())
+
+
+def _remote_files(folder: epath.Path) -> Iterator[epath.Path]:
+    """What is below a remote folder; a few listings of everything, not a request for each file."""
+    pattern = "*"
+    while found := list(folder.glob(pattern)):
+        for path in found:
+            if not any(part.startswith((".", "~$")) for part in path.relative_to(folder).parts):
+                yield path
+        pattern += "/*"

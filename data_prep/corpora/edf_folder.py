@@ -1,9 +1,9 @@
 """Any folder of EDF or BDF files: every file is a recording, and its own person unless told."""
 
 import argparse
-import pathlib
 
 from data_prep.corpora.base import Corpus, Source, find_files
+from data_prep.places import input_path
 
 
 class EdfFolder(Corpus):
@@ -19,7 +19,7 @@ class EdfFolder(Corpus):
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
         """Lists the files."""
-        folder = pathlib.Path(args.input)
+        folder = input_path(args.input)
         institution = args.institution or self.institution
         result = []
         for path in find_files(folder, (".edf", ".bdf")):

@@ -26,6 +26,7 @@ from typing import Any
 
 from data_prep.corpora.base import Corpus, Source
 from data_prep.findings import finding
+from data_prep.places import input_path
 from data_prep.report_texts import TextError, read_report
 
 INSTITUTION = "tuh"
@@ -52,7 +53,7 @@ class Tueg(Corpus):
         Raises:
           CorpusError: no file is named as in any of the generations.
         """
-        reports = _SessionReports(pathlib.Path(args.input), self.findings)
+        reports = _SessionReports(input_path(args.input), self.findings)
         found = self.collect(
             args, lambda path, file: self._source(path, file, reports, args.institution)
         )

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_shards import tiny_spec
 
-from data_prep.parts import Recipe, load_part, make_part
+from data_prep.parts import Recipe, load_parts, make_part
 from data_prep.storage import Stored, cut_long, exact_sums, plan_shards, quantise
 from data_prep.write_shards import InMemory, write_dataset
 
@@ -123,14 +123,14 @@ def test_overflow_is_a_defect_and_a_part_is_whole_once_its_json_is_there(tmp_pat
     part = make_part(recipe, source, key)
     assert [d["kind"] for d in part.defects] == ["storage_overflow"]
     assert part.defects[0]["detail"].startswith("4 samples beyond +-1024 uV")
-    assert load_part(tmp_path, key) == part
+    assert load_parts(tmp_path, [key]) == [part]
     (signal,) = part.signals(tmp_path, 20)
     assert signal.shape == (20, 700) and signal[3, 5] == 32767
     (tmp_path / f"{key}.i16").write_bytes(b"cut off")
     with pytest.raises(ValueError, match="7 bytes, expected"):
         list(part.signals(tmp_path, 20))
     part.delete(tmp_path)
-    assert load_part(tmp_path, key) is None
+    assert load_parts(tmp_path, [key]) == [None]
 
 
 def test_a_part_is_found_again_only_for_the_same_file_and_recipe(tmp_path):

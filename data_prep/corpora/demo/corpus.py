@@ -5,6 +5,7 @@ import pathlib
 
 from data_prep.corpora.base import Corpus, CorpusError, Source
 from data_prep.corpora.demo.write import SETTINGS_NAME, write_demo_corpus
+from data_prep.places import is_remote
 from data_prep.reports_file import ReportEntry, read_reports_file
 
 INSTITUTION = "demo"
@@ -26,7 +27,8 @@ class Demo(Corpus):
         """Lists the recordings of the reports file, after writing them if need be.
 
         Raises:
-          CorpusError: a dry run, which writes nothing, over files that are not there yet.
+          CorpusError: a dry run, which writes nothing, or a part over files that are not there
+            yet; or a remote --out and nothing said of where they are to be.
         """
         settings = demo_settings(args)
         folder = demo_folder(args, **settings)
@@ -34,6 +36,13 @@ class Demo(Corpus):
             raise CorpusError(
                 f"{folder}: the demo corpus is not written yet, and a dry run writes nothing; run "
                 "without --dry_run first"
+            )
+        if getattr(args, "part", None) and not (folder / SETTINGS_NAME).exists():
+            raise CorpusError(
+                f"{folder}: the demo corpus is not written yet, and parts that run at once would "
+                "write over one another; write it once: python -c 'from data_prep.corpora.demo "
+                f"import write_demo_corpus as w; w({str(folder)!r}, people={settings['people']}, "
+                f"seed={settings['seed']})'"
             )
         reports = write_demo_corpus(folder, **settings)
         return [_source(entry, folder) for entry in read_reports_file(reports)]
@@ -49,6 +58,11 @@ def demo_folder(args: argparse.Namespace, *, people: int, seed: int) -> pathlib.
     """Where the EDF files are or will be."""
     if args.input is not None:
         return pathlib.Path(args.input)
+    if is_remote(args.out):
+        raise CorpusError(
+            f"--out {args.out}: the demo's recordings are written beside --out, which is remote; "
+            "name a folder of this machine for them by --input"
+        )
     return pathlib.Path(args.out).resolve().parent / f"demo_edf_{people}people_seed{seed}"
 
 
