@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.losses import l2_normalize
 from elm_jax.models.layers import Dtype, Mlp, MultiHeadAttention
+from elm_jax.models.remat import run_block
 
 _TANH_GELU = functools.partial(nn.gelu, approximate=True)
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -179,10 +180,12 @@ class Bert(nn.Module):
     Attributes:
       config: sizes and rates.
       dtype: computed in; LayerNorm's statistics and the softmax are at least float32.
+      remat: what the backward pass computes again, layer by layer (see models/remat).
     """
 
     config: BertConfig
     dtype: Dtype | None = None
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -198,9 +201,15 @@ class Bert(nn.Module):
             raise ValueError(
                 f"{length} tokens a text, but this BERT has {most} positions: lower max_tokens"
             )
+
+        def run(block, x, token_valid):
+            return block(x, token_valid, train=train)
+
+        remat = self.remat if train else "none"
         x = Embeddings(self.config, self.dtype, name="embeddings")(token_id, train=train)
         for i in range(self.config.n_layers):
-            x = Block(self.config, self.dtype, name=f"layer_{i}")(x, token_valid, train=train)
+            block = Block(self.config, self.dtype, name=f"layer_{i}")
+            x = run_block(remat, run, block, x, token_valid)
         return x
 
 

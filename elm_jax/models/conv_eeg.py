@@ -15,6 +15,7 @@ from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.models.base import Encoded
 from elm_jax.models.convolution import conv1d_branches, max_pool
 from elm_jax.models.layers import BatchNorm, Dtype, elu, torch_uniform, zero_padding
+from elm_jax.models.remat import run_block
 
 Branches = Sequence[Sequence[int]]  # (kernel size, width, stride) each
 
@@ -161,6 +162,7 @@ class ConvEeg(nn.Module):
         takes a few rows at a time, which stay in the processor's caches; "auto": "cpu" where the
         program is traced for one CPU device and computes in float32 or wider. All give the same
         to rounding.
+      remat: what the backward pass computes again, block by block (see models/remat).
       dtype: computed in; the output has this type too.
     """
 
@@ -172,6 +174,7 @@ class ConvEeg(nn.Module):
     dropout: float = 0.0
     res_dropout: float = 0.0
     method: str = "auto"
+    remat: str = "none"
     dtype: Dtype | None = None
 
     @nn.compact
@@ -214,11 +217,20 @@ class ConvEeg(nn.Module):
 
     def _trunk(self, x: Array, valid: Array | None, *, tiled: bool, train: bool) -> Array:
         """Stem and blocks, channels last."""
+        remat = self.remat if train else "none"
+
+        def run(block, x, valid):
+            return block(x, valid=valid, train=train)
+
+        def run_stem(block, x, valid):
+            return elu(run(block, x, valid))
+
         stem = ConvNorm(self.kernels, x.shape[-1], tiled, self.dtype, name="stem")
-        x = elu(stem(x, valid=valid, train=train))
+        x = run_block(remat, run_stem, stem, x, valid)
         for i, pool_size in enumerate(self.pool_sizes):
             options = (self._block_kernels, pool_size, self.res_dropout, tiled, self.dtype)
-            x = ResidualBlock(*options, name=f"block_{i}")(x, valid=valid, train=train)
+            block = ResidualBlock(*options, name=f"block_{i}")
+            x = run_block(remat, run, block, x, valid)
         return x
 
     def _in_chunks(self, x: Array, rows: int) -> Array:

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 
+# The loss's terms, which sum to it, and what is only reported.
+Terms = tuple[dict[str, Array], dict[str, Array]]
+
 
 class LossOut(NamedTuple):
     """What a loss gives beside its scalar.
@@ -28,11 +31,18 @@ class LossOut(NamedTuple):
 class Objective(Protocol):
     """Model and loss together; the loop knows nothing else about either.
 
+    The loss is the sum of :meth:`terms` of what :meth:`embed` gives: the first sees rows one by one
+    (but for batch statistics), the second may compare all of them. So a batch can be embedded in
+    parts (see :mod:`elm_jax.accumulate`).
+
     Attributes:
       frozen: regexes of parameters that must not learn.
+      rows_independent: no row is compared with another: the loss of a batch is the mean of its
+        parts' losses weighted by :meth:`weight`.
     """
 
     frozen: tuple[str, ...]
+    rows_independent: bool
 
     def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
         """Fresh parameters and mutable state for batches shaped like ``batch``."""
@@ -42,6 +52,25 @@ class Objective(Protocol):
         self, params: Params, model_state: ModelState, batch: Batch, key: Key, *, train: bool
     ) -> tuple[Float[Array, ""], LossOut]:
         """The scalar to minimise over the *global* batch, and what goes with it."""
+        ...
+
+    def embed(
+        self, params: Params, model_state: ModelState, batch: Batch, key: Key | None, *, train: bool
+    ) -> tuple[dict[str, Float[Array, "..."]], ModelState]:
+        """What :meth:`terms` reads, at least float32, one entry a row; and the state after it."""
+        ...
+
+    def terms(self, out: dict[str, Array], batch: Batch) -> Terms:
+        """The loss's terms, which sum to it, and what is only reported.
+
+        Args:
+          out: of :meth:`embed` for all rows of ``batch``.
+          batch: who belongs together, which rows are real, labels.
+        """
+        ...
+
+    def weight(self, batch: Batch) -> Float[Array, ""]:
+        """How many rows are scored: what the means over ``batch`` count for."""
         ...
 
     def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:

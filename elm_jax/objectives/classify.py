@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,9 @@ from flax import linen as nn
 from elm_jax import losses
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 from elm_jax.data.targets import Target
-from elm_jax.objectives.two_tower import Terms, TwoTower
+from elm_jax.models.layers import statistics_dtype
+from elm_jax.objectives.base import Terms
+from elm_jax.objectives.two_tower import TwoTower
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ class Classify(TwoTower):
     target: Target
     class_weight: tuple[float, ...] = ()
     label_smoothing: float = 0.0
+    rows_independent: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.text_projector is not None or self.text_tower is not None:
@@ -75,9 +78,8 @@ class Classify(TwoTower):
         stats = dict(model_state["batch_stats"])
         vector = out.get("projection", out["features"])
         valid = batch.get("signal_valid")
-        out["logits"] = self._call(
-            "classifier", params, stats, keys[1], vector, valid=valid, train=train
-        )
+        logits = self._call("classifier", params, stats, keys[1], vector, valid=valid, train=train)
+        out["logits"] = logits.astype(statistics_dtype(logits))
         return out, dict(model_state) | {"batch_stats": stats}
 
     def terms(self, out: dict[str, Array], batch: Batch) -> Terms:

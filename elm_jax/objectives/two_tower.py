@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,8 @@ from flax import linen as nn
 
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 from elm_jax.models.bert import pool_text
-from elm_jax.objectives.base import LossOut
-
-# The loss's terms, which sum to it, and what is only reported.
-Terms = tuple[dict[str, Array], dict[str, Array]]
+from elm_jax.models.layers import statistics_dtype
+from elm_jax.objectives.base import LossOut, Terms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +39,7 @@ class TwoTower:
     text_tower: nn.Module | None = None
     pooling: str = "cls"
     encoder_frozen: bool = False
+    rows_independent: ClassVar[bool] = False  # signals are compared with texts of other rows
 
     def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
         """Fresh parameters and batch statistics, of the sides that ``batch`` has."""
@@ -97,7 +96,7 @@ class TwoTower:
         """Vectors of whatever side ``batch`` has, and the state after it.
 
         Gives ``features [b, d]`` and ``projection [b, e]`` for signals, ``text_projection [m, e]``
-        for texts.
+        for texts: at least float32, whatever the modules compute in.
         """
         stats = dict(model_state["batch_stats"])
         key_signal, key_text = (None, None) if key is None else jax.random.split(key)
@@ -127,6 +126,7 @@ class TwoTower:
                 valid=batch.get("text_valid"),
                 train=train,
             )
+        out = {name: x.astype(statistics_dtype(x)) for name, x in out.items()}
         return out, dict(model_state) | {"batch_stats": stats}
 
     def _features(self, params, stats, signal, valid, key, train) -> Float[Array, "b d"]:
