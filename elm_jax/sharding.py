@@ -78,17 +78,32 @@ def ways(mesh: Mesh | AbstractMesh) -> int:
     return int(np.prod([mesh.shape[a] for a in BATCH_AXES if a in mesh.axis_names]))
 
 
-def require_divisible(rows: Mapping[str, int], mesh: Mesh | AbstractMesh) -> None:
+def require_divisible(
+    rows: Mapping[str, int], mesh: Mesh | AbstractMesh, microbatches: int = 1
+) -> None:
     """Raises unless every kind of row of the *global* batch can be shared out evenly.
 
+    Args:
+      rows: how many there are of each kind.
+      mesh: its batch axes share them.
+      microbatches: into which every share is cut.
+
     Raises:
-      ValueError: names the kind of row, and the next number that would do.
+      ValueError: names the kind of row, and the next number that would do; or no microbatch.
     """
+    if microbatches < 1:
+        raise ValueError(f"config.microbatches is {microbatches}: at least 1")
     shares = ways(mesh)
+    multiple = shares * microbatches
     for key, count in rows.items():
-        if count % shares:
+        if count % multiple:
+            cut, change = "", "config.mesh"
+            if microbatches > 1:
+                cut = f" times config.microbatches={microbatches}"
+                change = "config.microbatches or config.mesh"
             raise ValueError(
                 f"{key}: {count} rows a batch, not a multiple of the {shares} ways in which the "
-                f"mesh shares them; the next that fits is {(count // shares + 1) * shares}: change "
-                "config.sampler (bags, or pairs, per batch) or config.mesh"
+                f"mesh shares them{cut}; the next that fits is "
+                f"{(count // multiple + 1) * multiple}: change config.sampler (bags, or pairs, per "
+                f"batch) or {change}"
             )

@@ -66,7 +66,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     sampler, batches = build.build_batches(config, corpus, texts)
     example = batches.batch(0)
     processes = jax.process_count()
-    require_divisible({f"batch[{k!r}]": len(v) * processes for k, v in example.items()}, mesh)
+    kinds_of_rows = {f"batch[{k!r}]": len(v) * processes for k, v in example.items()}
+    require_divisible(kinds_of_rows, mesh, config.microbatches)
     per_epoch, rows = sampler.steps_per_epoch(0), sampler.rows_per_batch
     schedule = config.optimizer.schedule.to_dict()
     checks = config.validation.to_dict() if config.get("validation") else None
