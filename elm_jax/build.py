@@ -35,6 +35,7 @@ from elm_jax.evals.retrieval.eval import Retrieval
 from elm_jax.evals.zero_shot.eval import ZeroShot
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.heads import Classifier, SignalProjector, TextProjector
+from elm_jax.models.remat import require_known
 from elm_jax.objectives.base import Objective
 from elm_jax.objectives.classify import Classify
 from elm_jax.objectives.multi_instance import (
@@ -247,10 +248,21 @@ def build_batches(
 ENCODERS = {"conv_eeg": ConvEeg}
 
 
+def remat(config: Any) -> str:
+    """``config.remat``: what the backward pass computes again (a finished model's has none).
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    name = config.get("remat", "none")
+    require_known(name)
+    return name
+
+
 def build_encoder(config: Any, spec: SignalSpec) -> Any:
     """The encoder of ``config.encoder`` for signals of ``spec``."""
     make = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
-    kwargs = dict(in_channels=len(spec.channels), dtype=compute_dtype(config))
+    kwargs = dict(in_channels=len(spec.channels), dtype=compute_dtype(config), remat=remat(config))
     return construct(make, config.encoder.to_dict(), "config.encoder", **kwargs)
 
 
@@ -284,7 +296,8 @@ def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:
         if text_sizes:
             parts["text_projector"] = TextProjector(tuple(text_sizes), dtype=dtype)
         if texts is not None:
-            parts |= dict(text_tower=texts.module, pooling=texts.pooling)
+            tower = texts.module and texts.module.clone(remat=remat(config))
+            parts |= dict(text_tower=tower, pooling=texts.pooling)
         return construct(kind, settings, "config.objective", **parts)
 
     return build
