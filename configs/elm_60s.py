@@ -27,7 +27,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.mode = "train"  # train | evaluate
     config.seed = 0
-    config.dtype = "float32"  # of the computation: float32 | bfloat16; losses stay in float32
+    # What models compute in: float32 | bfloat16. Parameters, optimiser, sums of normalisation and
+    # softmax, batch statistics, the vectors that a model gives and all losses stay in float32.
+    config.dtype = "float32"
     config.init_from = ""  # the workdir of a run whose parameters to start from
     config.resume = ""  # a workdir to go on from when this one is empty
 
@@ -82,7 +84,9 @@ def get_config(arg: str = "") -> ConfigDict:
     # -- devices, memory, logging, checkpoints
     config.mesh = dict(data=-1, fsdp=1, model=1)
     config.sharding = ((".*", ()),)  # parameter path -> axes; first full match wins
-    config.microbatches = 1  # a batch in so many parts, one after the other: less memory
+    # In how many parts the models see a batch, one after the other, for less memory. The loss stays
+    # that of the whole batch; BatchNorm's statistics are those of a part (elm_jax/accumulate.py).
+    config.microbatches = 1
     config.remat = "none"  # what the backward pass computes again: none | full | dots
     config.profile = ""  # "10:12": a profiler's trace of these steps; also --profile
     config.log_every_steps = 10
