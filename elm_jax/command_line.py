@@ -2,7 +2,6 @@
 
 import difflib
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -11,15 +10,12 @@ from typing import Any
 from absl import flags
 from etils import epath
 
+from elm_jax import paths
+
 log = logging.getLogger("elm_jax.main")
 
 MISTAKE = 2  # exit code of a config, a path or data that do not fit
 INTERRUPTED = 130
-
-
-def absolute(path: str) -> epath.Path:
-    """An absolute path; remote ones (``gs://...``) stay as they are."""
-    return epath.Path(path if "://" in path else os.path.abspath(path))
 
 
 def fail(message: object) -> None:
@@ -84,7 +80,12 @@ def report_mistakes(run: Callable[[], None], workdir: epath.Path) -> int:
         log.error("stopped; the same command goes on from the last checkpoint in %s", workdir)
         return INTERRUPTED
     except (ValueError, OSError) as error:
-        log.error("error: %s", error, exc_info=True)
+        log.error("error: %s", paths.explain(error) or error, exc_info=True)
         log.error("(where in the program: %s)", workdir / "train.log")
+        return MISTAKE
+    except Exception as error:  # a store's clients have errors of their own
+        if (told := paths.explain(error)) is None:
+            raise
+        log.error("error: %s", told, exc_info=True)
         return MISTAKE
     return 0

@@ -14,7 +14,7 @@ from absl import app, flags
 from etils import epath
 from ml_collections import config_flags
 
-from elm_jax import command_line, demo, distributed, preemption
+from elm_jax import command_line, demo, distributed, paths, preemption
 
 log = logging.getLogger("elm_jax.main")
 
@@ -89,9 +89,8 @@ def prepare_and_run(argv) -> int:
     """The flags' values, JAX, the log, the mode."""
     take_words(argv[1:])
     take_profile(PROFILE.value)
-    workdir = command_line.absolute(WORKDIR.value)
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
+        workdir = paths.require_folder(paths.absolute(WORKDIR.value))
     except OSError as error:
         command_line.fail(f"--workdir: {error}")
 

@@ -9,7 +9,9 @@ import jax
 import numpy as np
 from etils import epath
 
+from elm_jax import paths, staging
 from elm_jax.axes import Array
+from elm_jax.growing import GrowingText
 
 
 def _plain(value: Any) -> Any:
@@ -55,26 +57,25 @@ class Measures:
 class MetricsWriter:
     """Appends one object a logged step to ``metrics.jsonl`` and scalars to TensorBoard.
 
-    On resume, rows later than the restored step are cut, so that a curve never runs twice.
+    On resume, rows later than the restored step are cut, so that a curve never runs twice. In a
+    bucket, where nothing can be appended to, both are written anew at :meth:`flush`.
     """
 
     def __init__(self, workdir: epath.PathLike, *, resumed_step: int = 0):
-        self._path = epath.Path(workdir) / "metrics.jsonl"
+        workdir = paths.of(workdir)
         self._active = jax.process_index() == 0
         self._tensorboard = None
         if not self._active:
             return
         rows = read_metrics(workdir)
         kept = (json.dumps(r) + "\n" for r in rows if r["step"] <= resumed_step)
-        # Renamed into place: a kill in between must not cost the curve so far.
-        fresh = self._path.with_suffix(".tmp")
-        fresh.write_text("".join(kept))
-        fresh.replace(self._path)
+        # Whole at any time: a kill in between must not cost the curve so far.
+        paths.write_text(workdir / "metrics.jsonl", "".join(kept))
+        self._rows = GrowingText(workdir / "metrics.jsonl")
         from tensorboardX import SummaryWriter
 
-        self._tensorboard = SummaryWriter(
-            str(epath.Path(workdir) / "tensorboard"), purge_step=resumed_step + 1
-        )
+        self._events = staging.Outbox(workdir / "tensorboard")
+        self._tensorboard = SummaryWriter(str(self._events.folder), purge_step=resumed_step + 1)
 
     def write(self, step: int, values: Mapping[str, Any], *, log_line: bool = True) -> None:
         """Writes the values of one step; ``log_line=False`` leaves metrics.jsonl alone."""
@@ -82,20 +83,33 @@ class MetricsWriter:
             return
         line = json.dumps({"step": int(step)} | {k: _plain(v) for k, v in values.items()})
         if log_line:
-            with self._path.open("a") as f:
-                f.write(line + "\n")
+            self._rows.write(line + "\n")
+            self._rows.flush()
         for key, value in values.items():
             self._tensorboard.add_scalar(key, float(np.asarray(value)), int(step))
+
+    def flush(self) -> None:
+        """Returns when all rows stand in the workdir: before each checkpoint, whose rows they are.
+
+        Raises:
+          RemoteError: they cannot be sent there.
+        """
+        if self._tensorboard is not None:
+            self._rows.settle()
+            self._tensorboard.flush()
+            self._events.send()
 
     def close(self) -> None:
         """Flushes what is pending."""
         if self._tensorboard is not None:
+            self._rows.close()
             self._tensorboard.close()
+            self._events.close()
 
 
 def read_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:
     """The rows of ``metrics.jsonl``; a last line cut off by a kill is left out."""
-    path = epath.Path(workdir) / "metrics.jsonl"
+    path = paths.of(workdir) / "metrics.jsonl"
     if not path.exists():
         return []
     rows = []

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import uuid
 from collections.abc import Iterator
 
 from etils import epath
@@ -59,18 +60,32 @@ def absolute(path: epath.PathLike) -> epath.Path:
     return of(path) if is_remote(path) else epath.Path(os.path.abspath(path))
 
 
+def write_text(path: epath.PathLike, text: str) -> None:
+    """Writes a small file that nobody ever finds half written."""
+    path = of(path)
+    if is_remote(path):  # an object appears when it is whole
+        with told():
+            path.write_text(text, encoding="utf-8")
+        return
+    unique = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        unique.write_text(text, encoding="utf-8")
+        unique.replace(path)
+    finally:
+        unique.unlink(missing_ok=True)
+
+
 def bucket_of(path: epath.PathLike) -> epath.Path:
     """``gs://bucket`` of a remote path."""
     scheme, _, rest = os.fspath(path).partition("://")
     return epath.Path(f"{scheme}://{rest.partition('/')[0]}")
 
 
-def require_folder(path: epath.PathLike, what: str) -> epath.Path:
+def require_folder(path: epath.PathLike) -> epath.Path:
     """Makes sure that files can be written below ``path``, before any work is done for them.
 
     Args:
       path: a folder to be, local or remote.
-      what: the flag or key that named it, for the message.
 
     Raises:
       RemoteError: a bucket that is missing or closed to us, a bucket where a folder in it is
@@ -83,16 +98,16 @@ def require_folder(path: epath.PathLike, what: str) -> epath.Path:
         return folder
     bucket = bucket_of(folder)
     if os.fspath(folder).rstrip("/") == os.fspath(bucket):
-        raise RemoteError(f"{what}={bucket} is a bucket: name a folder in it, {bucket}/runs/NAME")
+        raise RemoteError(f"{bucket} is a bucket: name a folder in it, {bucket}/runs/NAME")
     if not _has_storage_client():
         raise RemoteError(
-            f"{what}={folder}: checkpoints in a bucket need google-cloud-storage: "
+            f"{folder}: checkpoints in a bucket need google-cloud-storage: "
             'pip install -c constraints.txt -e ".[gcs]"'
         )
     with told():
         there = bucket.exists()
     if not there:
-        raise RemoteError(f"{what}={folder}: there is no bucket {bucket}; {LOG_IN}")
+        raise RemoteError(f"{folder}: there is no bucket {bucket}; {LOG_IN}")
     return folder
 
 

@@ -11,6 +11,9 @@ from etils import epath
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from elm_jax import paths
+from elm_jax.growing import GrowingText
+
 log = logging.getLogger(__name__)
 
 WORTH_SAYING = 0.05  # of the time, waiting for input
@@ -21,6 +24,22 @@ class _MessageAlone(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return record.getMessage()
+
+
+class _LogFile(logging.StreamHandler):
+    """A file of the workdir; errors are in it at once, wherever it lies."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if record.levelno >= logging.ERROR:
+            try:
+                self.stream.settle()
+            except OSError:  # as in emit: a log that cannot be written stops no run
+                self.handleError(record)
+
+    def close(self) -> None:
+        super().close()
+        self.stream.close()
 
 
 def setup_logging(workdir: epath.PathLike) -> None:
@@ -36,7 +55,7 @@ def setup_logging(workdir: epath.PathLike) -> None:
         handler.close()
     console = logging.StreamHandler(sys.stderr)
     console.setFormatter(_MessageAlone())
-    file = logging.StreamHandler((epath.Path(workdir) / name).open("a"))
+    file = _LogFile(GrowingText(paths.of(workdir) / name))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(file)
     if jax.process_index() == 0:

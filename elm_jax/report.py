@@ -21,7 +21,7 @@ import jinja2
 from etils import epath
 
 import elm_jax
-from elm_jax import command_line, tables
+from elm_jax import command_line, paths, tables
 from elm_jax.data.people import People
 from elm_jax.metrics import read_metrics
 
@@ -51,12 +51,10 @@ def write(folder: epath.PathLike) -> epath.Path:
       NoRun: there is nothing to report.
       ValueError: a file there is damaged; names it.
     """
-    folder = epath.Path(folder)
-    text = build(folder)
-    # Renamed into place: a browser that has it open never sees half a page.
-    fresh = folder / f"{PAGE}.tmp"
-    fresh.write_text(text, encoding="utf-8")
-    return fresh.replace(folder / PAGE)
+    folder = paths.of(folder)
+    # A browser that has it open never sees half a page.
+    paths.write_text(folder / PAGE, build(folder))
+    return folder / PAGE
 
 
 def build(folder: epath.Path) -> str:
@@ -376,11 +374,12 @@ def main(argv: Sequence[str]) -> None:
     if not argv or argv[0].startswith("-"):
         command_line.fail("usage: python -m elm_jax.report WORKDIR [WORKDIR ...]")
     for name in argv:
-        workdir = command_line.absolute(name)
+        workdir = paths.absolute(name)
         try:
-            pages = [write(workdir)]
-            if (workdir / EVALUATION / "summary.json").exists():
-                pages.append(write(workdir / EVALUATION))
+            with paths.told():
+                pages = [write(workdir)]
+                if (workdir / EVALUATION / "summary.json").exists():
+                    pages.append(write(workdir / EVALUATION))
         except (OSError, ValueError) as error:
             command_line.fail(error)
         for page in pages:

@@ -5,6 +5,7 @@ a row a recording. ``tables/EVAL_TABLE.csv``: tables of any columns. ``figures/*
 ``report.html``: all of it on one page (``elm_jax.report``).
 """
 
+import io
 import json
 import logging
 import math
@@ -150,8 +151,9 @@ def write_results(
 
 def _write_figure(path: epath.Path, figure: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as f:
-        figure.savefig(f, format="png", dpi=120)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    path.write_bytes(drawn.getvalue())
 
 
 def _write_table(path: epath.Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -128,13 +128,39 @@ def send_folder(source: pathlib.Path, path: epath.PathLike) -> None:
         send(file, paths.of(path) / file.relative_to(source).as_posix())
 
 
+class Outbox:
+    """A local folder for a library that writes into folders; of a remote one, to be sent there.
+
+    Args:
+      path: where its files belong; a local one is written to at once.
+    """
+
+    def __init__(self, path: epath.PathLike):
+        self._path, self._remote = paths.of(path), paths.is_remote(path)
+        self.folder = pathlib.Path(path)
+        if self._remote:
+            self.folder = cache_folder() / "writing" / uuid.uuid4().hex
+            self.folder.mkdir(parents=True)
+
+    def send(self) -> None:
+        """Brings what is in the folder to its place."""
+        if self._remote:
+            send_folder(self.folder, self._path)
+
+    def close(self) -> None:
+        """Sends, and clears up."""
+        if self._remote:
+            self.send()
+            shutil.rmtree(self.folder)
+
+
 def _place(identity: str) -> pathlib.Path:
     """The folder of one version of a file; the file in it keeps its name."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:24]
     return cache_folder() / "staged" / digest
 
 
-def _files_below(folder: epath.Path) -> Iterator[tuple[epath.Path, epath.typing.StatResult]]:
+def _files_below(folder: epath.Path) -> Iterator[tuple[epath.Path, epath.stat_utils.StatResult]]:
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _files_below(entry)
