@@ -238,6 +238,11 @@ _PEER = re.compile(
 )
 
 
+def tells_of_a_lost_peer(error: BaseException) -> bool:
+    """Whether an exception is what JAX raises where another process died."""
+    return _joined and bool(_PEER.search(str(error)))
+
+
 def naming_lost_peers(run: Callable[[], None]) -> None:
     """Calls ``run``; what JAX raises where another process died becomes :class:`PeerLost`.
 
@@ -249,7 +254,7 @@ def naming_lost_peers(run: Callable[[], None]) -> None:
     try:
         run()
     except (ValueError, RuntimeError) as error:
-        if _joined and _PEER.search(str(error)):
+        if tells_of_a_lost_peer(error):
             raise PeerLost(
                 "another process of the run died (its own messages say why); start all of them "
                 "again: the same command goes on from the last checkpoint"
