@@ -1,5 +1,6 @@
 """The command: ``python -m elm_jax.main --config configs/elm_5s.py --workdir runs/NAME``."""
 
+import contextlib
 import importlib
 import logging
 import os
@@ -14,7 +15,7 @@ from absl import app, flags
 from etils import epath
 from ml_collections import config_flags
 
-from elm_jax import command_line, demo, distributed, paths, preemption
+from elm_jax import command_line, demo, determinism, distributed, lock, paths, preemption
 
 log = logging.getLogger("elm_jax.main")
 
@@ -29,6 +30,7 @@ MODES = {
 CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: configs/NAME.py[:demo|:smoke].")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is written; resumed if it exists.")
 PROCESSES = distributed.define_flags()
+DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Ask GPUs for the same bits every time.")
 PROFILE = flags.DEFINE_string("profile", "", "FIRST:LAST: a trace of these training steps.")
 flags.mark_flags_as_required(["config", "workdir"])
 
@@ -48,8 +50,11 @@ def run(workdir: epath.Path) -> None:
     tf.config.set_visible_devices([], "GPU")
     tf.config.set_visible_devices([], "TPU")
 
+    if determinism.asked_for():
+        determinism.check()
     module, function = MODES[config.mode]
-    getattr(importlib.import_module(module), function)(config, workdir)
+    with lock.alone(workdir) if config.mode == "train" else contextlib.nullcontext():
+        getattr(importlib.import_module(module), function)(config, workdir)
 
 
 def take_words(words: list[str]) -> None:
@@ -93,6 +98,9 @@ def prepare_and_run(argv) -> int:
         workdir = paths.require_folder(paths.absolute(WORKDIR.value))
     except OSError as error:
         command_line.fail(f"--workdir: {error}")
+
+    if DETERMINISTIC.value:
+        determinism.switch_on()
 
     import jax
 
