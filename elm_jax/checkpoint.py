@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from elm_jax import digest
+from elm_jax import digest, distributed
 from elm_jax.checkpoint_errors import (
     CorruptCheckpoint,
     SaveFailed,
@@ -294,6 +294,8 @@ class Checkpoints:
         except (jax.errors.JaxRuntimeError, CorruptCheckpoint):  # memory, say
             raise
         except Exception as error:
+            if distributed.tells_of_a_lost_peer(error):
+                raise
             others = [s for s in sorted(self._manager.all_steps()) if s != step]
             raise CorruptCheckpoint.of(self.path, step, error, others) from error
 
@@ -303,6 +305,8 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError) as error:
+            if distributed.tells_of_a_lost_peer(error):
+                raise
             whole = None if step is None else self._manager.latest_step()
             raise SaveFailed.of(self.path, step, error, whole) from error
 

@@ -23,13 +23,17 @@ def alone(workdir: epath.Path) -> Iterator[None]:
     Kept by the file system (``flock``), also between machines that share one over NFS or Lustre
     where that is switched on. Object stores have nothing of the kind, and are not locked.
 
+    Of several processes of a run, the first holds it for all.
+
     Args:
       workdir: exists already.
 
     Raises:
       InUse: another process holds it.
     """
-    if "://" in str(workdir):
+    import jax
+
+    if jax.process_index() or "://" in str(workdir):
         yield
         return
     with (workdir / ".lock").open("a+") as file:
