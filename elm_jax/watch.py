@@ -152,10 +152,8 @@ class Watch:
 
         With several processes all must call it at the same step.
         """
+        self._settle()
         ledger = self._ledger
-        while self._open:
-            asked_s, given_s, ended = self._open.popleft()
-            self._total_running_s += ledger.add(asked_s, given_s, ended.result())
         per_s, share = ledger.steps_per_s, _worst(ledger.waiting_share)
         if ledger.waiting_s > 1:
             self._tell_if_slow(share)
@@ -175,8 +173,15 @@ class Watch:
         return self._total_running_s / max(time.time() - self._spent.began_unix_s, 1e-9)
 
     def to_json(self) -> list[float]:
-        """What :meth:`Spent.of` reads back; call after :meth:`report`."""
+        """What :meth:`Spent.of` reads back; waits until the steps so far are done."""
+        self._settle()
         return [self._spent.began_unix_s, self._total_running_s]
+
+    def _settle(self) -> None:
+        """Enters the steps so far into the ledger."""
+        while self._open:
+            asked_s, given_s, ended = self._open.popleft()
+            self._total_running_s += self._ledger.add(asked_s, given_s, ended.result())
 
     def _tell_if_slow(self, share: float) -> None:
         now = time.monotonic()

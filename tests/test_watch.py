@@ -103,7 +103,6 @@ def test_what_was_spent_survives_a_checkpoint():
     with Watch(1, COST, Spent(1000.0, 5.0)) as watch:
         for _ in watch.fed([None]):
             watch.started(FakeLoss(0.2))
-        watch.report()
         began, running = watch.to_json()
     assert began == 1000.0 and running >= 5.2
     assert Spent.of([began, running]) == Spent(began, running)
