@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from etils import epath
+
+from elm_jax import paths
 from elm_jax.data.manifest import Manifest
 from elm_jax.data.pipeline import Windows
 from elm_jax.data.shards import ShardReader
@@ -44,7 +46,7 @@ class Corpus:
       text: how reports become segments (``config.text``); None for a model without a text side.
     """
 
-    directory: pathlib.Path
+    directory: epath.Path
     manifest: Manifest
     text: Mapping[str, Any] | None
 
@@ -66,7 +68,7 @@ class Corpus:
     @classmethod
     def fitting(
         cls,
-        directory: str | pathlib.Path,
+        directory: epath.PathLike,
         spec: SignalSpec,
         *,
         hint: str,
@@ -77,7 +79,7 @@ class Corpus:
         Raises:
           SpecError: it holds another signal; ends with ``hint``: what to do.
         """
-        directory = pathlib.Path(directory)
+        directory = paths.of(directory)
         manifest = Manifest.load(directory)
         source = str(directory / "manifest.json")
         spec.require_same(manifest.spec, source=source, hint=hint, ignore=("mean", "std"))

@@ -17,6 +17,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from etils import epath
+
+from elm_jax import paths
 from elm_jax.data.spec import SignalSpec
 
 FORMAT = 1
@@ -90,14 +93,14 @@ class Manifest:
         )
         return f'{head[:-2]},\n "defects": [\n{lines}\n ]\n}}\n'
 
-    def save(self, directory: str | pathlib.Path) -> pathlib.Path:
+    def save(self, directory: epath.PathLike) -> epath.Path:
         """Writes manifest.json; the caller makes it durable and last."""
-        path = pathlib.Path(directory) / MANIFEST_FILE
+        path = paths.of(directory) / MANIFEST_FILE
         path.write_text(self.to_json(), encoding="utf-8")
         return path
 
     @classmethod
-    def load(cls, directory: str | pathlib.Path) -> "Manifest":
+    def load(cls, directory: epath.PathLike) -> "Manifest":
         """Reads a prepared directory's manifest.
 
         Raises:
@@ -127,20 +130,25 @@ class Manifest:
         return cls(**values)
 
 
-def require_prepared(directory: str | pathlib.Path) -> pathlib.Path:
+def require_prepared(directory: epath.PathLike) -> epath.Path:
     """The path of the manifest of a finished directory.
 
     Raises:
       NotPrepared: says whether the directory is missing, unfinished, or something else.
     """
-    directory = pathlib.Path(directory)
+    directory = paths.of(directory)
     path = directory / MANIFEST_FILE
-    if path.is_file():
-        return path
+    with paths.told():
+        if path.is_file():
+            return path
+        there, begun = directory.is_dir(), (directory / WORK_DIR).is_dir()
     command = f"python -m data_prep.prepare CORPUS --input DIR --out {directory}"
-    if not directory.is_dir():
-        raise NotPrepared(f"{directory}: no such directory; prepare a corpus first: {command}")
-    if (directory / WORK_DIR).is_dir():
+    if not there:
+        check = f"{paths.LOG_IN}, or " if paths.is_remote(directory) else ""
+        raise NotPrepared(
+            f"{directory}: no such directory; {check}prepare a corpus first: {command}"
+        )
+    if begun:
         raise NotPrepared(
             f"{directory}: its preparation was not finished (no {MANIFEST_FILE}); run the same "
             f"command again, it goes on where it stopped: {command}"
@@ -200,7 +208,7 @@ class RecordingRow:
         return cls(**values)
 
 
-def load_recordings(directory: str | pathlib.Path, split: str | None = None) -> list[RecordingRow]:
+def load_recordings(directory: epath.PathLike, split: str | None = None) -> list[RecordingRow]:
     """The recordings of a prepared directory, in stored order; reads no signal.
 
     Args:
@@ -215,7 +223,7 @@ def load_recordings(directory: str | pathlib.Path, split: str | None = None) -> 
         raise ManifestError(f"split is {split!r}; known: {SPLITS}")
     path = require_prepared(directory).with_name(RECORDINGS_FILE)
     rows = []
-    with open(path, encoding="utf-8") as lines:
+    with paths.told(), path.open("r", encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 row = RecordingRow.from_json(line)

@@ -10,12 +10,16 @@ What is read in part is not checked against the chunk's checksum; who reads reco
 time reads them whole (:meth:`ShardFile.record`).
 """
 
+import functools
 import os
+import pathlib
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
+
+from elm_jax import paths, staging
 
 BLOCK_BYTES, BLOCK_HEADER_BYTES, CHUNK_HEADER_BYTES = 1 << 16, 24, 40
 # Above any record of this project: array_record keeps a buffer of this size, and reads a record
@@ -40,9 +44,17 @@ class ShardFile:
     """
 
     def __init__(self, path: epath.PathLike, records: int):
-        self.path, self.records = epath.Path(path), records
+        self.path, self.records = paths.of(path), records
         self._lock = threading.Lock()
         self._begins: list[int] | None = None
+
+    @functools.cached_property
+    def _local(self) -> pathlib.Path:
+        """The file, or its copy on this machine: whoever reads a shard fetches it, once."""
+        try:
+            return staging.local(self.path)
+        except FileNotFoundError as error:
+            raise self.error(0, error) from error
 
     def error(self, position: int, reason: object) -> ShardError:
         """What is raised for a record that cannot be had."""
@@ -75,9 +87,10 @@ class ShardFile:
         """
         from array_record.python.array_record_module import ArrayRecordReader
 
+        path = self._local
         try:
             reader = ArrayRecordReader(
-                os.fspath(self.path),
+                os.fspath(path),
                 "readahead_buffer_size:0,max_parallelism:0",
                 file_reader_buffer_size=_READER_BUFFER_BYTES,
             )
@@ -91,15 +104,14 @@ class ShardFile:
         return reader
 
     def open_direct(self) -> "DirectFile | None":
-        """The file for reading in part; None where that cannot be: remote, or laid out otherwise.
+        """The file for reading in part; None where it is laid out in a way that forbids it.
 
         Raises:
           ShardError: it cannot be opened.
         """
-        if "://" in os.fspath(self.path):
-            return None
+        path = self._local
         try:
-            file = DirectFile(self.path)
+            file = DirectFile(path)
             with self._lock:
                 if self._begins is None:
                     self._begins = list(_record_values(file, self.records))
@@ -116,7 +128,7 @@ class DirectFile:
       begins: of each record, (its chunk's first byte, where its value begins within the chunk).
     """
 
-    def __init__(self, path: epath.Path):
+    def __init__(self, path: pathlib.Path):
         self._fd, self.begins = os.open(path, os.O_RDONLY), []
 
     def __del__(self, close=os.close):  # bound: os itself may be gone when the program ends

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 
+from elm_jax import paths
 from elm_jax.axes import Int
 from elm_jax.data.manifest import (
     STEPS_PER_UNIT,
@@ -54,9 +55,9 @@ class ShardReader:
     """
 
     def __init__(self, directory: epath.PathLike, split: str):
-        self.directory, self.split = epath.Path(directory), split
-        self.manifest = Manifest.load(os.fspath(directory))
-        self.recordings = load_recordings(os.fspath(directory), split)
+        self.directory, self.split = paths.of(directory), split
+        self.manifest = Manifest.load(directory)
+        self.recordings = load_recordings(directory, split)
         if not self.recordings:
             counts = {s: len(people) for s, people in self.manifest.people.items()}
             raise ManifestError(
