@@ -55,9 +55,10 @@ class Windows:
             for r, recording in enumerate(recordings)
             for piece in recording.pieces
         ]
-        recording, piece, count = np.asarray(pieces, np.int64).reshape(-1, 3).T
-        before = np.repeat(np.cumsum(count) - count, count)
-        start = (np.arange(count.sum()) - before) * window_samples
+        # 32 bits: a large corpus has tens of millions of windows, and every process holds this.
+        recording, piece, count = np.asarray(pieces, np.int32).reshape(-1, 3).T
+        before = np.repeat((np.cumsum(count) - count).astype(np.int32), count)
+        start = (np.arange(count.sum(), dtype=np.int32) - before) * np.int32(window_samples)
         return cls(np.repeat(recording, count), np.repeat(piece, count), start)
 
     def __len__(self) -> int:
@@ -79,6 +80,8 @@ class Windows:
         real = np.flatnonzero(rows >= 0)
         real = real[np.argsort(self.piece[rows[real]], kind="stable")]
         pieces, first = np.unique(self.piece[rows[real]], return_index=True)
+        if not len(pieces):  # a process's share may be padding alone
+            return out
         for piece, own in zip(pieces, np.split(real, first[1:]), strict=True):
             out[own] = reader.cut(int(piece), self.start[rows[own]], spec.window_samples)
         return out

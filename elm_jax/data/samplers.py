@@ -4,14 +4,18 @@ A *bag* holds crops and text segments of one recording; every crop of a bag is a
 of its segments. Counts in a plan are static; ``-1`` is padding.
 """
 
-import functools
+import collections
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from elm_jax.axes import Int
+
 STYLES = ("x,y", "x|y", "y|x")
+Counts = Sequence[int] | Int[np.ndarray, " recordings"]
 
 
 class BatchPlan(NamedTuple):
@@ -52,6 +56,73 @@ def _choose(rng: np.random.Generator, n: int, limit: int) -> np.ndarray:
     return out
 
 
+def numbers(n: int) -> Int[np.ndarray, " n"]:
+    """0, 1, ... n - 1, in 32 bits where these suffice: a corpus has tens of millions of crops."""
+    return np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
+
+
+class PerEpoch:
+    """What is planned for a whole epoch: made once, however many threads ask, and kept for two.
+
+    Reading ahead asks for the next epoch's while this one's last batches are still made.
+    """
+
+    def __init__(self, make: Callable[[int], Any]):
+        self._make, self._lock, self._kept = make, threading.Lock(), {}
+
+    def __call__(self, epoch: int) -> Any:
+        """The plan of an epoch."""
+        with self._lock:
+            if epoch not in self._kept:
+                self._kept = dict([*self._kept.items()][-1:]) | {epoch: self._make(epoch)}
+            return self._kept[epoch]
+
+
+def _by_count(count: Int[np.ndarray, " r"]) -> dict[int, list[np.ndarray]]:
+    """Numbers with a positive count, by it; a list of arrays each, and empty for others."""
+    order = np.argsort(count, kind="stable").astype(np.int32)
+    values, first = np.unique(count[order], return_index=True)
+    parts = np.split(order, first[1:])
+    found = {int(v): [own] for v, own in zip(values, parts, strict=True) if v > 0}
+    return collections.defaultdict(list, found)
+
+
+def _filled_up(
+    batch: np.ndarray,
+    left: int,
+    size: int,
+    waiting: dict[int, list[np.ndarray]],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """A batch begun with recordings that have ``left`` bags, completed from those with fewer."""
+    taken, missing = {left: batch}, size - len(batch)
+    for fewer in range(left - 1, 0, -1):
+        if not missing:
+            break
+        if fewer not in waiting:
+            continue
+        pool = np.concatenate(waiting.pop(fewer))
+        chosen = rng.choice(len(pool), min(missing, len(pool)), replace=False)
+        taken[fewer] = pool[chosen]
+        missing -= len(chosen)
+        if len(chosen) < len(pool):
+            waiting[fewer] = [np.delete(pool, chosen)]
+    for had, own in taken.items():
+        waiting[had - 1].append(own)
+    return np.concatenate(list(taken.values()))
+
+
+def _turns(
+    count: Int[np.ndarray, " r"], rng: np.random.Generator
+) -> tuple[np.ndarray, Int[np.ndarray, " r"]]:
+    """``0 ... count - 1`` in random order for each recording, end to end; and where each begins."""
+    first = np.cumsum(count) - count
+    recording = np.repeat(numbers(len(count)), count)
+    mixed = rng.permutation(numbers(len(recording)))
+    mixed = mixed[np.argsort(recording[mixed], kind="stable")]
+    return mixed - first[recording].astype(mixed.dtype), first
+
+
 class BagSampler:
     """Multi-instance bags as ELM samples them (Gijsen & Ritter 2025).
 
@@ -82,8 +153,8 @@ class BagSampler:
 
     def __init__(
         self,
-        crops: Sequence[int],
-        segments: Sequence[int],
+        crops: Counts,
+        segments: Counts,
         *,
         bags_per_batch: int,
         crops_per_bag: int,
@@ -108,6 +179,7 @@ class BagSampler:
             )
         self._count = np.where(self.usable, self._bags_of_each(), 0)
         self._steps = len(self._fill(np.random.default_rng(0)))
+        self._epoch = PerEpoch(self._plan_epoch)
 
     def _bags_of_each(self) -> np.ndarray:
         if self._style == "x|y":
@@ -126,50 +198,69 @@ class BagSampler:
         """The same for every epoch."""
         return self._steps
 
-    def _fill(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """The recordings of every batch of an epoch."""
-        left, batches = self._count.copy(), []
-        while left.any():
-            order = np.lexsort((rng.random(len(left)), -left))
-            batch = order[: min(self._bags_per_batch, int((left > 0).sum()))]
-            left[batch] -= 1
-            batches.append(rng.permutation(batch))
-            if len(batch) < self._bags_per_batch / 2:
-                break
-        return batches
+    def _fill(self, rng: np.random.Generator) -> Int[np.ndarray, "steps g"]:
+        """The recordings of every batch of an epoch; ``-1`` is padding.
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019  (a sampler lives as long as its run)
-    def _epoch(self, epoch: int) -> list[np.ndarray]:
-        """Per batch ``[bags, 2]``: the recording, and which of its bags of this epoch this is."""
+        A batch takes the recordings with most bags left. So those with equally many come in random
+        order, one batch after another, before any of them comes again: no batch need be looked at
+        by itself but those in which the bags left differ.
+        """
+        size, batches = self._bags_per_batch, []
+        waiting = _by_count(self._count)
+        for left in range(int(self._count.max()), 0, -1):
+            if left not in waiting:
+                continue
+            most = rng.permutation(np.concatenate(waiting.pop(left)))
+            whole = len(most) - len(most) % size
+            batches.append(most[:whole].reshape(-1, size))
+            waiting[left - 1].append(most[:whole])
+            if whole < len(most):
+                batch = _filled_up(most[whole:], left, size, waiting, rng)
+                padding = np.full(size - len(batch), -1, batch.dtype)
+                batches.append(np.concatenate([rng.permutation(batch), padding])[None])
+                if len(batch) < size / 2:
+                    break
+        return np.concatenate(batches)
+
+    def _plan_epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Per batch the recordings ``[steps, g]``, and which of its bags of this epoch each is."""
         rng = np.random.default_rng([self._seed, epoch])
-        orders = [rng.permutation(n) for n in self._count]
-        seen = np.zeros(len(self._count), int)
-        batches = []
-        for batch in self._fill(rng):
-            turns = np.array([orders[r][seen[r]] for r in batch])
-            seen[batch] += 1
-            batches.append(np.stack([batch, turns], axis=1))
-        return batches
+        recording = self._fill(rng)
+        if self._style == "x,y":  # whose bags are all alike
+            return recording, np.zeros((1, 1), np.int32)
+        flat = recording.ravel()
+        order = np.argsort(flat, kind="stable")[np.count_nonzero(flat < 0) :]
+        # The k-th time that a recording comes, it has the k-th of its turns in random order.
+        turns, first = _turns(self._count, rng)
+        drawn = np.bincount(flat[order], minlength=len(self._count))
+        nth = np.arange(len(order)) - np.repeat(np.cumsum(drawn) - drawn, drawn)
+        turn = np.full(flat.shape, -1, np.int32)
+        turn[order] = turns[first[flat[order]] + nth]
+        return recording, turn.reshape(recording.shape)
 
     def plan(self, step: int) -> BatchPlan:
         """The bags of a global step."""
         epoch, index = divmod(step, self._steps)
-        chosen = self._epoch(epoch)[index]
+        recordings, turns = self._epoch(epoch)
+        chosen = recordings[index]
+        turn = np.broadcast_to(turns, recordings.shape)[index]
         rng = np.random.default_rng([self._seed, epoch, index])
         shape = self._bags_per_batch
         recording = np.full(shape, -1, np.int64)
         crop = np.full((shape, self.crops_per_bag), -1, np.int64)
         segment = np.full((shape, self.segments_per_bag), -1, np.int64)
-        for i, (r, turn) in enumerate(chosen):
+        for i, r in enumerate(chosen):
+            if r < 0:
+                continue
             recording[i] = r
             # One crop (or segment) a bag: the bags of an epoch go through all of them, once each.
             crop[i] = (
-                turn
+                turn[i]
                 if self._style == "y|x"
                 else _choose(rng, int(self._crops[r]), self.crops_per_bag)
             )
             segment[i] = (
-                turn
+                turn[i]
                 if self._style == "x|y"
                 else _choose(rng, int(self._segments[r]), self.segments_per_bag)
             )
@@ -195,28 +286,28 @@ class PairSampler:
     crops_per_bag = 1
     segments_per_bag = 1
 
-    def __init__(
-        self, crops: Sequence[int], segments: Sequence[int], *, pairs_per_batch: int, seed: int = 0
-    ):
+    def __init__(self, crops: Counts, segments: Counts, *, pairs_per_batch: int, seed: int = 0):
         if pairs_per_batch < 1:
             raise ValueError(f"config.sampler.pairs_per_batch is {pairs_per_batch}; at least 1")
         crops, self._segments = np.asarray(crops, int), np.asarray(segments, int)
         drawn = np.where(self._segments > 0, crops, 0)
         self.usable = drawn > 0
-        self._recording = np.repeat(np.arange(len(crops)), drawn)
-        self._crop = np.concatenate([np.arange(n) for n in drawn]) if len(drawn) else drawn
-        if not len(self._crop):
+        self._end = np.cumsum(
+            drawn
+        )  # crops are numbered through; that of each recording's last + 1
+        self._drawn, self._crops = drawn, int(drawn.sum())
+        if not self._crops:
             raise ValueError("no recording has both a crop and a text segment")
         self.rows_per_batch, self._seed = pairs_per_batch, seed
-        self._steps = max(1, len(self._crop) // pairs_per_batch)
+        self._steps = max(1, self._crops // pairs_per_batch)
+        self._order = PerEpoch(self._shuffle)
 
     def steps_per_epoch(self, epoch: int) -> int:
         """The same for every epoch."""
         return self._steps
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self._seed, epoch]).permutation(len(self._crop))
+    def _shuffle(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self._seed, epoch]).permutation(numbers(self._crops))
 
     def plan(self, step: int) -> BatchPlan:
         """The pairs of a global step."""
@@ -227,7 +318,8 @@ class PairSampler:
         recording = np.full(size, -1, np.int64)
         crop, segment = np.full((2, size, 1), -1, np.int64)
         n = len(chosen)
-        recording[:n], crop[:n, 0] = self._recording[chosen], self._crop[chosen]
+        recording[:n] = np.searchsorted(self._end, chosen, side="right")
+        crop[:n, 0] = chosen - (self._end - self._drawn)[recording[:n]]
         segment[:n, 0] = rng.integers(0, self._segments[recording[:n]])
         return BatchPlan(recording, crop, segment)
 

@@ -1,13 +1,12 @@
 """A sampler of labelled windows, and which people's labels a run may see."""
 
-import functools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from elm_jax.axes import Bool, Int
-from elm_jax.data.samplers import BatchPlan
+from elm_jax.data.samplers import BatchPlan, PerEpoch, numbers
 
 
 def choose_people(
@@ -131,18 +130,18 @@ class WindowSampler:
         counts = np.minimum(counts, windows_per_recording) if windows_per_recording else counts
         self._windows_per_epoch = int(counts.sum())
         self._steps = math.ceil(self._windows_per_epoch / windows_per_batch)
+        self._epoch = PerEpoch(self._plan_epoch)
 
     def steps_per_epoch(self, epoch: int) -> int:
         """The same for every epoch."""
         return self._steps
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019  (a sampler lives as long as its run)
-    def _epoch(self, epoch: int) -> list[np.ndarray]:
+    def _plan_epoch(self, epoch: int) -> list[np.ndarray]:
         """The windows of each batch of an epoch."""
         if not self._shuffle:
-            return np.array_split(self._limited(np.arange(len(self._recording))), self._steps)
+            return np.array_split(self._limited(numbers(len(self._recording))), self._steps)
         rng = np.random.default_rng([self._seed, epoch])
-        windows = self._limited(rng.permutation(len(self._recording)))
+        windows = self._limited(rng.permutation(numbers(len(self._recording))))
         if self._balance == "classes":
             windows = rng.permutation(self._balanced(windows, rng))
         return np.array_split(windows, self._steps)

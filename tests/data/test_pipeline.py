@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -76,11 +78,30 @@ def test_reading_ahead_gives_the_same_batches_from_any_start(parts):
     assert list(batches.dataset(5, 5, threads=2)) == []
 
 
-def test_two_processes_read_halves_of_the_same_batch(parts):
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_read_shares_of_the_same_batch(parts, processes):
     whole = pipeline(parts)[1].batch(3)
-    halves = [pipeline(parts, (i, 2))[1].batch(3) for i in range(2)]
+    shares = [pipeline(parts, (i, processes))[1].batch(3) for i in range(processes)]
     for key, value in whole.items():
-        np.testing.assert_array_equal(np.concatenate([h[key] for h in halves]), value, err_msg=key)
+        np.testing.assert_array_equal(np.concatenate([s[key] for s in shares]), value, err_msg=key)
+
+
+def test_a_start_in_the_middle_reads_nothing_of_earlier_steps(parts, monkeypatch):
+    sampler, batches = pipeline(parts)
+    start = 10**6
+    planned, read = [], []
+    plan, cut = sampler.plan, ShardReader.cut
+    monkeypatch.setattr(sampler, "plan", lambda step: planned.append(step) or plan(step))
+    monkeypatch.setattr(
+        ShardReader, "cut", lambda self, *a: read.append(threading.get_ident()) or cut(self, *a)
+    )
+    stream = batches.dataset(start, start + 3, threads=1)
+    first = next(stream)
+    most = (np.unique(parts[1].piece)).size  # pieces that one batch can need
+    assert planned == [start] and 0 < len(read) <= most
+    for key, value in pipeline(parts)[1].batch(start).items():
+        np.testing.assert_array_equal(first[key], value, err_msg=key)
+    assert len(list(stream)) == 2 and sorted(planned) == [start, start + 1, start + 2]
 
 
 def test_evaluation_sees_every_window_once_and_pads_the_last_batch(parts):

@@ -1,9 +1,13 @@
+import concurrent.futures
+import math
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elm_jax.data.samplers import BagSampler, PairSampler, share
+from elm_jax.data.samplers import BagSampler, PairSampler, PerEpoch, share
 
 counts = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), min_size=1, max_size=12)
 styles = st.sampled_from(["x,y", "x|y", "y|x"])
@@ -105,6 +109,65 @@ def test_the_first_batch_under_half_full_ends_the_epoch():
     assert filled == [4, 2, 1]
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    counts.filter(lambda p: any(c and s for c, s in p)),
+    styles,
+    st.integers(1, 5),
+    st.integers(0, 9),
+)
+def test_every_batch_takes_those_with_most_bags_left(pairs, style, bags, seed):
+    sampler = make(pairs, style, bags, seed=seed)
+    left = np.asarray([0 if not (c and s) else
+                       {"x|y": s, "y|x": c, "x,y": max(1, math.ceil(max(c / 3, s / 2)))}[style]
+                       for c, s in pairs])  # fmt: skip
+    plans = epoch_of(sampler)
+    for plan in plans:
+        drawn = plan.recording[plan.recording >= 0]
+        assert len(drawn) == min(bags, np.count_nonzero(left))
+        others = np.delete(left, drawn)
+        assert left[drawn].min() >= max(others, default=0)
+        left[drawn] -= 1
+    assert not left.any() or len(drawn) < bags / 2
+
+
+def test_recordings_with_equally_many_bags_left_come_in_random_order():
+    firsts = [make([(3, 1)] * 4 + [(1, 1)], bags=1, seed=seed).plan(0) for seed in range(200)]
+    times = np.bincount([p.recording[0] for p in firsts], minlength=5)
+    assert times[:4].min() > 20  # of 200 draws, 40 each are expected of the five
+    # The batch that is filled up from those with fewer bags takes any of them.
+    second = [make([(9, 1)] * 3 + [(1, 1)] * 4, bags=4, seed=s).plan(0) for s in range(200)]
+    drawn = np.bincount([max(p.recording) for p in second], minlength=7)
+    assert drawn[:3].tolist() == [0, 0, 0] and drawn[3:].min() > 20
+
+
+def test_a_million_recordings_are_planned_at_once():
+    rng = np.random.default_rng(0)
+    crops, segments = rng.integers(0, [[12], [30]], (2, 1_000_000))
+    before = time.process_time()
+    sampler = BagSampler(crops, segments, bags_per_batch=80, crops_per_bag=120, segments_per_bag=24)
+    assert sampler.plan(10**6).recording.shape == (80,)
+    assert time.process_time() - before < 2
+    before = time.process_time()
+    pairs = PairSampler(crops, segments, pairs_per_batch=256)
+    assert (pairs.plan(10**6).recording >= 0).all()
+    assert time.process_time() - before < 2
+    held = sum(v.nbytes for v in vars(pairs).values() if isinstance(v, np.ndarray))
+    assert held < 30 * len(crops)  # by the recording; what is by the crop is the epoch's order
+    assert pairs._order(0).itemsize == 4
+
+
+def test_threads_that_ask_for_an_epoch_wait_for_one_of_them_to_plan_it():
+    made = []
+    epochs = PerEpoch(lambda epoch: (time.sleep(0.02), made.append(epoch), epoch)[-1])
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(epochs, [0] * 8 + [1] * 8 + [0] * 4)) == [0] * 8 + [1] * 8 + [0] * 4
+    assert made == [0, 1]  # both are kept
+    epochs(2)
+    epochs(1)
+    assert made == [0, 1, 2]
+
+
 def test_epochs_differ_and_seeds_differ():
     pairs = [(9, 9)] * 8
     plans = [make(pairs).plan(0), make(pairs, seed=1).plan(0)]
@@ -122,11 +185,13 @@ def test_pairs_take_every_crop_once_an_epoch_and_drop_the_incomplete_batch():
     assert all((p.segment[:, 0] < np.array([2, 0, 1])[p.recording]).all() for p in plans)
 
 
-def test_processes_share_a_plan_without_overlap():
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_processes_share_a_plan_without_overlap(processes):
     sampler = make([(5, 5)] * 6, bags=4)
     plan = sampler.plan(0)
-    halves = [share(plan, i, 2) for i in range(2)]
-    np.testing.assert_array_equal(np.concatenate([h.crop for h in halves]), plan.crop)
+    shares = [share(plan, i, processes) for i in range(processes)]
+    for whole, parts in zip(plan, zip(*shares, strict=True), strict=True):
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
     with pytest.raises(ValueError, match="cannot be shared by 3 processes; use 6"):
         share(plan, 0, 3)
 
