@@ -115,11 +115,6 @@ def _require_one_way(parser: argparse.ArgumentParser, args: argparse.Namespace) 
         parser.error("--hdf5 is written of the whole corpus: give it with --merge, not with --part")
     if args.beam_option and not args.runner:
         parser.error("--beam_option is for --runner; give both")
-    if args.workers is not None and not (args.runner or "direct").lower().startswith("direct"):
-        parser.error(
-            f"--workers is about this machine; how many {args.runner} has is one of its own "
-            "options: --beam_option"
-        )
     if given and not args.out:
         parser.error(f"{given[0]} needs --out DIR")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from data_prep.places import is_remote
 from data_prep.work import PrepareError
+from elm_jax.paths import is_remote
 
 _MISSING = (
     "--runner needs Apache Beam, which is not installed: pip install 'elm_jax[beam]' (in a "
@@ -59,8 +59,6 @@ class Cluster:
                 pipeline = beam.Pipeline(runner=runner, options=self.options)
                 build(pipeline)
                 state = _wait(pipeline.run())
-        except PrepareError:
-            raise
         except Exception as error:
             raise PrepareError(
                 f"{self.name}: {_reason(error)}\nWhat is finished is kept: the same command goes "
@@ -114,6 +112,11 @@ def connect(args: argparse.Namespace) -> Cluster:
     if reserved := [f for f in flags if re.match(r"--runner\b", f)]:
         raise PrepareError(f"--beam_option {reserved[0][2:]}: name the runner by --runner")
     here = name in (_DIRECT, "FnApiRunner", "BundleBasedDirectRunner")
+    if not here and any(word.partition("=")[0] == "--workers" for word in args.words):
+        raise PrepareError(
+            f"--workers is about this machine; how many {name} has is one of its own options "
+            "(--beam_option)"
+        )
     if name == "DataflowRunner":
         _require_remote(args)
     if here:

@@ -15,7 +15,8 @@ from typing import Any
 
 from etils import epath
 
-from data_prep.places import at_once, is_remote, transfer
+from data_prep.places import at_once, transfer
+from elm_jax.paths import is_remote
 
 
 def _sync(path: os.PathLike) -> None:

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 from etils import epath
 
-from data_prep.places import is_remote
 from data_prep.work import PrepareError
 from elm_jax.data.manifest import WORK_DIR
+from elm_jax.paths import is_remote
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 

@@ -136,8 +136,8 @@ def _prepare(line: str, recipe: Recipe, code: str) -> None:
         part = make_part(recipe, source, key)
     except MemoryError as error:
         raise PrepareError(
-            f"{source.file}: not enough memory; what is finished is kept: run the same command "
-            "again with more memory a worker, fewer --workers, or a smaller --max_duration_s"
+            f"{source.file}: not enough memory: give each worker more, or take fewer --workers, or "
+            "a smaller --max_duration_s"
         ) from error
     _count("recordings_skipped" if part.skipped else "recordings_prepared")
 

@@ -21,10 +21,11 @@ from etils import epath
 from data_prep import durable
 from data_prep.corpora.base import Corpus, Source
 from data_prep.findings import finding
-from data_prep.places import at_once, is_remote, local_copy, state_of
+from data_prep.places import at_once, local_copy, state_of
 from data_prep.storage import MAX_PIECE_S, cut_long, exact_sums, quantise
 from elm_jax.data.manifest import STEPS_PER_UNIT, code_version
 from elm_jax.data.spec import SignalSpec
+from elm_jax.paths import is_remote
 
 
 @dataclasses.dataclass(frozen=True)

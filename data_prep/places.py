@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
+from elm_jax import paths
+
 # Requests to an object store take tens of milliseconds each, whatever the machine.
 _REQUESTS_AT_ONCE = 32
 
@@ -22,14 +24,9 @@ class State(NamedTuple):
     changed_ns: int
 
 
-def is_remote(path: os.PathLike | str) -> bool:
-    """Whether a path is one of an object store."""
-    return "://" in os.fspath(path)
-
-
-def input_path(path: os.PathLike | str) -> pathlib.Path | epath.Path:
+def input_path(path: epath.PathLike) -> pathlib.Path | epath.Path:
     """The path of something to be read: remote ones as ``epath`` has them."""
-    return epath.Path(path) if is_remote(path) else pathlib.Path(path)
+    return paths.of(path) if paths.is_remote(path) else pathlib.Path(path)
 
 
 def state_of(path: os.PathLike) -> State:
@@ -38,7 +35,7 @@ def state_of(path: os.PathLike) -> State:
     Raises:
       OSError: there is none, or it may not be looked at.
     """
-    if is_remote(path):
+    if paths.is_remote(path):
         return _remote_state(os.fspath(path))
     stat = os.stat(path)
     return State(stat.st_size, stat.st_mtime_ns)
@@ -46,13 +43,14 @@ def state_of(path: os.PathLike) -> State:
 
 @functools.cache
 def _remote_state(path: str) -> State:
-    stat = epath.Path(path).stat()
+    with paths.told():
+        stat = epath.Path(path).stat()
     return State(stat.length, stat.mtime * 10**9)
 
 
-def ask_ahead(paths: Sequence[os.PathLike]) -> None:
+def ask_ahead(files: Sequence[os.PathLike]) -> None:
     """Asks for the states of remote files many at a time, so that :func:`state_of` need not."""
-    remote = sorted({os.fspath(path) for path in paths if is_remote(path)})
+    remote = sorted({os.fspath(path) for path in files if paths.is_remote(path)})
     at_once(_state_or_none, remote)
 
 
@@ -78,7 +76,7 @@ def local_copy(path: os.PathLike) -> Iterator[pathlib.Path]:
     Raises:
       OSError: it could not be fetched.
     """
-    if not is_remote(path):
+    if not paths.is_remote(path):
         yield pathlib.Path(path)
         return
     with tempfile.TemporaryDirectory(prefix="elm_jax_") as folder:
@@ -96,12 +94,5 @@ def transfer(source: os.PathLike, target: os.PathLike) -> None:
     Raises:
       OSError: it could not be copied.
     """
-    try:
+    with paths.told():
         epath.Path(source).copy(target, overwrite=True)
-    except OSError:
-        raise
-    except Exception as error:  # each store's client has errors of its own
-        if type(error).__name__ == "NotFoundError":
-            raise FileNotFoundError(f"{os.fspath(source)}: {error}") from error
-        message = f"{os.fspath(source)} -> {os.fspath(target)}: {type(error).__name__}: {error}"
-        raise OSError(message) from error

@@ -17,10 +17,11 @@ from data_prep.corpora import corpus_class
 from data_prep.corpora.base import Corpus, Source
 from data_prep.pairing import pair, read_rename, require_unique, warn_of_unnamed_people
 from data_prep.parts import Recipe
-from data_prep.places import ask_ahead, is_remote
+from data_prep.places import ask_ahead
 from data_prep.split import settle_splits, split_people
 from data_prep.work import PrepareError, size_of
 from elm_jax.data.manifest import WORK_DIR, code_version
+from elm_jax.paths import is_remote
 
 # Corpora whose input must be a disk's.
 _READ_IN_PLACE = ("hdf5", "demo", "nmt")

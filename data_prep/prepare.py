@@ -14,7 +14,7 @@ from data_prep.arguments import parse
 from data_prep.corpora.base import CorpusError, Source
 from data_prep.dry_run import dry_run
 from data_prep.finish import finish
-from data_prep.places import is_remote, state_of
+from data_prep.places import state_of
 from data_prep.plan import Plan, differences, make_plan, out_path
 from data_prep.reports_file import ReportsError
 from data_prep.summary import print_summary
@@ -30,9 +30,11 @@ from elm_jax.data.manifest import (
 )
 from elm_jax.data.shards import load_recordings
 from elm_jax.data.spec import SpecError
+from elm_jax.paths import RemoteError, is_remote, told
 
 USER_ERRORS = (
     CorpusError, ReportsError, TableError, PrepareError, NotPrepared, ManifestError, SpecError,
+    RemoteError,
 )  # fmt: skip
 
 
@@ -187,7 +189,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Errors of the input end with one message and status 2."""
     args = parse(argv)
     try:
-        return prepare(args)
+        with told():
+            return prepare(args)
     except USER_ERRORS as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 2

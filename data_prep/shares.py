@@ -148,8 +148,7 @@ def _notes(out: epath.Path) -> dict[Share, dict[str, Any]]:
 def _require_same(out: epath.Path, plan: Plan) -> None:
     now, lines = plan.described(), []
     for share, note in _notes(out).items():
-        if note["state"] != now["state"]:
-            lines += [f"part {share}: {line}" for line in differences(note, now)]
+        lines += [f"part {share}: {line}" for line in differences(note, now)]
     if lines:
         listing = "\n  ".join(lines)
         raise PrepareError(

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from etils import epath
 
 from data_prep.findings import finding
-from data_prep.places import input_path, is_remote
+from data_prep.places import input_path
 from elm_jax.data.spec import SignalSpec
+from elm_jax.paths import is_remote
 
 if TYPE_CHECKING:
     from elm_jax.signals.pipeline import Judgement, Mend, Piece, PrepOptions

@@ -5,8 +5,8 @@ import pathlib
 
 from data_prep.corpora.base import Corpus, CorpusError, Source
 from data_prep.corpora.demo.write import SETTINGS_NAME, write_demo_corpus
-from data_prep.places import is_remote
 from data_prep.reports_file import ReportEntry, read_reports_file
+from elm_jax.paths import is_remote
 
 INSTITUTION = "demo"
 NOT_LABELS = {"simulated", "split"}
