@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -153,6 +154,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         extra["probe"] = probe(state)
         extra["spent"] = eyes.to_json()
         extra["unlogged"], extra["unsaved"] = unlogged.to_json(), unsaved.to_json()
+        writer.flush()  # a checkpoint never knows of more than the curve
         checkpoints.save(state, loss=loss, selection=selection, extra=extra, **about)
 
     # -- loop ---------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     stream = batches.dataset(first, last, threads=config.data.reader_threads)
     stream = to_device(stream, mesh, ahead=config.data.prefetch_batches)
     signals = Signals(save_every_minutes=keep.get("every_minutes"))
-    with Progress(first, total) as progress, signals, trace, eyes:
+    with closing(stream), Progress(first, total) as progress, signals, trace, eyes:
         for done, batch in enumerate(eyes.fed(stream), first + 1):
             trace.before(done)
             state, measures = step_fn(state, batch)
