@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from elm_jax import digest, distributed
+from elm_jax import digest, distributed, paths
 from elm_jax.checkpoint_errors import (
     CorruptCheckpoint,
     SaveFailed,
@@ -101,8 +101,7 @@ class Checkpoints:
         keep_best: int = 1,
         read_only: bool = False,
     ):
-        # Orbax wants absolute paths; resolve() leaves remote ones alone.
-        self.path = epath.Path(workdir).resolve() / "checkpoints"
+        self.path = paths.absolute(workdir) / "checkpoints"  # Orbax wants it so
         if read_only and not self.path.exists():
             raise FileNotFoundError(f"{workdir} is no workdir of an earlier run: no {self.path}")
         options = dict(
@@ -289,9 +288,9 @@ class Checkpoints:
     def _reading(self, step: int) -> Iterator[None]:
         """What goes wrong inside is the fault of the checkpoint of ``step``."""
         try:
-            with without_tracebacks():
+            with without_tracebacks(), paths.told():
                 yield
-        except (jax.errors.JaxRuntimeError, CorruptCheckpoint):  # memory, say
+        except (jax.errors.JaxRuntimeError, CorruptCheckpoint, paths.RemoteError):  # memory, say
             raise
         except Exception as error:
             if distributed.tells_of_a_lost_peer(error):
@@ -303,7 +302,8 @@ class Checkpoints:
     def _writing(self, step: int | None) -> Iterator[None]:
         """What goes wrong inside kept ``step`` from being saved."""
         try:
-            yield
+            with paths.told():
+                yield
         except (OSError, ValueError) as error:
             if distributed.tells_of_a_lost_peer(error):
                 raise

@@ -19,6 +19,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
+from elm_jax import paths
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
 from elm_jax.convert.parts import ModelParts
@@ -98,7 +99,7 @@ def find(config: Any, workdir: epath.Path) -> Start:
       FileNotFoundError, ValueError: ``config.resume`` or ``config.init_from`` is named and holds
         nothing that can be read.
     """
-    for folder in (workdir, epath.Path(config.resume) if config.resume else None):
+    for folder in (workdir, paths.absolute(config.resume) if config.resume else None):
         if folder is None or (folder == workdir and not (folder / "checkpoints").exists()):
             continue
         checkpoints = Checkpoints(folder, read_only=True)
