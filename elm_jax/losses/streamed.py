@@ -30,14 +30,14 @@ class LogSum(NamedTuple):
         """With the terms along an axis of a tile; -inf is no term."""
         largest = jnp.maximum(self.largest, jnp.max(logits, axis))
         # A row without any term so far: nothing may be subtracted from its -inf.
-        shift = jnp.where(jnp.isfinite(largest), largest, 0)
+        shift = jnp.where(jnp.isneginf(largest), 0, largest)
         new = jnp.sum(jnp.exp(logits - jnp.expand_dims(shift, axis)), axis)
         return LogSum(largest, self.scaled * jnp.exp(self.largest - shift) + new)
 
     def value(self) -> Array:
         """The logarithm; 0 where there are no terms."""
-        some = self.scaled > 0
-        return jnp.where(some, self.largest + jnp.log(jnp.where(some, self.scaled, 1)), 0)
+        none = self.scaled == 0
+        return jnp.where(none, 0, self.largest + jnp.log(jnp.where(none, 1, self.scaled)))
 
 
 # -- multi-instance -----------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def _lse_tile(temperature, x, y, x_sums, y_sum):
 
 def _surprise(lse, logits):
     """Minus the log-probability, 0 in padding."""
-    return jnp.where(jnp.isfinite(logits), lse - logits, 0)
+    return jnp.where(jnp.isneginf(logits), 0, lse - logits)
 
 
 def _soft_tile(temperature, row, column, x_sum, y_sums):
@@ -219,16 +219,12 @@ def _soft_backward(kept, grads):
     rows = pair, row_lse, target_lse, grad_text_row, mean
     columns = *columns, target_sum
     nothing = jnp.zeros_like(pair.signal)
-    (text, pair_row), (signal, pair_column) = over_pairs(
+    (signal, text, of_temperature), (column_signal, column_text) = over_pairs(
         _soft_grad_tile, temperature, rows, columns,
-        (nothing, (nothing, nothing)), (nothing, (nothing, nothing)),
+        (nothing, nothing, zeros), (nothing, nothing),
     )  # fmt: skip
-    # Logits go with 1 / temperature, targets' logits with the temperature; both are linear in a
-    # row's vectors, so that their sum against their gradient is that of the vectors.
-    of_targets = jnp.sum(pair.signal * pair_row[0]) + jnp.sum(pair.text * pair_row[1])
-    grad_temperature = (of_targets - jnp.sum(pair.text * text)) / temperature
-    grad_signal = signal + pair_row[0] + pair_column[0]
-    return grad_signal, text + pair_row[1] + pair_column[1], grad_temperature, None
+    grad_temperature = jnp.sum(of_temperature) / temperature
+    return signal + column_signal, text + column_text, grad_temperature, None
 
 
 def _target_mean_tile(temperature, row, column, x_sum, nothing):
@@ -252,15 +248,21 @@ def _soft_grad_tile(temperature, row, column, x_sums, y_sums):
     of_target += by_column * _surprise(column_lse, logits)
     of_likeness = target * (of_target - mean[:, None]) / 2 * temperature
 
-    def add(sums, grad_logits, other, grad_likeness, pair):
-        own, (signal, text) = sums
-        signal += products(grad_likeness, pair.signal.T)
-        text += products(grad_likeness, pair.text.T)
-        return own + products(grad_logits, other.T), (signal, text)
+    text_logits, signal_likeness, text_likeness = (
+        products(of_logits, y.signal.T),
+        products(of_likeness, y.signal.T),
+        products(of_likeness, y.text.T),
+    )
+    # Logits go with 1 / temperature, targets' logits with the temperature; both are linear in a
+    # row's vectors, so that their sum against their gradient is that of the vectors.
+    of_temperature = jnp.sum(x.signal * signal_likeness, 1)
+    of_temperature += jnp.sum(x.text * (text_likeness - text_logits), 1)
+    signal, text, so_far = x_sums
+    x_sums = signal + signal_likeness, text + text_logits + text_likeness, so_far + of_temperature
 
-    x_sums = add(x_sums, of_logits, y.signal, of_likeness, y)
-    y_sums = add(y_sums, of_logits.T, x.text, of_likeness.T, x)
-    return x_sums, y_sums
+    signal, text = y_sums
+    signal += products(of_logits.T, x.text.T) + products(of_likeness.T, x.signal.T)
+    return x_sums, (signal, text + products(of_likeness.T, x.text.T))
 
 
 _soft = jax.custom_vjp(lambda *args: _soft_forward(*args)[0])
