@@ -36,12 +36,12 @@ def alone(workdir: epath.Path) -> Iterator[None]:
     if jax.process_index() or "://" in str(workdir):
         yield
         return
-    with (workdir / ".lock").open("a+") as file:
+    path = workdir / ".lock"
+    with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "an unknown process"
+            holder = path.read_text().strip() or "an unknown process"
             raise InUse(
                 f"--workdir {workdir} is in use by {holder}: two runs in one folder would "
                 "overwrite each other. Stop that one, or give another --workdir"
