@@ -8,13 +8,14 @@ the other processes of the machine. The folder may be deleted whenever nothing r
 
 import contextlib
 import errno
+import fnmatch
 import hashlib
 import logging
 import os
 import pathlib
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import filelock
 from etils import epath
@@ -61,8 +62,12 @@ def local(path: epath.PathLike) -> pathlib.Path:
     return target
 
 
-def local_folder(path: epath.PathLike) -> pathlib.Path:
+def local_folder(path: epath.PathLike, names: Sequence[str] = ("*",)) -> pathlib.Path:
     """As :func:`local`, for a small folder with all that is in it (a tokenizer, a saved model).
+
+    Args:
+      path: of the folder.
+      names: only files whose names fit one of these patterns.
 
     Raises:
       FileNotFoundError: no such remote folder.
@@ -75,6 +80,7 @@ def local_folder(path: epath.PathLike) -> pathlib.Path:
         if not path.is_dir():
             raise FileNotFoundError(f"{path}: no such folder; {paths.LOG_IN}")
         files = sorted(_files_below(path), key=lambda found: str(found[0]))
+        files = [f for f in files if any(fnmatch.fnmatch(f[0].name, name) for name in names)]
     told = [(str(file), status.length, status.mtime) for file, status in files]
     target = _place(f"{path} {told}") / path.name
     if target.is_dir():
@@ -118,13 +124,14 @@ def send(source: pathlib.Path, path: epath.PathLike) -> None:
         shutil.copyfileobj(here, there, BLOCK_BYTES)
 
 
-def send_folder(source: pathlib.Path, path: epath.PathLike) -> None:
+def send_folder(source: pathlib.Path, path: epath.PathLike, *, last: str = "") -> None:
     """Copies what is in a local folder to a remote place, file by file.
 
-    A store cannot rename a folder into place; what must come last (the file by which the folder
-    is known) is for the caller to send.
+    A store cannot rename a folder into place: who reads it knows by the file ``last`` that it is
+    whole.
     """
-    for file in sorted(p for p in source.rglob("*") if p.is_file()):
+    files = [p for p in source.rglob("*") if p.is_file()]
+    for file in sorted(files, key=lambda file: (file.name == last, file)):
         send(file, paths.of(path) / file.relative_to(source).as_posix())
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import pathlib
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 from etils import epath
 from flax import linen as nn
 
+from elm_jax import paths, staging
 from elm_jax.axes import Float, Params
 from elm_jax.data import tokens
 from elm_jax.data.text import TextTable
@@ -117,17 +119,19 @@ def scratch_bert(
 
 def _own_tokenizer(workdirs: Sequence[epath.Path], corpus: Corpus, vocab_size: int) -> pathlib.Path:
     """The folder of the run's vocabulary: as it is, copied from another run, or learnt."""
-    folder = pathlib.Path(workdirs[0]) / "tokenizer"
-    if folder.exists():
-        return folder
-    others = (pathlib.Path(other) / "tokenizer" for other in workdirs[1:])
-    origin = next((other for other in others if other.exists()), None)
+    folder, *others = (paths.of(workdir) / "tokenizer" for workdir in workdirs)
+    if _is_whole(folder):
+        return staging.local_folder(folder)
+    origin = next((other for other in others if _is_whole(other)), None)
     if origin is None and corpus is None:
         raise FileNotFoundError(f"{folder}: the vocabulary that the model was trained with is gone")
+    if paths.is_remote(folder):
+        return _send_tokenizer(folder, origin, corpus, vocab_size)
+    folder = pathlib.Path(folder)
     # Renamed into place when whole, so that neither a kill nor a second process can leave a part.
     unique = folder.with_name(f".tokenizer.{uuid.uuid4().hex}.tmp")
     if origin is not None:
-        shutil.copytree(origin, unique)
+        shutil.copytree(staging.local_folder(origin), unique)
     else:
         tokens.learn_wordpiece(corpus(), vocab_size=vocab_size, out_dir=unique)
     try:
@@ -137,6 +141,28 @@ def _own_tokenizer(workdirs: Sequence[epath.Path], corpus: Corpus, vocab_size: i
             raise
         shutil.rmtree(unique)  # another process was faster; the same texts gave it the same files
     return folder
+
+
+_LAST = "tokenizer_config.json"  # of a tokenizer in a bucket, whose files come one after another
+
+
+def _is_whole(folder: epath.Path) -> bool:
+    with paths.told():
+        return (folder / _LAST if paths.is_remote(folder) else folder).exists()
+
+
+def _send_tokenizer(
+    folder: epath.Path, origin: epath.Path | None, corpus: Corpus, vocab_size: int
+) -> pathlib.Path:
+    """As :func:`_own_tokenizer`, of a workdir in a bucket, where no folder can be renamed."""
+    with tempfile.TemporaryDirectory() as place:
+        made = pathlib.Path(place)
+        if origin is None:
+            tokens.learn_wordpiece(corpus(), vocab_size=vocab_size, out_dir=made)
+        else:
+            made = staging.local_folder(origin)
+        staging.send_folder(made, folder, last=_LAST)
+    return staging.local_folder(folder)
 
 
 def pretrained_bert(
@@ -230,12 +256,14 @@ def find_model(path_or_id: str) -> pathlib.Path:
     Raises:
       FileNotFoundError: says how to get it.
     """
+    wanted = ["config.json", "*.safetensors", "tokenizer*", "vocab.txt", "special_tokens_map.json"]
+    if paths.is_remote(path_or_id):
+        return staging.local_folder(path_or_id, wanted)
     if pathlib.Path(path_or_id).is_dir():
         return pathlib.Path(path_or_id)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    wanted = ["config.json", "*.safetensors", "tokenizer*", "vocab.txt", "special_tokens_map.json"]
     problem: Exception | None = None
     for offline in (True, False):
         try:
@@ -285,15 +313,11 @@ def cached_embeddings(
     name = hashlib.sha256(content.encode()).hexdigest()[:32]
     path = cache / f"{name}.npy"
     if path.exists():
-        with path.open("rb") as f:
-            return np.load(f, allow_pickle=False)
+        return np.load(staging.local(path), allow_pickle=False)
     log.info("embedding %d distinct texts once, into %s", len(texts), path)
     out = _embeddings(texts, token_table, apply, rows_per_batch)
-    cache.mkdir(parents=True, exist_ok=True)
-    unique = cache / f".{name}.{uuid.uuid4().hex}.tmp"
-    with unique.open("wb") as f:
-        np.save(f, out)
-    unique.replace(path)
+    with staging.written(path) as unique:
+        np.save(unique, out)
     return out
 
 
