@@ -143,7 +143,8 @@ def write_results(
     # Last: who finds it finds the rest.
     (folder / "summary.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     page = report.write(folder)
-    log.info("written  %s: %s", folder, ", ".join(sorted(p.name for p in folder.iterdir())))
+    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    log.info("written  %s: %s", folder, ", ".join(names))
     log.info("         figures: %s", ", ".join(f"{stem}.png" for stem in drawn) or "none")
     log.info("         all of it on one page: %s", page)
     return content
