@@ -17,12 +17,11 @@ by one processor share its cores, so the ratio is one of work, not of communicat
 
 import argparse
 import functools
-import json
 import os
-import pathlib
 import statistics
 import sys
 
+import figures
 from versus_torch import alternate
 
 DEVICES, PLAYED = 8, 64
@@ -110,7 +109,7 @@ def step_times(kind: str, crops: int, mesh, rounds: int) -> tuple[float, float]:
 
 def by_batch(kind: str, sizes: list[int]) -> dict[str, float]:
     """Prints one line a global batch; gives the figures."""
-    figures = {}
+    found = {}
     mesh = mesh_of(DEVICES)
     print(f"\n{kind}, {DEVICES} devices: MB on each")
     print(
@@ -120,13 +119,14 @@ def by_batch(kind: str, sizes: list[int]) -> dict[str, float]:
         (ring, own), (dense, _) = (memory_mb(kind, form, crops, mesh) for form in FORMS)
         beyond = f"{ring - own:16.2f}{dense - own:12.2f}"
         print(f"{crops:8d}{own:12.2f}{ring:12.2f}{dense:12.2f}{beyond}", flush=True)
-        figures |= {f"{kind}/ring_mb/{crops}": ring, f"{kind}/dense_mb/{crops}": dense}
-    return figures
+        found |= {f"{kind}/ring_mb/{crops}": ring, f"{kind}/dense_mb/{crops}": dense}
+        found[f"{kind}/memory_ratio/{crops}"] = dense / ring
+    return found
 
 
 def by_devices(kind: str, per_device: int, counts: list[int]) -> dict[str, float]:
     """Prints one line a number of devices, each with the same share; gives the figures."""
-    figures = {}
+    found = {}
     print(f"\n{kind}, {per_device} crops a device: MB on each")
     print(f"{'devices':>8}{'ring':>12}{'dense':>12}")
     for devices in counts:
@@ -134,13 +134,14 @@ def by_devices(kind: str, per_device: int, counts: list[int]) -> dict[str, float
         ring, dense = (memory_mb(kind, form, per_device * devices, mesh)[0] for form in FORMS)
         print(f"{devices:8d}{ring:12.2f}{dense:12.2f}", flush=True)
         name = f"{kind}/{{}}_mb/{per_device}_crops_a_device/{devices}_devices"
-        figures |= {name.format("ring"): ring, name.format("dense"): dense}
-    return figures
+        found |= {name.format("ring"): ring, name.format("dense"): dense}
+    shared = [found[key] for key in found if "/ring_mb/" in key and "/1_devices" not in key]
+    return found | {f"{kind}/ring_growth": shared[-1] / shared[0]}
 
 
 def by_time(kind: str, sizes: list[int], rounds: int) -> dict[str, float]:
     """Prints one line a global batch; gives the ratios of step times."""
-    figures = {}
+    found = {}
     for crops in sizes:
         ring, dense = step_times(kind, crops, mesh_of(DEVICES), rounds)
         print(
@@ -148,8 +149,8 @@ def by_time(kind: str, sizes: list[int], rounds: int) -> dict[str, float]:
             f"ring / dense {ring / dense:.2f}",
             flush=True,
         )
-        figures[f"{kind}/time_ratio/{crops}"] = ring / dense
-    return figures
+        found[f"{kind}/time_ratio/{crops}"] = ring / dense
+    return found
 
 
 def main() -> None:
@@ -161,7 +162,7 @@ def main() -> None:
     parser.add_argument("--per_device", type=int, default=1024, help="crops, in the pod's table")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
-    parser.add_argument("--json", type=pathlib.Path)
+    figures.add_json(parser)
     args = parser.parse_args()
     play_devices()
 
@@ -171,16 +172,15 @@ def main() -> None:
         raise SystemExit(f"{jax.device_count()} devices; {DEVICES} are needed")
     first = jax.devices()[0]
     print(f"{first.device_kind}, {os.cpu_count()} cores; jax {jax.__version__}")
-    figures = {}
+    found = {}
     for kind in args.kinds:
-        figures |= by_batch(kind, args.crops)
+        found |= by_batch(kind, args.crops)
         pod = [n for n in args.pod if n <= jax.device_count()]
-        figures |= by_devices(kind, args.per_device, pod)
+        found |= by_devices(kind, args.per_device, pod)
     print(f"\nvalue and gradient, {DEVICES} devices, medians of {args.rounds} calls in turn")
     for kind in args.kinds:
-        figures |= by_time(kind, args.timed, args.rounds)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1))
+        found |= by_time(kind, args.timed, args.rounds)
+    figures.write(args.json, found)
 
 
 if __name__ == "__main__":
