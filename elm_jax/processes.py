@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 
-class OtherProcessFailed(RuntimeError):
+class OtherProcessFailed(ValueError):
     """The first process could not do what all wait for; its own error says why."""
 
 
