@@ -6,28 +6,27 @@ Frozen towers run once: every distinct text is embedded before training and cach
 import dataclasses
 import functools
 import hashlib
-import json
-import logging
 import pathlib
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 from flax import linen as nn
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from elm_jax import paths, staging
-from elm_jax.axes import Float, Params
+from elm_jax.axes import Params
 from elm_jax.data import tokens
 from elm_jax.data.text import TextTable
 from elm_jax.models.bert import Bert, BertConfig, pool_text
+from elm_jax.text_vectors import cached_embeddings
 
-log = logging.getLogger(__name__)
-
+ROWS_PER_DEVICE = 64  # texts that a frozen tower embeds at once
 
 # Gives the texts to learn a vocabulary from; None where none may be learnt.
 Corpus = Callable[[], Sequence[str]] | None
@@ -63,12 +62,14 @@ class TextSource:
     require_whole: Callable[[Sequence[str]], None] = _not_checked
 
 
-def _token_table(tokenizer: Any, mode: str) -> Callable[[Sequence[str]], TextTable]:
-    """Tokenises; all rows are as long as the longest text needs, at most the mode's limit."""
+def _token_table(
+    tokenizer: Any, mode: str, *, cut: bool = True
+) -> Callable[[Sequence[str]], TextTable]:
+    """Tokenises; rows are as long as the longest text needs, or as the mode's limit if not cut."""
 
     def table(texts: Sequence[str]) -> TextTable:
         token, valid = tokens.tokenize(tokenizer, list(texts), mode=mode)
-        longest = max(int(valid.sum(axis=1).max()), 1)
+        longest = max(int(valid.sum(axis=1).max()), 1) if cut else token.shape[1]
         arrays = {"text_token": token[:, :longest], "text_token_valid": valid[:, :longest]}
         return TextTable(tuple(texts), arrays)
 
@@ -229,25 +230,52 @@ def _frozen_table(
 
         folder = find_model(path)
         loaded = load_bert(folder)
-        module = Bert(loaded.config, dtype=dtype)
-
-        @jax.jit
-        def apply(params, token, valid):
-            hidden = module.apply({"params": params}, token, valid, train=False)
-            return pool_text(hidden, valid, pooling)
-
         computed_in = np.dtype(dtype).name
         key = dict(weights=weights_hash(folder), mode=mode, pooling=pooling, dtype=computed_in)
-        token_table = _token_table(tokens.load_tokenizer(folder), mode)
-        # An argument, not a constant of the compiled program: a tower has half a gigabyte.
-        return token_table, functools.partial(apply, loaded.variables["params"]), key
+        token_table = _token_table(tokens.load_tokenizer(folder), mode, cut=False)
+        run = _on_local_devices(Bert(loaded.config, dtype=dtype), loaded.variables, pooling)
+        return token_table, run, key
 
     def table(texts: Sequence[str]) -> TextTable:
         token_table, run, key = tower()
-        vectors = cached_embeddings(texts, token_table, run, key=key, cache=cache)
+        rows = ROWS_PER_DEVICE * jax.local_device_count()
+        vectors = cached_embeddings(
+            texts, token_table, run, key=key, cache=cache, rows_per_batch=rows
+        )
         return TextTable(tuple(texts), {"text_emb": vectors})
 
     return table
+
+
+def _on_local_devices(
+    module: Bert, variables: Params, pooling: str
+) -> Callable[[np.ndarray, np.ndarray], jax.Array]:
+    """Tokens to vectors, rows shared out over this process's devices.
+
+    Every device computes ``ROWS_PER_DEVICE`` rows by the same program, however many there are.
+    """
+    mesh = jax.make_mesh(
+        (jax.local_device_count(),),
+        ("rows",),
+        axis_types=(AxisType.Auto,),
+        devices=jax.local_devices(),
+    )
+    # An argument, not a constant of the compiled program: a tower has half a gigabyte.
+    variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
+    rows = PartitionSpec("rows")
+
+    @jax.jit
+    @functools.partial(
+        jax.shard_map, mesh=mesh, in_specs=(PartitionSpec(), rows, rows), out_specs=rows
+    )
+    def apply(variables, token, valid):
+        return pool_text(module.apply(variables, token, valid, train=False), valid, pooling)
+
+    def run(token: np.ndarray, valid: np.ndarray) -> jax.Array:
+        with jax.set_mesh(mesh):  # training's own mesh may be over the devices of all processes
+            return apply(variables, token, valid)
+
+    return run
 
 
 def find_model(path_or_id: str) -> pathlib.Path:
@@ -292,48 +320,3 @@ def weights_hash(folder: pathlib.Path) -> str:
                 while block := f.read(1 << 20):
                     digest.update(block)
     return digest.hexdigest()
-
-
-def cached_embeddings(
-    texts: Sequence[str],
-    token_table: Callable[[Sequence[str]], TextTable],
-    apply: Callable[..., jax.Array],
-    *,
-    key: Mapping[str, str],
-    cache: epath.Path | None,
-    rows_per_batch: int = 64,
-) -> Float[np.ndarray, "n d"]:
-    """Vectors of distinct ``texts``, from disk if the same were embedded by the same weights.
-
-    The file is written under a name of its own and renamed, so two processes may do it at once.
-    """
-    if cache is None:
-        return _embeddings(texts, token_table, apply, rows_per_batch)
-    content = json.dumps([dict(sorted(key.items())), list(texts)], ensure_ascii=False)
-    name = hashlib.sha256(content.encode()).hexdigest()[:32]
-    path = cache / f"{name}.npy"
-    if path.exists():
-        return np.load(staging.local(path), allow_pickle=False)
-    log.info("embedding %d distinct texts once, into %s", len(texts), path)
-    out = _embeddings(texts, token_table, apply, rows_per_batch)
-    with staging.written(path) as unique:
-        np.save(unique, out)
-    return out
-
-
-def _embeddings(
-    texts: Sequence[str],
-    token_table: Callable[[Sequence[str]], TextTable],
-    apply: Callable[..., jax.Array],
-    rows_per_batch: int,
-) -> Float[np.ndarray, "n d"]:
-    """Vectors of texts in batches of one shape."""
-    arrays = token_table(texts).arrays
-    token, valid = arrays["text_token"], arrays["text_token_valid"]
-    rows = []
-    for start in range(0, len(texts), rows_per_batch):
-        part = slice(start, start + rows_per_batch)
-        short = max(0, start + rows_per_batch - len(texts))
-        padded = [np.pad(a[part], ((0, short), (0, 0)), mode="edge") for a in (token, valid)]
-        rows.append(np.asarray(apply(*padded), np.float32)[: len(token[part])])
-    return np.concatenate(rows)

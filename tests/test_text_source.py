@@ -1,16 +1,23 @@
 """Text towers: frozen ones run once, tuned ones learn where they may, small ones learn words."""
 
+import json
 import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
 import threading
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import texts_on_processes
 from etils import epath
 from tiny_model import tiny_batch, tiny_objective
 
-from elm_jax import text_source
+from elm_jax import text_source, text_vectors
 from elm_jax.convert.bert import load_bert, save_bert
 from elm_jax.data import tokens
 from elm_jax.models.bert import Bert, BertConfig, pool_text
@@ -19,8 +26,10 @@ from elm_jax.schedules import RunLength
 from elm_jax.sharding import make_mesh
 from elm_jax.state import init_state
 from elm_jax.step import make_step
-from elm_jax.text_source import cached_embeddings, find_model, pretrained_bert, scratch_bert
+from elm_jax.text_source import find_model, pretrained_bert, scratch_bert
+from elm_jax.text_vectors import cached_embeddings
 
+TESTS = pathlib.Path(__file__).parent
 TEXTS = ("Normal EEG.", "Diffuse slowing is present over both sides.", "Alpha rhythm.")
 
 
@@ -151,6 +160,54 @@ def test_two_writers_at_once_leave_one_whole_file(model, tmp_path):
     (file,) = cached(tmp_path)
     np.testing.assert_array_equal(np.load(file), found[0])
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_two_processes_share_the_texts_out_and_have_the_table_of_one(model, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+    command = [sys.executable, str(TESTS / "texts_on_processes.py"), port]
+    both = [subprocess.Popen([*command, str(i), str(tmp_path)], env=env) for i in range(2)]
+    expected, _ = texts_on_processes.embed(model, tmp_path / "alone")
+    assert [p.wait(200) for p in both] == [0, 0]
+    said = [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(2)]
+    for kind in ("shared", "own", "again", "none"):
+        for process in range(2):
+            table = np.load(tmp_path / f"{kind}{process}.npy")
+            np.testing.assert_array_equal(table, expected, err_msg=f"{kind} {process}")
+    names = texts_on_processes.files(tmp_path / "alone")
+    for kind in ("shared", "own", "again"):
+        assert [s[kind]["files"] for s in said] == [names, names], kind
+    for kind in ("shared", "own", "none"):
+        done = [s[kind]["computed"] for s in said]
+        assert sorted(done[0] + done[1]) == [0, 1, 2, 3, 4], kind
+        assert abs(len(done[0]) - len(done[1])) <= 1, kind
+    # Process 0 lacked two files and process 1 all but one of these: one chunk was nowhere.
+    assert len(said[0]["again"]["computed"] + said[1]["again"]["computed"]) == 1
+
+
+def test_a_killed_embedding_goes_on_with_what_is_missing(model, tmp_path, monkeypatch):
+    whole = text_vectors._embeddings
+
+    def killed(texts, *args):
+        if texts_on_processes.TEXTS.index(texts[0]) == 2 * texts_on_processes.PER_CHUNK:
+            raise KeyboardInterrupt
+        return whole(texts, *args)
+
+    monkeypatch.setattr(text_vectors, "_embeddings", killed)
+    with pytest.raises(KeyboardInterrupt):
+        texts_on_processes.embed(model, tmp_path)
+    monkeypatch.setattr(text_vectors, "_embeddings", whole)
+    first, second = texts_on_processes.files(tmp_path)
+    (tmp_path / second).write_bytes((tmp_path / second).read_bytes()[:200])  # a full disk's
+    table, computed = texts_on_processes.embed(model, tmp_path)
+    assert len(computed) == 4 and computed[1:] == [2, 3, 4]
+    np.testing.assert_array_equal(table, texts_on_processes.embed(model, None)[0])
 
 
 def test_a_tuned_tower_starts_pretrained_and_its_frozen_layers_stay(model, tmp_path):
