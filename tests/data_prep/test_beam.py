@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from layouts import prepare, rec, records
+from layouts import REF, prepare, rec, records
 
 from data_prep.assemble import ShardJob
 from data_prep.corpora.base import Source
@@ -83,11 +83,10 @@ def test_labels_of_windows_come_through_and_what_was_finished_is_not_done_again(
 ):
     from data_prep import on_beam
 
-    names = "FP1 FP2 F7 F3 FZ F4 F8 T3 C3 CZ C4 T4 T5 P3 PZ P4 T6 O1 O2".split()
     for i, part in enumerate(("train", "eval")):
         person = f"aaaaaaa{'ab'[i]}"
         path = tmp_path / "tuev" / "edf" / part / person / f"{person}_00000001.edf"
-        write_edf(path, seconds=30, seed=i, labels=[f"EEG {name}-REF" for name in names])
+        write_edf(path, seconds=30, seed=i, labels=REF)
         rec(path.with_suffix(".rec"), (5, 6, 1), (12, 13, 6))
     assert prepare("tuev", tmp_path / "tuev", tmp_path / "local") == 0
     command = ("tuev", tmp_path / "tuev", tmp_path / "out", "--runner", "direct", "--workers", 1)
@@ -194,25 +193,30 @@ def test_what_goes_to_workers_comes_back_as_it_was():
 
 
 @needs_beam
-def test_from_a_bucket_into_a_bucket(run, folder, contents, tmp_path):
+def test_from_a_bucket_into_a_bucket(write_edf, contents, tmp_path):
     """In a process of its own: TensorFlow's client reads its surroundings once."""
     import fake_gcs
 
-    assert local(run, folder) == 0
+    edf = tmp_path / "tueg" / "edf"
+    for i, person in enumerate(("aaaaaaaa", "aaaaaaab", "aaaaaaac")):
+        session = edf / "000" / person / "s001_2012"
+        file = session / "01_tcp_ar" / f"{person}_s001_t000.edf"
+        write_edf(file, seconds=90, seed=i, labels=REF)
+        (session / f"{person}_s001.txt").write_text(f"IMPRESSION: number {i}.")
+    assert prepare("tueg", tmp_path / "tueg", tmp_path / "local") == 0
     objects = fake_gcs.Objects("mine")
-    objects.upload(folder / "edf", "gs://mine/edf")
+    objects.upload(tmp_path / "tueg", "gs://mine/tueg")
     command = [
-        sys.executable, "-m", "data_prep.prepare", "edf_folder", "--runner", "--workers", "1",
-        "--input", "gs://mine/edf", "--out", "gs://mine/shards/a", "--reports",
-        str(folder / "reports.jsonl"), "--drop_start_s", "0", "--cut_multiple_s", "5",
-        "--min_duration_s", "5", "--min_shards", "2",
+        sys.executable, "-m", "data_prep.prepare", "tueg", "--runner", "--workers", "1",
+        "--min_shards", "1", "--input", "gs://mine/tueg", "--out", "gs://mine/shards/a",
     ]  # fmt: skip
     with fake_gcs.serve(objects, tmp_path) as served:
         done = subprocess.run(
             command, cwd=ROOT, env=os.environ | served, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-    expected = contents(folder / "local")
+    expected = contents(tmp_path / "local")
+    assert b"number 2" in expected["recordings.jsonl"]
     assert [name for name in objects.names("gs://mine/shards/a") if name] == sorted(expected)
     for name, content in expected.items():
         assert objects.read(f"gs://mine/shards/a/{name}") == content, name
