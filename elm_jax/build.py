@@ -238,8 +238,15 @@ SAMPLERS = {
 def build_batches(
     config: Any, corpus: Corpus, texts: TextSource | None, split: str = "train"
 ) -> tuple[Sampler, Batches]:
-    """The sampler of ``config.sampler`` over a split, and its batches."""
+    """The sampler of ``config.sampler`` over a split, and its batches.
+
+    Raises:
+      ManifestError: fewer training shards than processes; says how many are needed.
+      ValueError: an unknown sampler, or one that does not fit the data.
+    """
     make = lookup(SAMPLERS, config.sampler.name, "config.sampler.name")
+    if split == "train":
+        corpus.reader(split).require_shards(jax.process_count())
     return make(config, corpus, texts, split)
 
 

@@ -117,6 +117,25 @@ class ShardReader:
         """How many files the split lies in."""
         return len(self._shards)
 
+    def require_shards(self, processes: int) -> None:
+        """Raises unless every process of a training run can have a file to itself.
+
+        Any process can read any piece, and splits that are only evaluated are read so. But the
+        reads of a whole training out of fewer files than hosts would all go to the same places.
+
+        Raises:
+          ManifestError: says with how many shards to prepare.
+        """
+        if self.shards >= processes:
+            return
+        what = f"prepare it again with --min_shards {processes} (python -m data_prep.prepare)"
+        if len(self) < processes:
+            what = f"it has {len(self)} pieces in all, so start at most as many processes"
+        raise ManifestError(
+            f"{self.directory}: split {self.split!r} lies in {self.shards} shards, fewer than the "
+            f"{processes} processes (one a host) that are to train on it: {what}"
+        )
+
     def _locate(self, index: int) -> tuple[int, int]:
         """Shard, and position in it, of a piece."""
         if not 0 <= index < len(self):

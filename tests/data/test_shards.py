@@ -149,3 +149,15 @@ def test_shards_of_another_preparation_are_noticed(stored, tmp_path):
     (mixed / "recordings.jsonl").write_text("".join(lines[1:]))
     with pytest.raises(ManifestError, match="two preparations"):
         ShardReader(mixed, "train").read(0)
+
+
+def test_training_on_fewer_shards_than_processes_is_refused_with_the_number_to_use(stored):
+    reader = ShardReader(stored[0], "train")
+    reader.require_shards(3)
+    with pytest.raises(
+        ManifestError, match="'train' lies in 3 shards, fewer than the 5 .*--min_shards 5"
+    ) as found:
+        reader.require_shards(5)
+    assert str(stored[0]) in str(found.value)
+    with pytest.raises(ManifestError, match="has 12 pieces in all, so start at most as many"):
+        reader.require_shards(13)
