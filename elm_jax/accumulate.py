@@ -125,7 +125,8 @@ def _weighted(
 
         def loss_fn(learning):
             out, new = embed(learning, state, part, key)
-            return score(out, part)[0] * (weight(part) / total), (out, new)
+            loss, _ = score(out, part)
+            return loss * (weight(part).astype(loss.dtype) / total), (out, new)
 
         more, (out, state) = jax.grad(loss_fn, has_aux=True)(learning)
         return (state, _add(grads, more)), out
