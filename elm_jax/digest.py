@@ -2,7 +2,8 @@
 
 The sum, modulo 2^32, of every element's bits times an odd weight of its own. Integers add up to the
 same in any order, so the number does not depend on the mesh; a single element that differs always
-changes it, as odd weights have inverses. Computed where the array lies, in one pass over it.
+changes it, as odd weights have inverses. Large arrays are summed where they lie, in one pass over
+them; small ones on the host, which compiles nothing.
 """
 
 from typing import Any
@@ -15,6 +16,7 @@ from jax import lax
 from elm_jax.axes import Array
 from elm_jax.optim import path_of
 
+SMALL_BYTES = 2**20
 UINT = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
 
@@ -23,8 +25,11 @@ def digests(tree: Any) -> dict[str, str]:
     leaves = {
         path_of(path): jnp.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
-    numbers = jax.device_get({path: _digest(leaf) for path, leaf in leaves.items()})
-    return {path: f"{leaves[path].dtype}:{int(number)}" for path, number in numbers.items()}
+    small = {path: leaf for path, leaf in leaves.items() if _is_small(leaf)}
+    large = {path: _on_devices(leaf) for path, leaf in leaves.items() if path not in small}
+    numbers = jax.device_get(large)
+    numbers |= {path: on_host(np.asarray(leaf)) for path, leaf in jax.device_get(small).items()}
+    return {path: f"{leaf.dtype}:{int(numbers[path])}" for path, leaf in leaves.items()}
 
 
 def differing(tree: Any, stored: dict[str, str]) -> list[str]:
@@ -39,8 +44,22 @@ def differing(tree: Any, stored: dict[str, str]) -> list[str]:
     ]
 
 
+def _is_small(x: Array) -> bool:
+    """Whether its values are here, and few."""
+    here = x.is_fully_addressable or x.is_fully_replicated
+    plain = not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return here and plain and x.nbytes <= SMALL_BYTES
+
+
+def on_host(x: np.ndarray) -> int:
+    """The number of an array of NumPy."""
+    bits = np.ascontiguousarray(x).reshape(-1)
+    bits = bits.view(f"u{min(x.dtype.itemsize, 4)}").astype(np.uint32)
+    return int((bits * (2 * np.arange(len(bits), dtype=np.uint32) + 1)).sum(dtype=np.uint32))
+
+
 @jax.jit
-def _digest(x: Array) -> Array:
+def _on_devices(x: Array) -> Array:
     bits = _bits(x).astype(jnp.uint32)
     index = jnp.zeros((), jnp.uint32)
     for axis, size in enumerate(bits.shape):
