@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from elm_jax.axes import Array
+from elm_jax.axes import Array, Float
 from elm_jax.sharding import BATCH_AXES, ways
 
 # Rows and columns of a tile at most: 4 MB of float32. Smaller ones spend more time on moving the
@@ -67,7 +67,7 @@ def needs_tiles(b: int, m: int) -> bool:
     return max(b, m) > TILE or ways(jax.sharding.get_abstract_mesh()) > 1
 
 
-def products(x: Array, y: Array) -> Array:
+def products(x: Float[Array, "b e"], y: Float[Array, "m e"]) -> Float[Array, "b m"]:
     """Products of every row of ``x`` with every row of ``y``, as exact as their type.
 
     An accelerator's default rounds the factors to fewer bits.
