@@ -27,7 +27,7 @@ from data_prep.parts import Part, load_parts
 from data_prep.plan import Plan, differences
 from data_prep.summary import print_kinds
 from data_prep.work import PrepareError, prepare_parts, sizes_of
-from elm_jax.data.manifest import WORK_DIR, Manifest
+from elm_jax.data.manifest import MANIFEST_FILE, WORK_DIR, Manifest
 
 SHARES_DIR = "shares"
 _NAME = re.compile(r"(\d{5,})-of-(\d{5,})\.json")
@@ -64,8 +64,8 @@ def prepare_share(out: epath.Path, plan: Plan, args: argparse.Namespace) -> None
     sources = of_part(plan.sources, share)
     with locks.held(out, shared=True):
         _require_same(out, plan)
-        if frozen(out):
-            print(f"{out}: its parts are all there and being merged; nothing to do for a part.")
+        if frozen(out) or (out / MANIFEST_FILE).exists():
+            print(f"{out}: its parts are all there and are merged; nothing to do for a part.")
             return
         folder = out / WORK_DIR / SHARES_DIR
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,11 @@
 """What a finished preparation says."""
 
-import pathlib
 import shlex
 from collections import Counter
 from collections.abc import Mapping
 from typing import TextIO
+
+from etils import epath
 
 from data_prep.findings import FINDING_KINDS, kind_sentence
 from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
@@ -19,7 +20,7 @@ _PROBED = {
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
 
 
-def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
+def print_summary(out: epath.Path, manifest: Manifest) -> None:
     """Counts by split, what was skipped and why, and the next command."""
     kind = "simulated " if manifest.simulated else ""
     spec = manifest.spec
@@ -44,7 +45,7 @@ def print_summary(out: pathlib.Path, manifest: Manifest) -> None:
         _print_next(out, manifest)
 
 
-def _print_next(out: pathlib.Path, manifest: Manifest) -> None:
+def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
     if "labels" in manifest.counts:
@@ -93,7 +94,7 @@ def _print_gaps(manifest: Manifest) -> None:
         )
 
 
-def _print_defects(out: pathlib.Path, manifest: Manifest) -> None:
+def _print_defects(out: epath.Path, manifest: Manifest) -> None:
     skipped: Mapping[str, int] = manifest.counts.get("skipped", {})
     if skipped:
         print("  Skipped recordings:")
