@@ -80,8 +80,12 @@ def variables_of(objective, batch, seed=0):
     """Random parameters and batch statistics without compiling anything, in float64."""
     rng = np.random.default_rng(seed)
     params, model_state = jax.eval_shape(objective.init, jax.random.key(0), batch)
-    draw = lambda x: rng.normal(scale=0.3, size=x.shape)  # noqa: E731
-    return jax.tree.map(draw, params), jax.tree.map(lambda x: 1 + draw(x) ** 2, model_state)
+
+    def draw(path, x):  # factors of a normalisation and variances lie around one
+        around = 1.0 if path[-1].key in ("scale", "var") else 0.0
+        return around + rng.uniform(-0.3, 0.3, size=x.shape)
+
+    return jax.tree_util.tree_map_with_path(draw, (params, model_state))
 
 
 def narrow(tree):
