@@ -17,9 +17,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from etils import epath
 
 from elm_jax import paths, staging
+from elm_jax.axes import Int
 
 BLOCK_BYTES, BLOCK_HEADER_BYTES, CHUNK_HEADER_BYTES = 1 << 16, 24, 40
 # Above any record of this project: array_record keeps a buffer of this size, and reads a record
@@ -144,6 +146,32 @@ class DirectFile:
         begin, value = self.begins[position]
         self.read_chunk_into(out, begin, value + offset)
 
+    def read_rows_into(
+        self, out: Int[np.ndarray, "n size"], position: int, offsets: Int[np.ndarray, " n"]
+    ) -> None:
+        """Fills each row of ``out`` from a byte of a record's value on; one system call a row.
+
+        Args:
+          out: contiguous.
+          position: of the record.
+          offsets: in bytes, of each row.
+
+        Raises:
+          OSError: the file ends before, or cannot be read.
+        """
+        begin, value = self.begins[position]
+        size = out.shape[1] * out.itemsize
+        places = _place(begin, value + offsets)
+        in_one_block = size <= BLOCK_BYTES - places % BLOCK_BYTES
+        rows, fd, read = memoryview(out).cast("B"), self._fd, os.preadv
+        table = zip(places.tolist(), in_one_block.tolist(), offsets.tolist(), strict=True)
+        for row, (at, whole, offset) in enumerate(table):
+            into = rows[row * size : (row + 1) * size]
+            if not whole:
+                self.read_chunk_into(into, begin, value + offset)
+            elif (found := read(fd, (into,), at)) != size:
+                raise OSError(f"{found} bytes at {at}, expected {size}")
+
     def read_chunk_into(self, out: memoryview, begin: int, offset: int) -> None:
         """Fills ``out`` from the chunk at ``begin``: one system call for 32 MiB at a time."""
         at, done, parts = _place(begin, offset), 0, []
@@ -162,13 +190,13 @@ class DirectFile:
                 first, parts = at, []
 
 
-def _place(begin: int, size: int) -> int:
+def _place(begin: int, size: Any) -> Any:
     """Where in the file the byte lies that comes ``size`` bytes into the chunk at ``begin``."""
     end = _end(begin, size)
-    return end + BLOCK_HEADER_BYTES if end % BLOCK_BYTES == 0 else end
+    return end + BLOCK_HEADER_BYTES * (end % BLOCK_BYTES == 0)
 
 
-def _end(begin: int, size: int) -> int:
+def _end(begin: int, size: Any) -> Any:
     """Where ``size`` bytes of the chunk at ``begin`` end (the specification's AddWithOverhead)."""
     usable = BLOCK_BYTES - BLOCK_HEADER_BYTES
     blocks = (size + (begin + usable - 1) % BLOCK_BYTES) // usable

@@ -195,11 +195,8 @@ class ShardReader:
                 file.read_into(memoryview(whole).cast("B"), position, at)
                 return _stretches(whole, starts, samples)
             out = np.empty((len(starts), channels, samples), np.int16)
-            rows, size = memoryview(out).cast("B"), 2 * samples
-            first = np.add.outer(starts, np.arange(channels) * length).ravel()
-            for row, sample in enumerate(first.tolist()):
-                into = rows[row * size : (row + 1) * size]
-                file.read_into(into, position, at + 2 * sample)
+            sample = np.add.outer(starts, np.arange(channels, dtype=np.int64) * length)
+            file.read_rows_into(out.reshape(-1, samples), position, at + 2 * sample.ravel())
         except OSError as error:
             raise self._shards[shard].error(position, error) from error
         return out
