@@ -64,6 +64,19 @@ BENCHMARKS: dict[str, tuple[Figure, ...]] = {
     "mil_step.py": (
         Figure("whole MIL step with BERT-base, PyTorch's time over ours", "ratio", ">= 4"),
     ),
+    "ring.py": (
+        Figure("ring MIL loss, MB a device of 8, 65,536 crops", "multi_instance/ring_mb/65536"),
+        Figure("dense, MB a device", "multi_instance/dense_mb/65536"),
+        Figure("MB a device of 64 over 8, ring, as many crops each", "multi_instance/ring_growth"),
+        Figure("step time, ring over dense, 4,096 crops", "multi_instance/time_ratio/4096"),
+    ),
+    "input.py": (
+        Figure("input, bags of 120 crops, GB/s", "bags_gb_per_s", ">= 0.5"),
+        Figure("input over what the training step takes, bags", "bags_over_step", ">= 5"),
+        Figure("the same, single crops at random", "pairs_over_step", ">= 5"),
+        Figure("memory over the pipeline's bound", "bags_memory", "<= 1"),
+        Figure("first batch of step 1,000,000, s", "restart_s"),
+    ),
     "cold_embed.py": (Figure("cold process, 20 min EDF to vectors, s", "seconds", "<= 10"),),
     "edf_to_vectors.py": (
         Figure("20 min EDF to vectors, share of mne + PyTorch's time", "share_of_time", "<= 0.5"),
