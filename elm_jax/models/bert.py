@@ -138,7 +138,8 @@ class Embeddings(nn.Module):
         init = nn.initializers.normal(c.init_std)
 
         def table(name: str, rows: int) -> nn.Embed:
-            return nn.Embed(rows, c.width, dtype=self.dtype, embedding_init=init, name=name)
+            # Looked up in the parameters' float32: a word's gradient is the sum over all its places.
+            return nn.Embed(rows, c.width, embedding_init=init, name=name)
 
         position = jnp.arange(token_id.shape[1])
         # An id beyond the vocabulary gives NaN (jnp.take's default), never another word's vector.
