@@ -72,9 +72,12 @@ class Dense(nn.Module):
         bias = None
         if self.use_bias:
             bias = self.param("bias", bias_init, (self.features,), jnp.float32)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         y = x @ kernel
-        return y if bias is None else y + bias
+        if bias is None:
+            return y
+        # Added in float32, so that the bias's gradient, a sum over all rows, is not summed narrower.
+        return (y.astype(statistics_dtype(y)) + bias).astype(y.dtype)
 
 
 @jax.custom_jvp
@@ -84,7 +87,8 @@ def elu(x: Float[Array, "*rest"]) -> Float[Array, "*rest"]:
     With exp instead of expm1 (off by at most the float's epsilon) and a slope read off the output:
     on a CPU half the time of ``jax.nn.elu``, forward and backward.
     """
-    return jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0)) - 1)
+    wide = x.astype(statistics_dtype(x))  # in bfloat16 exp(x) - 1 would lose a small x
+    return jnp.where(wide > 0, wide, jnp.exp(jnp.minimum(wide, 0)) - 1).astype(x.dtype)
 
 
 @elu.defjvp
