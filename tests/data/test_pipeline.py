@@ -1,11 +1,12 @@
+import shutil
 import threading
 
 import numpy as np
 import pytest
 
 from elm_jax.data.pipeline import BagPipeline, Windows, to_network, window_batches
-from elm_jax.data.samplers import BagSampler
-from elm_jax.data.shards import ShardReader
+from elm_jax.data.samplers import BagSampler, PairSampler
+from elm_jax.data.shards import ShardError, ShardReader
 from elm_jax.data.text import TextTable, distinct
 
 
@@ -102,6 +103,27 @@ def test_a_start_in_the_middle_reads_nothing_of_earlier_steps(parts, monkeypatch
     for key, value in pipeline(parts)[1].batch(start).items():
         np.testing.assert_array_equal(first[key], value, err_msg=key)
     assert len(list(stream)) == 2 and sorted(planned) == [start, start + 1, start + 2]
+
+
+def test_a_shard_lost_while_reading_is_one_error_and_nothing_of_what_came_before(tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path / "copy")
+    reader = ShardReader(tmp_path / "copy", "train")
+    windows = Windows.of(reader.recordings, 500)
+    n = len(reader.recordings)
+    table = TextTable(("a",), {"text_emb": np.zeros((1, 2))})
+    sampler = PairSampler(windows.counts(n), [1] * n, pairs_per_batch=3)
+    batches = BagPipeline(reader, sampler, windows, table, [np.zeros(1, int)] * n)
+    expected, stream = batches.batch(1), batches.dataset(0, 50, threads=2)
+    next(stream)
+    (lost, content) = next((p, p.read_bytes()) for p in (tmp_path / "copy").glob("*-00000-of-*"))
+    lost.write_bytes(b"")
+    with pytest.raises(ShardError, match=f"{lost.name}.*put it back from a copy") as found:
+        list(stream)
+    assert found.value.__suppress_context__ and "tensorflow" not in str(found.value).lower()
+    lost.write_bytes(content)
+    again = next(batches.dataset(1, 50, threads=2))
+    for key, value in expected.items():
+        np.testing.assert_array_equal(again[key], value, err_msg=key)
 
 
 def test_evaluation_sees_every_window_once_and_pads_the_last_batch(parts):
