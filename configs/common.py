@@ -62,6 +62,23 @@ def schedule(*, per: str, floor: float = 0.01, **durations: float) -> dict[str, 
     return dict(per=per, floor=floor) | {name: durations.get(name) for name in names}
 
 
+def sharded_text_tower() -> tuple[tuple[str, Any], ...]:
+    """``config.sharding`` for a text tower that learns, cut over ``model``; the rest over ``fsdp``.
+
+    As in Megatron-LM (Shoeybi et al. 2019): of two products that follow each other the first is cut
+    by its outputs and the second by its inputs, so that devices exchange one sum for both. Without
+    a ``model`` axis of its own to cut by, ``config.sharding = ((".*", "fsdp"),)`` does.
+    """
+    return (
+        (r"text_tower/.*/(query|key|value|up)/kernel", ("fsdp", "model")),
+        (r"text_tower/.*/(query|key|value|up)/bias", ("model",)),
+        (r"text_tower/.*/(out|down)/kernel", ("model", "fsdp")),
+        (r"(signal|text)_projector/hidden/kernel", ("fsdp", "model")),
+        (r"(signal|text)_projector/out/kernel", ("model", "fsdp")),
+        (".*", "fsdp"),  # each along its largest dimension that fsdp divides; small ones are whole
+    )
+
+
 def finished(mode: str) -> ConfigDict:
     """What every recipe of a finished model has; the recipe adds its own section and evals.
 

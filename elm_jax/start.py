@@ -28,6 +28,7 @@ from elm_jax.data.spec import SignalSpec
 from elm_jax.messages import listed
 from elm_jax.optim import match_rules, path_of
 from elm_jax.run_dir import OF_INIT_FROM, require_same_run
+from elm_jax.sharding import put
 from elm_jax.sources import read_parts
 from elm_jax.state import TrainState
 from elm_jax.validation import Point, history_of
@@ -207,7 +208,7 @@ def overlay(
             name = path_of(key_path)
             if what[name] == "fresh":
                 return old
-            return jax.device_put(found[collection][name], old.sharding)
+            return put(found[collection][name], old.sharding)
 
         return jax.tree_util.tree_map_with_path(leaf, tree)
 

@@ -6,12 +6,13 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from elm_jax.axes import Batch, ModelState, Params
 from elm_jax.objectives.base import Objective
 from elm_jax.optim import Optimizer
-from elm_jax.sharding import replicated, shardings
+from elm_jax.sharding import put, replicated, shardings
 
 
 @flax.struct.dataclass
@@ -40,15 +41,20 @@ def init_state(
     """
     key = jax.random.key(seed)
     params_shape, model_shape = jax.eval_shape(objective.init, key, example)
-    place = shardings(params_shape, rules, mesh), shardings(model_shape, ((".*", ()),), mesh)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-    params, model_state = jax.jit(objective.init, out_shardings=place)(key, zeros)
-    params = jax.tree.map(jax.device_put, overlay(params), place[0])
+    place = shardings(params_shape, model_shape, rules, mesh)
+
+    def init(key):
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+        return objective.init(key, zeros)
+
+    # Made in parts where the parts will lie: never whole on one device.
+    params, model_state = jax.jit(init, out_shardings=place)(key)
+    params = jax.tree.map(put, overlay(params), place[0])
     optimizer = make_tx(params)
     everywhere = replicated(mesh)
     opt_place = _optimizer_shardings(optimizer.tx, params, place[0], everywhere)
     opt_state = jax.jit(optimizer.tx.init, out_shardings=opt_place)(params)
-    step = jax.device_put(jnp.zeros((), jnp.int32), everywhere)
+    step = put(np.zeros((), np.int32), everywhere)
     return TrainState(step, params, model_state, opt_state), optimizer
 
 
