@@ -24,42 +24,44 @@ class Peaks:
       single: FLOP/s of those of float32 at JAX's default precision: on a TPU one pass of bfloat16,
         on NVIDIA since Ampere TF32.
       memory_bytes: of the device.
+      bandwidth: bytes a second to and from it.
     """
 
     half: float
     single: float
     memory_bytes: float
+    bandwidth: float
 
 
-def _tpu(tera: float, memory_gib: float) -> Peaks:
-    return Peaks(tera * TERA, tera * TERA, memory_gib * GIB)
+def _tpu(tera: float, memory_gib: float, gb_per_s: float) -> Peaks:
+    return Peaks(tera * TERA, tera * TERA, memory_gib * GIB, gb_per_s * 1e9)
 
 
-def _gpu(half: float, single: float, memory_gb: float) -> Peaks:
-    return Peaks(half * TERA, single * TERA, memory_gb * 1e9)
+def _gpu(half: float, single: float, memory_gb: float, gb_per_s: float) -> Peaks:
+    return Peaks(half * TERA, single * TERA, memory_gb * 1e9, gb_per_s * 1e9)
 
 
 # Regex over the whole of `device.device_kind` -> peaks; first match wins. A share of a GPU (MIG)
 # matches none of them: its peak is not its card's.
 _KINDS: tuple[tuple[str, Peaks], ...] = (
-    (r"TPU v2", _tpu(23, 8)),
-    (r"TPU v3", _tpu(61.5, 16)),
-    (r"TPU v4", _tpu(275, 32)),
-    (r"TPU v5 ?(lite|e)", _tpu(197, 16)),
-    (r"TPU v5p?", _tpu(459, 95)),
-    (r"TPU v6 ?(lite|e)", _tpu(918, 32)),
-    (r"TPU7x", _tpu(1153.5, 96)),
-    (r"Tesla V100-SXM.*", _gpu(125, 15.7, 32)),
-    (r"NVIDIA A100-.*40GB", _gpu(312, 156, 40)),
-    (r"NVIDIA A100.*80GB.*", _gpu(312, 156, 80)),
-    (r"NVIDIA L4", _gpu(121, 60, 24)),
-    (r"NVIDIA L40S", _gpu(362, 183, 48)),
-    (r"NVIDIA H100 PCIe", _gpu(756, 378, 80)),
-    (r"NVIDIA H100 NVL", _gpu(835.5, 417.5, 94)),
-    (r"NVIDIA H100( 80GB HBM3)?", _gpu(989, 494.5, 80)),
-    (r"NVIDIA H200 NVL", _gpu(835.5, 417.5, 141)),
-    (r"NVIDIA H200", _gpu(989, 494.5, 141)),
-    (r"NVIDIA B200", _gpu(2250, 1125, 180)),
+    (r"TPU v2", _tpu(23, 8, 350)),
+    (r"TPU v3", _tpu(61.5, 16, 450)),
+    (r"TPU v4", _tpu(275, 32, 1228)),
+    (r"TPU v5 ?(lite|e)", _tpu(197, 16, 819)),
+    (r"TPU v5p?", _tpu(459, 95, 2765)),
+    (r"TPU v6 ?(lite|e)", _tpu(918, 32, 1638)),
+    (r"TPU7x", _tpu(1153.5, 96, 3690)),
+    (r"Tesla V100-SXM.*", _gpu(125, 15.7, 32, 900)),
+    (r"NVIDIA A100-.*40GB", _gpu(312, 156, 40, 1555)),
+    (r"NVIDIA A100.*80GB.*", _gpu(312, 156, 80, 2039)),
+    (r"NVIDIA L4", _gpu(121, 60, 24, 300)),
+    (r"NVIDIA L40S", _gpu(362, 183, 48, 864)),
+    (r"NVIDIA H100 PCIe", _gpu(756, 378, 80, 2000)),
+    (r"NVIDIA H100 NVL", _gpu(835.5, 417.5, 94, 3938)),
+    (r"NVIDIA H100( 80GB HBM3)?", _gpu(989, 494.5, 80, 3350)),
+    (r"NVIDIA H200 NVL", _gpu(835.5, 417.5, 141, 4800)),
+    (r"NVIDIA H200", _gpu(989, 494.5, 141, 4800)),
+    (r"NVIDIA B200", _gpu(2250, 1125, 180, 8000)),
 )
 HALF = ("bfloat16", "float16")
 

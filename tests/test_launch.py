@@ -1,5 +1,6 @@
 """Launch scripts: what they would run, and that several processes are one run."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import time
 
 import pytest
 import yaml
+from tiny_shards import write_tiny_shards
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
@@ -251,6 +253,7 @@ def test_a_preempted_slice_is_replaced_and_the_run_goes_on(tmp_path):
         esac
         """,
     )
+    fake(tmp_path, "git", "")
     arguments = ("--spot", "--poll_s", "0", "--tries", "5", "--", "--config", "c")
     path = f"{tmp_path}:{os.environ['PATH']}"
     said = call("tpu_vm.sh", "keep", *TPU, *arguments, PATH=path)
@@ -337,3 +340,24 @@ def test_the_manifest_that_is_filled_in_stands_by_itself():
     pod = filled["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     pod["containers"][0]["image"] = "IMAGE"
     assert yaml.safe_load(text) == filled  # v5p-256 is what launch.sh asks for by itself
+
+
+# -- the real thing -------------------------------------------------------------------------------
+
+
+def test_two_processes_are_one_run(tmp_path):
+    shards = write_tiny_shards(tmp_path / "shards", people=6, test_people=4, seconds=20.0)
+    workdir = tmp_path / "a run"  # with a space
+    flags = ("--config", str(ROOT / "configs" / "elm_5s.py:smoke"), f"--config.data.dir={shards}")
+    said = call("local.sh", "-n", "2", "--", *flags, "--workdir", str(workdir))
+    assert said.returncode == 0, said.stderr[-3000:]
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    assert json.loads((workdir / "summary.json").read_text())["device"].startswith("2 ")
+    # What is said, tables and figures: by the first, once.
+    logs = {path.name for path in workdir.glob("train*.log")}
+    assert logs == {"train.log", "train.1.log"}
+    lines = said.stderr.splitlines()
+    assert sum("all of it on one page" in line for line in lines) == 1
+    assert all(line.startswith("[0] ") for line in lines if "step 2/2" in line)
+    assert len(list((workdir / "tensorboard").iterdir())) == 1
