@@ -24,7 +24,7 @@ import sys
 import figures
 from versus_torch import alternate
 
-DEVICES, PLAYED = 8, 64
+DEVICES, PLAYED = 8, 256
 WIDTH, CROPS_PER_SENTENCE, CROPS_PER_BAG = 256, 5, 10
 CROPS = [256, 1024, 4096, 16384, 65536]
 KINDS = ("multi_instance", "soft_target_contrast", "paired_contrast")
@@ -158,7 +158,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--crops", type=int, nargs="*", default=CROPS)
     parser.add_argument("--timed", type=int, nargs="*", default=[1024, 4096])
-    parser.add_argument("--pod", type=int, nargs="*", default=[1, 8, 64], help="numbers of devices")
+    parser.add_argument(
+        "--pod", type=int, nargs="*", default=[1, 8, 256], help="numbers of devices"
+    )
     parser.add_argument("--per_device", type=int, default=1024, help="crops, in the pod's table")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
