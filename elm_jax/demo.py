@@ -6,7 +6,6 @@ there already is used again.
 
 import importlib
 import logging
-import pathlib
 import subprocess
 import sys
 import textwrap
@@ -14,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
+
+from elm_jax import paths, staging
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,15 @@ def _run(command: Sequence[str], what: str) -> None:
         raise OSError(f"{what} could not be made (exit code {code}): see the lines above")
 
 
+def _beside(workdir: epath.Path) -> epath.Path:
+    """Where the demo is made: beside the workdir; on this machine, if that is in a bucket."""
+    if not paths.is_remote(workdir):
+        return workdir.parent
+    place = epath.Path(staging.cache_folder()) / "demo"
+    log.info("The demo is made on this machine, in %s: its tools write to local disks.", place)
+    return place
+
+
 def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) -> None:
     """Points the config at the simulated demo corpus, made beside the workdir if need be.
 
@@ -54,7 +64,7 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
 
     window_s, split = _demo_window_s(config), config.data.get("demo_split", "")
     name = f"demo_corpus_{config.data.demo_people}p_{window_s:g}s"
-    out = workdir.parent / (f"{name}_valid" if split else name)
+    out = _beside(workdir) / (f"{name}_valid" if split else name)
     log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
     log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
     if not already_small:
@@ -91,8 +101,8 @@ def use_demo_model(config: Any, workdir: epath.Path) -> None:
     import configs
 
     recipe, _, size = config.demo_model.partition(":")
-    path = pathlib.Path(configs.__file__).with_name(f"{recipe}.py")
-    out = workdir.parent / f"{size}_model_{recipe}_{epath.Path(config.data.dir).name}"
+    path = epath.Path(configs.__file__).with_name(f"{recipe}.py")
+    out = _beside(workdir) / f"{size}_model_{recipe}_{epath.Path(config.data.dir).name}"
     key = _model_key(config)
     log.info("No model named (config.%s is empty): training the %s model first.", key, size)
     command = ["elm_jax.main", "--config", f"{path}:{size}"]

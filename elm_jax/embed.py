@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import pathlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 from etils import epath
 
 import elm_jax
-from elm_jax import leakage, results, run_dir
+from elm_jax import leakage, paths, results, run_dir
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.embedding_columns import as_text, columns_of, label_datasets
 from elm_jax.data.embedding_file import FILE_NAME, KINDS, EmbeddingFile
@@ -90,7 +89,7 @@ def embed(config: Any, workdir: epath.Path) -> dict[str, Any]:
     if settings["texts"] and (prompts or files):
         questions = load_questions(prompts, files, source="config.embed.prompts")
     splits, label = settings.pop("splits"), settings.pop("map_label")
-    path = pathlib.Path(workdir) / FILE_NAME
+    path = workdir / FILE_NAME
     normalisation = config.data.normalisation
     embed_corpus(
         model, corpus, splits, path, normalisation=normalisation, questions=questions, **settings
@@ -118,7 +117,7 @@ def embed_corpus(
     model: Pretrained,
     corpus: Corpus,
     splits: Sequence[str],
-    path: pathlib.Path,
+    path: epath.PathLike,
     *,
     features: str = "projection",
     dtype: str = "float32",
@@ -128,7 +127,7 @@ def embed_corpus(
     rows_per_batch: int = 128,
     normalisation: str = "model",
     replace: bool = False,
-) -> pathlib.Path:
+) -> epath.Path:
     """Writes a corpus's vectors to ``path``; nothing is computed twice that is there already.
 
     Args:
@@ -155,6 +154,7 @@ def embed_corpus(
         cannot hold.
       EmbeddingFileError: ``path`` holds other vectors.
     """
+    path = paths.of(path)
     if features not in KINDS:
         raise ValueError(f"config.embed.features is {features!r}; known: {KINDS}")
     hint = "Prepare the recordings as the model needs them (python -m data_prep.prepare)."

@@ -6,10 +6,12 @@ every checkpoint; evaluation calls :func:`guard` for every eval.
 
 import contextlib
 import logging
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from etils import epath
+
+from elm_jax import paths
 from elm_jax.checkpoint import Described
 from elm_jax.convert.parts import SELECTED_ON, ModelParts
 from elm_jax.data.manifest import MANIFEST_FILE, ManifestError
@@ -95,7 +97,7 @@ class KnownSet(NamedTuple):
         return f"{self.path} ({self.split})" if self.split else self.path
 
 
-def known_sets(data_dir: str | pathlib.Path, named: Sequence[str]) -> list[KnownSet]:
+def known_sets(data_dir: epath.PathLike, named: Sequence[str]) -> list[KnownSet]:
     """The evaluation sets that are known here.
 
     Args:
@@ -109,8 +111,8 @@ def known_sets(data_dir: str | pathlib.Path, named: Sequence[str]) -> list[Known
       PeopleError, NotPrepared, ManifestError: something that is named cannot be read.
     """
     found = [KnownSet(str(path), "", read_people(path)) for path in named]
-    told = {pathlib.Path(path).resolve() for path in named}
-    own = pathlib.Path(data_dir).resolve()
+    told = {paths.absolute(path) for path in named}
+    own = paths.absolute(data_dir)
     for manifest in sorted(own.parent.glob(f"*/{MANIFEST_FILE}")):
         if told & {manifest, manifest.parent}:
             continue

@@ -60,6 +60,20 @@ def absolute(path: epath.PathLike) -> epath.Path:
     return of(path) if is_remote(path) else epath.Path(os.path.abspath(path))
 
 
+def read_text(path: epath.PathLike) -> str:
+    """A file that somebody wrote by hand: UTF-8, with or without a byte order mark.
+
+    ``epath.Path.read_text`` knows no "utf-8-sig", and leaves the mark in the text.
+
+    Raises:
+      FileNotFoundError: there is none.
+      UnicodeDecodeError: it is not UTF-8.
+    """
+    with told():
+        text = of(path).read_bytes().decode("utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def write_text(path: epath.PathLike, text: str) -> None:
     """Writes a small file that nobody ever finds half written."""
     path = of(path)

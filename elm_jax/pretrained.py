@@ -9,7 +9,6 @@ import copy
 import dataclasses
 import functools
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from elm_jax import build, run_dir
+from elm_jax import build, paths, run_dir
 from elm_jax.axes import Float, ModelState, Params
 from elm_jax.convert import network
 from elm_jax.convert.parts import SELECTED_ON, ModelParts, weights_sha256
@@ -272,7 +271,7 @@ class Pretrained:
             extra=base.extra | chosen,
         )
 
-    def save_pretrained(self, directory: str | os.PathLike, *, overwrite: bool = False) -> None:
+    def save_pretrained(self, directory: epath.PathLike, *, overwrite: bool = False) -> None:
         """Writes a directory that stands alone, for us and for PyTorch users alike.
 
         See :func:`elm_jax.convert.folder.write_folder` for what is in it.
@@ -315,14 +314,14 @@ def of_run(
 
 
 def load_pretrained(
-    path_or_hub_id: str | os.PathLike,
+    path_or_hub_id: epath.PathLike,
     *,
     mean: float | tuple[float, ...] | None = None,
     std: float | tuple[float, ...] | None = None,
-    config: str | os.PathLike | None = None,
+    config: epath.PathLike | None = None,
     step: int | None = None,
     text_tower: str | None = None,
-    cache: str | os.PathLike | None = None,
+    cache: epath.PathLike | None = None,
 ) -> Pretrained:
     """Loads a finished model and checks that it is the one that was saved.
 
@@ -362,7 +361,7 @@ def from_parts(
     parts: ModelParts,
     *,
     text_tower: str | None = None,
-    cache: str | os.PathLike | None = None,
+    cache: epath.PathLike | None = None,
 ) -> Pretrained:
     """Builds the network of ``parts`` and checks shapes and the stored probe.
 
@@ -382,8 +381,8 @@ def from_parts(
     config = network.as_config(recipe)
     texts = None
     if config.text is not None:
-        home = epath.Path(parts.text_tower_dir.parent if parts.text_tower_dir else parts.source)
-        kept = None if cache is None else epath.Path(cache)
+        home = paths.of(parts.text_tower_dir.parent if parts.text_tower_dir else parts.source)
+        kept = None if cache is None else paths.of(cache)
         texts = build.build_text_source(config, workdirs=(home,), cache=kept)
     objective = build.build_objective(config, parts.spec, texts)
     network.require_shapes(objective, parts)

@@ -107,7 +107,7 @@ def _json(path: epath.Path) -> dict[str, Any] | None:
 
 
 def _title(folder: epath.Path) -> str:
-    folder = folder.resolve()
+    folder = paths.absolute(folder)
     own = folder.name == EVALUATION
     return f"{folder.parent.name}: {EVALUATION}" if own else folder.name
 

@@ -1,11 +1,12 @@
 """Where finished models come from: every kind of source, read into parts and not yet built."""
 
 import copy
-import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from etils import epath
+
+from elm_jax import paths, staging
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import folder, hub, network, probe, released
 from elm_jax.convert.parts import SELECTED_ON, ModelParts
@@ -15,14 +16,18 @@ CHECKPOINTS = "checkpoints"
 
 
 def read_parts(
-    path_or_hub_id: str | os.PathLike,
+    path_or_hub_id: epath.PathLike,
     *,
-    config: str | os.PathLike | None = None,
+    config: epath.PathLike | None = None,
     step: int | None = None,
 ) -> ModelParts:
     """Reads any kind of source that :func:`load_pretrained` takes, without building its network."""
-    path = pathlib.Path(path_or_hub_id)
-    if not path.exists():
+    path = paths.of(path_or_hub_id)
+    with paths.told():
+        there = path.exists()
+    if not there:
+        if paths.is_remote(path):
+            raise FileNotFoundError(f"no file or folder {path}; {paths.LOG_IN}")
         return folder.read_folder(hub.fetch_hub_folder(str(path_or_hub_id)))
     if path.is_file():
         if path.suffix not in released.WEIGHTS:
@@ -44,9 +49,9 @@ def read_parts(
     )
 
 
-def _workdir_of(path: pathlib.Path) -> tuple[pathlib.Path | None, int | None]:
+def _workdir_of(path: epath.Path) -> tuple[epath.Path | None, int | None]:
     """The workdir that ``path`` is, or is the checkpoints or a step of; and the step."""
-    path = path.resolve()
+    path = paths.absolute(path)
     if (path / CHECKPOINTS).is_dir():
         return path, None
     if path.name == CHECKPOINTS:
@@ -56,7 +61,7 @@ def _workdir_of(path: pathlib.Path) -> tuple[pathlib.Path | None, int | None]:
     return None, None
 
 
-def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
+def _read_workdir(workdir: epath.Path, step: int | None) -> ModelParts:
     checkpoints = Checkpoints(workdir, read_only=True)
     about = checkpoints.describe(checkpoints.chosen_step() if step is None else step)
     tree = checkpoints.read_model(about.step)
@@ -70,7 +75,7 @@ def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
         params=tree["params"],
         model_state=tree["model_state"],
         trained_on=None if about.trained_on is None else about.trained_on.to_json(),
-        text_tower_dir=tokenizer if tokenizer.is_dir() else None,
+        text_tower_dir=staging.local_folder(tokenizer) if tokenizer.is_dir() else None,
         assumed=tuple(extra.get("assumed", ())),
         origin=extra.get("origin", ""),
         extra=extra.get("extra", {}) | {"step": about.step} | chosen,
@@ -79,7 +84,7 @@ def _read_workdir(workdir: pathlib.Path, step: int | None) -> ModelParts:
     )
 
 
-def _probe_of(workdir: pathlib.Path, about: Described, dtype: str) -> Probe | None:
+def _probe_of(workdir: epath.Path, about: Described, dtype: str) -> Probe | None:
     """A trained checkpoint has its probe with it, a converted workdir in a file; old ones none."""
     if stored := about.extra.get("probe"):
         source = f"{workdir}, step {about.step}"

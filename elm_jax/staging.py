@@ -118,6 +118,14 @@ def written(path: epath.PathLike) -> Iterator[pathlib.Path]:
         unique.unlink(missing_ok=True)
 
 
+def workplace(path: epath.PathLike) -> pathlib.Path:
+    """A folder for what is on its way to ``path``, the same at every start: beside it if local."""
+    if not paths.is_remote(path):
+        return pathlib.Path(path).parent
+    digest = hashlib.sha256(os.fspath(path).encode()).hexdigest()[:24]
+    return cache_folder() / "unfinished" / digest
+
+
 def send(source: pathlib.Path, path: epath.PathLike) -> None:
     """Copies a local file to a remote place, where it appears once it is whole."""
     with paths.told(), source.open("rb") as here, paths.of(path).open("wb") as there:

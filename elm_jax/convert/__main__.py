@@ -16,6 +16,9 @@ from collections.abc import Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
+from etils import epath
+
+from elm_jax import paths
 from elm_jax.convert.engine import LoadReport
 from elm_jax.convert.parts import ModelParts
 
@@ -43,7 +46,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def kind_of(target: pathlib.Path, asked: str | None) -> str:
+def kind_of(target: pathlib.PurePath, asked: str | None) -> str:
     """The kind of destination: as asked, or as the suffix says.
 
     Raises:
@@ -61,7 +64,7 @@ def kind_of(target: pathlib.Path, asked: str | None) -> str:
 
 def convert(
     parts: ModelParts,
-    target: pathlib.Path,
+    target: epath.Path,
     kind: str,
     *,
     leave_out: Sequence[str] = (),
@@ -84,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
     from elm_jax.convert.card import LICENCE_NOTES
     from elm_jax.sources import read_parts
 
-    target = pathlib.Path(options.target)
+    target = paths.of(options.target)
     kind = kind_of(target, options.to)
     parts = read_parts(options.source, config=options.config, step=options.step)
     given = {k: getattr(options, k) for k in ("mean", "std") if getattr(options, k) is not None}
@@ -111,7 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; a mistake of the user's is one message and exit code 2."""
     options = arguments().parse_args(argv)
     try:
-        run(options)
+        with paths.told():
+            run(options)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

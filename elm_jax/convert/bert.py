@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from etils import epath
 
+from elm_jax import staging
 from elm_jax.convert import engine
 from elm_jax.convert.engine import ConvertRule, Excuse
 from elm_jax.convert.reader import StateDict, read_hf_weights
@@ -65,7 +67,7 @@ class LoadedBert(NamedTuple):
     report: engine.LoadReport
 
 
-def load_bert(directory: str | pathlib.Path) -> LoadedBert:
+def load_bert(directory: epath.PathLike) -> LoadedBert:
     """Reads ``config.json`` and the weights of a Hugging Face BERT directory.
 
     Weights saved by BertModel or, with the prefix ``bert.``, by a model with a head.
@@ -79,6 +81,7 @@ def load_bert(directory: str | pathlib.Path) -> LoadedBert:
       UnreadableWeights: a broken or unsafe weights file.
       ConvertError: a tensor does not fit; all of them are named.
     """
+    directory = staging.local_folder(directory)
     config = BertConfig.from_hf_dir(directory)
     variables, report = from_hf(config, read_hf_weights(directory), source=str(directory))
     return LoadedBert(config, variables, report)

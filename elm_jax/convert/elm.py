@@ -1,13 +1,14 @@
 """The encoders that ELM's authors released: their state dict <-> ours, their settings -> ours."""
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
+from elm_jax import paths, staging
 from elm_jax.convert import engine
 from elm_jax.convert.engine import ConvertRule, Excuse
 from elm_jax.convert.reader import StateDict, read_state_dict
@@ -102,7 +103,7 @@ class ElmCheckpoint(NamedTuple):
 
 
 def load_elm_checkpoint(
-    path: str | pathlib.Path, *, config: str | pathlib.Path | None = None
+    path: epath.PathLike, *, config: epath.PathLike | None = None
 ) -> ElmCheckpoint:
     """Reads a released checkpoint and the settings beside it.
 
@@ -118,7 +119,7 @@ def load_elm_checkpoint(
       UnreadableWeights: the file is broken or unsafe.
       ConvertError: settings lack a field, or tensors do not fit them.
     """
-    path = pathlib.Path(path)
+    path = paths.of(path)
     settings = read_settings(config or path.parent / "config_xy.yaml")
     own = settings.encoder_kwargs, settings.projector_kwargs, settings.window_samples
     state = read_state_dict(path)
@@ -154,7 +155,7 @@ class ElmSettings(NamedTuple):
     values: dict[str, Any]
 
 
-def read_settings(path: str | pathlib.Path) -> ElmSettings:
+def read_settings(path: epath.PathLike) -> ElmSettings:
     """Reads the YAML beside a released checkpoint.
 
     Raises:
@@ -163,7 +164,7 @@ def read_settings(path: str | pathlib.Path) -> ElmSettings:
     """
     import yaml
 
-    path = pathlib.Path(path)
+    path = staging.local(path)
     if not path.is_file():
         raise FileNotFoundError(f"the settings of an ELM checkpoint are missing: no {path}")
     try:

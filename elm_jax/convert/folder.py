@@ -12,7 +12,6 @@ elm_torch.py, preprocess.py, verify.py     use and check it without this project
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 import uuid
@@ -21,7 +20,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
+from elm_jax import paths, staging
 from elm_jax.convert import network, probe, tower
 from elm_jax.convert.card import LICENCE_NOTES, model_card
 from elm_jax.convert.engine import ConvertError, LoadReport
@@ -34,11 +35,14 @@ FORMAT, FORMAT_VERSION = "elm_jax", 1
 STAND_ALONE = ("elm_torch.py", "preprocess.py", "verify.py")
 
 
-def is_folder(path: str | os.PathLike) -> bool:
+def is_folder(path: epath.PathLike) -> bool:
     """Whether this is a folder that :func:`write_folder` wrote (or says so)."""
     try:
-        text = (pathlib.Path(path) / "config.json").read_text(encoding="utf-8")
+        with paths.told():
+            text = (paths.of(path) / "config.json").read_text(encoding="utf-8")
         values = json.loads(text)
+    except paths.RemoteError:
+        raise
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and values.get("format") == FORMAT
@@ -48,8 +52,11 @@ def is_folder(path: str | os.PathLike) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(target: pathlib.Path, *, ours: bool, overwrite: bool) -> Iterator[pathlib.Path]:
+def replacing(target: epath.Path, *, ours: bool, overwrite: bool) -> Iterator[pathlib.Path]:
     """A temporary folder beside ``target``, renamed to it when the block ends well.
+
+    One for a bucket lies on this machine, and is copied there: file by file, since a store has no
+    folders to rename, ``config.json`` last.
 
     Args:
       target: must not exist, or be an empty folder, or be ours with ``overwrite``.
@@ -63,6 +70,14 @@ def replacing(target: pathlib.Path, *, ours: bool, overwrite: bool) -> Iterator[
     if occupied and not (ours and overwrite):
         hint = "overwrite=True (--overwrite) replaces it" if ours else "name another one"
         raise FileExistsError(f"{target} exists{'' if ours else ' and is something else'}: {hint}")
+    if paths.is_remote(target):
+        with tempfile.TemporaryDirectory() as place:
+            yield pathlib.Path(place)
+            with paths.told():
+                target.rmtree(missing_ok=True)
+            staging.send_folder(pathlib.Path(place), target, last="config.json")
+        return
+    target = pathlib.Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     unique = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     unique.mkdir()
@@ -82,7 +97,7 @@ def replacing(target: pathlib.Path, *, ours: bool, overwrite: bool) -> Iterator[
 
 def write_folder(
     parts: ModelParts,
-    directory: str | os.PathLike,
+    directory: epath.PathLike,
     *,
     predict: probe.Predict | None = None,
     overwrite: bool = False,
@@ -103,7 +118,7 @@ def write_folder(
       ConvertError: parameters that have no PyTorch name, or the folder reads back differently.
       ProbeMismatch: ``parts`` came with a probe that they do not fulfil.
     """
-    target = pathlib.Path(directory).absolute()
+    target = paths.absolute(directory)
     parts = as_numpy(parts)
     with replacing(target, ours=is_folder(target), overwrite=overwrite) as unique:
         _write_tensors(parts, unique)
@@ -172,13 +187,13 @@ def _config(parts: ModelParts, recipe: dict, extra: dict) -> dict[str, Any]:
     }
 
 
-def write_json(path: pathlib.Path, content: Any) -> None:
+def write_json(path: epath.PathLike, content: Any) -> None:
     """Readable JSON; a number that is not finite is an error."""
     text = json.dumps(content, indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    paths.of(path).write_text(text + "\n", encoding="utf-8")
 
 
-def write_report(path: pathlib.Path, read: LoadReport | None, written: LoadReport | None) -> None:
+def write_report(path: epath.PathLike, read: LoadReport | None, written: LoadReport | None) -> None:
     """``load_report.json``: what became of every tensor, reading the source and writing this."""
     reports = {"read": read, "written": written}
     write_json(path, {k: v.to_json() for k, v in reports.items() if v is not None})
@@ -187,7 +202,7 @@ def write_report(path: pathlib.Path, read: LoadReport | None, written: LoadRepor
 # -- reading --------------------------------------------------------------------------------------
 
 
-def read_folder(directory: str | os.PathLike) -> ModelParts:
+def read_folder(directory: epath.PathLike) -> ModelParts:
     """Reads what :func:`write_folder` wrote; nothing outside of the folder, nothing that runs.
 
     Raises:
@@ -197,9 +212,9 @@ def read_folder(directory: str | os.PathLike) -> ModelParts:
       UnreadableWeights, BadProbe, BertConfigError, SpecError: a broken or unsafe file.
       ProbeMismatch: the probe is of another window.
     """
-    directory = pathlib.Path(directory)
-    values = _read_config(directory / "config.json")
     source = str(directory)
+    directory = staging.local_folder(directory)
+    values = _read_config(directory / "config.json")
     spec = SignalSpec.from_dict(values["spec"], source=f"{source}/config.json")
     recipe = network.require_recipe(values["recipe"], f"{source}/config.json")
     recipe, text_dir, loaded = tower.read_tower(recipe, directory)
@@ -254,8 +269,8 @@ def _read_tensors(
 ) -> tuple[dict[str, Any], dict[str, Any], LoadReport]:
     if not (directory / "model.safetensors").is_file():
         raise FileNotFoundError(f"{directory} lacks model.safetensors")
-    paths = {file.stem: directory / f"{file.stem}.safetensors" for file in FILES}
-    states = {stem: read_state_dict(path) for stem, path in paths.items() if path.is_file()}
+    files = {file.stem: directory / f"{file.stem}.safetensors" for file in FILES}
+    states = {stem: read_state_dict(file) for stem, file in files.items() if file.is_file()}
     bert, width = None, None
     if loaded is not None:
         bert = loaded.config

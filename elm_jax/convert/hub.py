@@ -1,11 +1,13 @@
 """Saved models on the Hugging Face hub: up and down."""
 
-import os
 import pathlib
 import re
 import tempfile
 from typing import Any
 
+from etils import epath
+
+from elm_jax import staging
 from elm_jax.convert import folder, probe
 from elm_jax.convert.card import LICENCE_NOTES
 from elm_jax.convert.parts import ModelParts
@@ -18,7 +20,7 @@ class NotRedistributable(ValueError):
 
 
 def push_to_hub(
-    model: ModelParts | str | os.PathLike,
+    model: ModelParts | epath.PathLike,
     repo_id: str,
     *,
     predict: probe.Predict | None = None,
@@ -50,9 +52,10 @@ def push_to_hub(
             _require_leave(folder.as_numpy(model).origin, model.source, allow_unlicensed)
             folder.write_folder(model, pathlib.Path(place) / "model", predict=predict)
             return _upload(pathlib.Path(place) / "model", repo_id, private, token, message, api)
+    model = staging.local_folder(model)
     parts = folder.read_folder(model)
     _require_leave(parts.origin, parts.source, allow_unlicensed)
-    return _upload(pathlib.Path(model), repo_id, private, token, message, api)
+    return _upload(model, repo_id, private, token, message, api)
 
 
 def _require_leave(origin: str, source: str, allowed: bool) -> None:

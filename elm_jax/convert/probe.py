@@ -6,13 +6,14 @@ layers, another number of attention heads, weights that were never copied. Its o
 
 import dataclasses
 import io
-import pathlib
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 
+from elm_jax import staging
 from elm_jax.data.spec import SignalSpec
 
 Predict = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -224,14 +225,14 @@ def from_outputs(values: Mapping[str, Any], spec: SignalSpec, *, dtype: str, sou
     return Probe({"signal": probe_signal(spec)}, outputs, dtype, made_on)
 
 
-def read(path: str | pathlib.Path, *, dtype: str = "float32") -> Probe:
+def read(path: epath.PathLike, *, dtype: str = "float32") -> Probe:
     """Reads ``probe.npz``; the tolerance is ours, not the file's.
 
     Raises:
       FileNotFoundError: there is none.
       BadProbe: broken, unsafe, or without a signal or outputs.
     """
-    path = pathlib.Path(path)
+    path = staging.local(path)
     if not path.is_file():
         raise FileNotFoundError(f"no probe {path}: a saved model without one cannot be checked")
     try:

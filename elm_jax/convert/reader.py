@@ -6,6 +6,9 @@ import pickle
 
 import ml_dtypes
 import numpy as np
+from etils import epath
+
+from elm_jax import staging
 
 StateDict = dict[str, np.ndarray]
 
@@ -19,7 +22,7 @@ class UnreadableWeights(ValueError):
     """A weights file that is broken, unsafe, or holds something else."""
 
 
-def read_state_dict(path: str | pathlib.Path) -> StateDict:
+def read_state_dict(path: epath.PathLike) -> StateDict:
     """Reads a PyTorch ``.pt``/``.pth``/``.bin``/``.ckpt`` or a ``.safetensors`` file.
 
     A state dict kept under ``state_dict``, ``model_state_dict`` or ``model`` is found; the prefix
@@ -35,7 +38,7 @@ def read_state_dict(path: str | pathlib.Path) -> StateDict:
       FileNotFoundError: no such file.
       UnreadableWeights: truncated, unsafe, no state dict, or an unknown suffix.
     """
-    path = pathlib.Path(path)
+    path = staging.local(path)
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path}")
     if path.suffix == ".safetensors":
@@ -50,7 +53,7 @@ def read_state_dict(path: str | pathlib.Path) -> StateDict:
     return _strip_ddp(state, path)
 
 
-def read_hf_weights(directory: str | pathlib.Path) -> StateDict:
+def read_hf_weights(directory: epath.PathLike) -> StateDict:
     """Reads the weights in a Hugging Face model directory.
 
     In order of preference: ``model.safetensors``, its shards, ``pytorch_model.bin``.
@@ -59,7 +62,7 @@ def read_hf_weights(directory: str | pathlib.Path) -> StateDict:
       FileNotFoundError: none of these is there.
       UnreadableWeights: a file is broken, or the index names a file outside the directory.
     """
-    directory = pathlib.Path(directory)
+    directory = staging.local_folder(directory)
     whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
     if whole.is_file():
         return read_state_dict(whole)

@@ -1,8 +1,10 @@
 """Weights in the layout of ELM's authors: a state dict, and their YAML beside it."""
 
-import pathlib
 from typing import Any
 
+from etils import epath
+
+from elm_jax import paths
 from elm_jax.convert import elm, probe
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.parts import ModelParts, origin_of, require_description
@@ -16,7 +18,7 @@ YAMLS = (".yaml", ".yml")
 OUR_SECTION = "elm_jax"  # in a YAML that we wrote: what the authors' layout has no place for
 
 
-def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = None) -> ModelParts:
+def read_released(path: epath.PathLike, config: epath.PathLike | None = None) -> ModelParts:
     """Reads a model of the authors' class: theirs, a user's own, or one that we exported.
 
     Args:
@@ -34,8 +36,9 @@ def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = 
       ConvertError: which file is meant is not clear, the YAML lacks fields, or tensors do not fit.
       SpecError: the settings give no possible signal description.
     """
-    weights = _weights_in(pathlib.Path(path))
-    yaml_path = pathlib.Path(config) if config else _yaml_beside(weights)
+    with paths.told():
+        weights = _weights_in(paths.of(path))
+        yaml_path = paths.of(config) if config else _yaml_beside(weights)
     settings = elm.read_settings(yaml_path)
     ours = settings.values.get(OUR_SECTION)
     if ours is not None:
@@ -73,7 +76,7 @@ def read_released(path: str | pathlib.Path, config: str | pathlib.Path | None = 
     )
 
 
-def _weights_in(path: pathlib.Path) -> pathlib.Path:
+def _weights_in(path: epath.Path) -> epath.Path:
     """The weights file that is meant."""
     if not path.is_dir():
         return path
@@ -88,7 +91,7 @@ def _weights_in(path: pathlib.Path) -> pathlib.Path:
     raise ConvertError(f"{path} holds several weights files ({names}): name the one that is meant")
 
 
-def _yaml_beside(weights: pathlib.Path) -> pathlib.Path:
+def _yaml_beside(weights: epath.Path) -> epath.Path:
     if not weights.is_file():
         raise FileNotFoundError(f"no weights file {weights}")
     found = sorted(f for f in weights.parent.iterdir() if f.suffix in YAMLS)

@@ -8,13 +8,15 @@ NAME.load_report.json           what became of every tensor
 
 import copy
 import dataclasses
-import os
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Collection
 from typing import Any
 
+from etils import epath
+
+from elm_jax import paths, staging
 from elm_jax.convert import folder, network, probe, released
 from elm_jax.convert.card import LICENCE_NOTES
 from elm_jax.convert.engine import ConvertError, LoadReport, flatten
@@ -27,7 +29,7 @@ WHY_LEFT_OUT = "left out as asked: the published file has the encoder and its pr
 
 def write_single_file(
     parts: ModelParts,
-    path: str | os.PathLike,
+    path: epath.PathLike,
     *,
     leave_out: Collection[str] = (),
     predict: probe.Predict | None = None,
@@ -50,19 +52,23 @@ def write_single_file(
       ConvertError: a module has no place in the file and was not named in ``leave_out``.
       ImportError: a ``.pt`` without PyTorch.
     """
-    target = pathlib.Path(path).absolute()
+    target = paths.absolute(path)
     names = [
         target.name,
         *(f"{target.stem}{s}" for s in (".yaml", ".probe.npz", ".load_report.json")),
     ]
-    there = [name for name in names if (target.parent / name).exists()]
+    with paths.told():
+        there = [name for name in names if (target.parent / name).exists()]
     if there and not overwrite:
         raise FileExistsError(f"{target.parent} has {there} already: overwrite=True (--overwrite)")
     parts, excused = _without(folder.as_numpy(parts), leave_out)
     if excused:
         predict = None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert.") as place:
+    remote = paths.is_remote(target)
+    if not remote:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    near = None if remote else target.parent
+    with tempfile.TemporaryDirectory(dir=near, prefix=".convert.") as place:
         unique = pathlib.Path(place) / target.name
         _write(parts, unique, predict)
         back = released.read_released(unique)
@@ -73,7 +79,8 @@ def write_single_file(
         report.excused |= excused
         folder.write_report(unique.with_suffix(".load_report.json"), parts.report, report)
         for name in reversed(names):  # the weights last: then all that they need is there
-            shutil.move(unique.parent / name, target.parent / name)
+            put = staging.send if remote else shutil.move
+            put(unique.parent / name, target.parent / name)
     return report
 
 

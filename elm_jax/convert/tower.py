@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from elm_jax import paths, staging
 from elm_jax.convert.bert import LoadedBert, load_bert, save_bert
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.network import bert_config, tower_learns
@@ -35,6 +36,13 @@ def copy_tokenizer(source: pathlib.Path, target: pathlib.Path) -> None:
         shutil.copyfile(file, target / file.name)
 
 
+def folder_of(path: str) -> pathlib.Path | None:
+    """The local folder of a tower, or a copy of a remote one; None for the id of one on the hub."""
+    if paths.is_remote(path):
+        return staging.local_folder(path)
+    return pathlib.Path(path) if pathlib.Path(path).is_dir() else None
+
+
 def write_tower(parts: ModelParts, directory: pathlib.Path) -> tuple[dict[str, Any], dict]:
     """Writes the tower of ``parts`` into ``directory``/text_tower if it must travel.
 
@@ -60,8 +68,8 @@ def write_tower(parts: ModelParts, directory: pathlib.Path) -> tuple[dict[str, A
             section = dict(name="pretrained_bert", pooling=section["pooling"], freeze_layers=0)
         recipe["text"]["tower"] = section | {"path": FOLDER}
         return recipe, extra
-    place = pathlib.Path(section["path"])
-    if place.is_dir():
+    place = folder_of(section["path"])
+    if place is not None:
         loaded = load_bert(place)
         save_bert(target, loaded.config, loaded.variables)
         copy_tokenizer(place, target)

@@ -1,13 +1,14 @@
 """A model as a workdir of ours: what ``config.init_from`` and ``load_pretrained`` open."""
 
 import copy
-import os
 import pathlib
 import shutil
 from typing import Any
 
 import jax.numpy as jnp
+from etils import epath
 
+from elm_jax import paths
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert import network, probe, tower
 from elm_jax.convert.engine import ConvertError, LoadReport, flatten
@@ -21,7 +22,7 @@ REPORT = "load_report.json"  # beside checkpoints/: a workdir that was converted
 
 def write_workdir(
     parts: ModelParts,
-    directory: str | os.PathLike,
+    directory: epath.PathLike,
     *,
     predict: probe.Predict | None = None,
     overwrite: bool = False,
@@ -42,7 +43,7 @@ def write_workdir(
       ConvertError: what was written reads back differently.
       ProbeMismatch: ``parts`` came with a probe that they do not fulfil.
     """
-    target = pathlib.Path(directory).absolute()
+    target = paths.absolute(directory)
     parts = as_numpy(parts)
     report = parts.report or _as_it_is(parts)
     ours = (target / REPORT).is_file() and not (target / "metrics.jsonl").exists()
@@ -51,13 +52,16 @@ def write_workdir(
         recipe, extra = _with_tower(parts, unique, target)
         signal = {k: v for k, v in parts.spec.to_dict().items() if k not in ("mean", "std")}
         config = recipe | {"signal": signal}
-        _save(parts, unique, config, extra)
+        if not paths.is_remote(target):
+            _save(parts, unique, config, extra)
         write_json(unique / "config.json", config)
         write_report(unique / REPORT, report, None)
+    if paths.is_remote(target):  # where checkpoints are laid out otherwise
+        _save(parts, target, config, extra)
     return report
 
 
-def _save(parts: ModelParts, unique: pathlib.Path, config: dict, extra: dict) -> None:
+def _save(parts: ModelParts, unique: epath.PathLike, config: dict, extra: dict) -> None:
     checkpoints = Checkpoints(unique, keep_last=1, keep_best=0)
     about = {"assumed": list(parts.assumed), "origin": parts.origin, "extra": extra}
     checkpoints.save(
@@ -81,7 +85,7 @@ def _as_it_is(parts: ModelParts) -> LoadReport:
 
 
 def _with_tower(
-    parts: ModelParts, unique: pathlib.Path, target: pathlib.Path
+    parts: ModelParts, unique: pathlib.Path, target: epath.Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Recipe and extra settings; the text tower's files go where a run keeps them."""
     recipe, extra = copy.deepcopy(parts.recipe), dict(parts.extra)
@@ -94,7 +98,7 @@ def _with_tower(
         if parts.text_tower_dir is None:
             raise ConvertError(f"{parts.source}: the vocabulary of its text tower is gone")
         tower.copy_tokenizer(parts.text_tower_dir, unique / "tokenizer")
-    elif pathlib.Path(section["path"]).is_dir():
-        shutil.copytree(section["path"], unique / tower.FOLDER)
+    elif (place := tower.folder_of(section["path"])) is not None:
+        shutil.copytree(place, unique / tower.FOLDER)
         section["path"] = str(target / tower.FOLDER)
     return recipe, extra

@@ -28,12 +28,13 @@ Attributes of the file: ``format``, ``format_version``, ``complete``, ``about`` 
 
 import functools
 import json
-import os
 import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epath
 
+from elm_jax import paths, staging
 from elm_jax.axes import Float, Int
 from elm_jax.data.hdf5_safe import Hdf5Error, dataset, open_hdf5
 from elm_jax.data.spec import SignalSpec
@@ -84,8 +85,8 @@ class EmbeddingFile:
       EmbeddingFileError: not such a file, written by another format, or not finished.
     """
 
-    def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path)
+    def __init__(self, path: epath.PathLike):
+        self.path = paths.of(path)
         if self.path.is_dir():
             self.path /= FILE_NAME
         self._require_finished()
@@ -150,7 +151,9 @@ class EmbeddingFile:
         offset = found.id.get_offset()
         if offset is None or not found.size:
             return found[()]
-        return np.memmap(self.path, found.dtype, "r", offset=offset, shape=found.shape)
+        return np.memmap(
+            staging.local(self.path), found.dtype, "r", offset=offset, shape=found.shape
+        )
 
     # -- rows -----------------------------------------------------------------------------------
 
@@ -271,9 +274,9 @@ class EmbeddingFile:
             )
 
 
-def partial_path(path: pathlib.Path) -> pathlib.Path:
-    """Where a file is written until it is whole."""
-    return path.with_name(f"{path.name}.unfinished")
+def partial_path(path: epath.PathLike) -> pathlib.Path:
+    """Where a file is written until it is whole: beside it, or on this machine for a remote one."""
+    return staging.workplace(path) / f"{paths.of(path).name}.unfinished"
 
 
 def _decoded(values: np.ndarray) -> np.ndarray:

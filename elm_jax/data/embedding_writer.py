@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 
+from elm_jax import paths, staging
 from elm_jax.axes import Float
 from elm_jax.data.embedding_file import (
     FORMAT,
@@ -62,15 +64,15 @@ class Contents:
         return sha.hexdigest()
 
 
-def is_finished(path: pathlib.Path, contents: Contents, *, replace: bool = False) -> bool:
+def is_finished(path: epath.PathLike, contents: Contents, *, replace: bool = False) -> bool:
     """Whether ``path`` is a whole file of these contents.
 
     Raises:
       EmbeddingFileError: there is a file of other contents, which ``replace`` does not allow to go.
     """
-    if not path.exists():
+    if not paths.of(path).exists():
         return False
-    found, about = _read_digest(path)
+    found, about = _read_digest(staging.local(path))
     if found == contents.digest():
         return True
     if replace:
@@ -114,17 +116,17 @@ class EmbeddingWriter:
     Opens what an earlier run of the same contents left, and else begins anew.
 
     Args:
-      path: the final name; until :meth:`finish` the file has another.
+      path: the final name; until :meth:`finish` the file has another, on this machine.
       contents: what it will hold.
     """
 
-    def __init__(self, path: pathlib.Path, contents: Contents):
+    def __init__(self, path: epath.PathLike, contents: Contents):
         import h5py
 
-        self.path, self._contents = path, contents
+        self.path, self._contents = paths.of(path), contents
         self._partial = partial_path(path)
         self._names = sorted(contents.vectors)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
         if _read_digest(self._partial)[0] != contents.digest():
             if self._partial.exists():
                 log.info("%s is of other settings or damaged: begun again", self._partial)
@@ -154,7 +156,7 @@ class EmbeddingWriter:
             for name, shape in contents.vectors.items():
                 _allocate(file, name, shape, np.dtype(contents.dtype))
             _allocate(file, "progress", (len(self._names),), np.dtype(np.int64))[:] = 0
-        os.replace(unique, self._partial)
+        unique.replace(self._partial)
 
     def done(self, *names: str) -> int:
         """Rows that all of these datasets have already."""
@@ -199,9 +201,13 @@ class EmbeddingWriter:
                 raise EmbeddingFileError(f"{self._partial}: {name!r} has {found} of {rows} rows")
         self._file.attrs.modify("complete", True)  # in place
         self._file.close()
+        if paths.is_remote(self.path):
+            staging.send(self._partial, self.path)
+            self._partial.unlink()
+            return
         with self._partial.open("rb") as f:
             os.fsync(f.fileno())
-        os.replace(self._partial, self.path)
+        self._partial.replace(self.path)
 
 
 def _allocate(file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Any:

@@ -6,8 +6,12 @@ these has been used to read a victim's files or memory (CVE-2026-1669, CVE-2026-
 """
 
 import math
-import pathlib
+import os
 from typing import Any
+
+from etils import epath
+
+from elm_jax import paths, staging
 
 # Deflate packs at most 1032 : 1; what claims more holds less than it says.
 MAX_RATIO = 1032
@@ -18,8 +22,8 @@ class Hdf5Error(ValueError):
     """A file that is no HDF5, not of the layout asked for, or not safe to read; says why."""
 
 
-def open_hdf5(path: pathlib.Path | str) -> Any:
-    """Opens a file for reading.
+def open_hdf5(path: epath.PathLike) -> Any:
+    """Opens a file for reading; of a remote one, its copy on this machine.
 
     Raises:
       Hdf5Error: not an HDF5 file, or damaged.
@@ -27,9 +31,11 @@ def open_hdf5(path: pathlib.Path | str) -> Any:
     import h5py
 
     try:
-        return h5py.File(path, "r")
+        return h5py.File(staging.local(path), "r")
     except FileNotFoundError as error:
         raise Hdf5Error(f"{path}: no such file") from error
+    except (paths.RemoteError, staging.StagingError):
+        raise
     except OSError as error:
         raise Hdf5Error(f"{path}: not an HDF5 file, or damaged ({error})") from error
 
@@ -58,7 +64,7 @@ def dataset(file: Any, name: str) -> Any:
         raise Hdf5Error(f"{where} is stored outside the file, refused")
     if found.shape is None:
         raise Hdf5Error(f"{where} is empty")
-    _check_size(found, where, pathlib.Path(file.filename).stat().st_size)
+    _check_size(found, where, os.stat(file.filename).st_size)
     return found
 
 

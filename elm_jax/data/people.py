@@ -16,13 +16,14 @@ institutions and the number of people of each stand there in plain text.
 
 import dataclasses
 import hashlib
-import pathlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 
+from elm_jax import paths
 from elm_jax.axes import Int
 from elm_jax.data.manifest import MANIFEST_FILE, Manifest
 
@@ -179,7 +180,7 @@ def flags_of(people: People | None, persons: Sequence[str]) -> Int[np.ndarray, "
     return np.asarray([1 if p in known else others for p in persons], np.int8)
 
 
-def read_people(path: str | pathlib.Path, splits: Iterable[str] | None = None) -> tuple[str, ...]:
+def read_people(path: epath.PathLike, splits: Iterable[str] | None = None) -> tuple[str, ...]:
     """Ids from a prepared directory, its ``manifest.json``, or a list with one id a line.
 
     Args:
@@ -191,7 +192,7 @@ def read_people(path: str | pathlib.Path, splits: Iterable[str] | None = None) -
       PeopleError: no such file, or a list without ids.
       NotPrepared, ManifestError: a directory that is no (finished) corpus.
     """
-    path = pathlib.Path(path)
+    path = paths.of(path)
     if path.is_dir() or path.name == MANIFEST_FILE:
         manifest = Manifest.load(path if path.is_dir() else path.parent)
         wanted = manifest.people if splits is None else splits
@@ -199,7 +200,7 @@ def read_people(path: str | pathlib.Path, splits: Iterable[str] | None = None) -
     if not path.is_file():
         raise PeopleError(f"{path}: no such file or prepared directory")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = paths.read_text(path).splitlines()
     except UnicodeDecodeError as error:
         raise PeopleError(f"{path}: not UTF-8 ({error}); save the list of ids as UTF-8") from error
     ids = [text for line in lines if (text := line.partition("#")[0].strip())]

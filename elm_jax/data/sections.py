@@ -6,10 +6,13 @@ The heading list is ELM's (Gijsen & Ritter 2025); another language brings its ow
 """
 
 import functools
-import pathlib
 import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+from etils import epath
+
+from elm_jax import paths
 
 MODES = ("report", "paragraph", "sentence")
 
@@ -62,13 +65,13 @@ class Section(NamedTuple):
     text: str
 
 
-def load_headings(path: pathlib.Path | str) -> tuple[str, ...]:
+def load_headings(path: epath.PathLike) -> tuple[str, ...]:
     """Reads a heading list: UTF-8, one a line, blank lines and lines with ``#`` left out.
 
     Raises:
       ValueError: the file names no heading.
     """
-    lines = pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
+    lines = paths.read_text(path).splitlines()
     headings = tuple(s for line in lines if (s := line.strip().rstrip(":")) and s[0] != "#")
     if not headings:
         raise ValueError(f"{path}: expected one heading a line, found none")

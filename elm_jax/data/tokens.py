@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 from jaxtyping import Bool, Int32
+
+from elm_jax import paths, staging
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,7 @@ class TextUnknown(ValueError):
 
 
 def learn_wordpiece(
-    texts: Iterable[str], *, vocab_size: int, out_dir: pathlib.Path | str, min_frequency: int = 2
+    texts: Iterable[str], *, vocab_size: int, out_dir: epath.PathLike, min_frequency: int = 2
 ) -> None:
     """Learns a lower-case WordPiece vocabulary; ``out_dir`` then loads as a BERT tokenizer.
 
@@ -72,7 +75,9 @@ def learn_wordpiece(
     )
     blank._tokenizer.train_from_iterator(words, trainer)
     vocab = blank.get_vocab(with_added_tokens=True)
-    _write_tokenizer(sorted(vocab, key=vocab.__getitem__), pathlib.Path(out_dir))
+    box = staging.Outbox(out_dir)
+    _write_tokenizer(sorted(vocab, key=vocab.__getitem__), box.folder)
+    box.close()
 
 
 def _write_tokenizer(tokens: Sequence[str], out_dir: pathlib.Path) -> None:
@@ -85,7 +90,7 @@ def _write_tokenizer(tokens: Sequence[str], out_dir: pathlib.Path) -> None:
     (out_dir / "vocab.txt").write_text("".join(t + "\n" for t in tokens), encoding="utf-8")
 
 
-def load_tokenizer(path_or_id: pathlib.Path | str) -> Any:
+def load_tokenizer(path_or_id: epath.PathLike) -> Any:
     """Loads the tokenizer of a Hugging Face model folder, or of a model id in the local cache.
 
     Raises:
@@ -95,13 +100,14 @@ def load_tokenizer(path_or_id: pathlib.Path | str) -> Any:
     from transformers import AutoTokenizer
 
     name = str(path_or_id)
+    place = staging.local_folder(name) if paths.is_remote(name) else name
     try:
-        return AutoTokenizer.from_pretrained(name)
+        return AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"no tokenizer at {name!r}: expected a folder with vocab.txt or tokenizer.json, or the "
             f"id of a model. With a network: `hf download {name} --local-dir models/"
-            f"{pathlib.Path(name).name}`, then give that folder. ({type(error).__name__}: "
+            f"{name.rpartition('/')[2]}`, then give that folder. ({type(error).__name__}: "
             f"{str(error).splitlines()[0]})"
         ) from error
 

@@ -7,13 +7,14 @@ of block i lie under ``layer_{i}``, so that freezing the first n blocks is a reg
 import dataclasses
 import functools
 import json
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from etils import epath
 
+from elm_jax import paths
 from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.losses import l2_normalize
 from elm_jax.models.layers import Dtype, Mlp, MultiHeadAttention
@@ -101,14 +102,14 @@ class BertConfig:
         return cls(**{ours: values[theirs] for ours, theirs in _HF_NAMES.items()})
 
     @classmethod
-    def from_hf_dir(cls, directory: str | pathlib.Path) -> "BertConfig":
+    def from_hf_dir(cls, directory: epath.PathLike) -> "BertConfig":
         """Reads ``config.json`` of a Hugging Face model directory.
 
         Raises:
           FileNotFoundError: there is none.
           BertConfigError: no JSON object, or see :meth:`from_dict`.
         """
-        path = pathlib.Path(directory) / "config.json"
+        path = paths.of(directory) / "config.json"
         if not path.is_file():
             raise FileNotFoundError(f"{directory} is no Hugging Face model directory: no {path}")
         try:

@@ -8,7 +8,6 @@ less the cosine to the contrary's. Every window is compared (:mod:`elm_jax.query
 """
 
 import logging
-import pathlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -122,7 +121,7 @@ def _source(config: Any, workdir: epath.Path, model: Pretrained, corpus: Corpus 
         model,
         corpus,
         tuple(config.query.splits),
-        pathlib.Path(workdir).parent / CACHE,
+        workdir.parent / CACHE,
         rows_per_batch=config.evals.rows_per_batch,
         normalisation=config.data.normalisation,
     )

@@ -4,13 +4,14 @@ import dataclasses
 import hashlib
 import json
 import logging
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import yaml
+from etils import epath
 
+from elm_jax import paths
 from elm_jax.axes import UV_PER_V, Float
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.embedding_file import EmbeddingFile
@@ -55,7 +56,7 @@ def of_corpus(
     model: Pretrained,
     corpus: Corpus,
     splits: Sequence[str],
-    cache: pathlib.Path,
+    cache: epath.Path,
     *,
     rows_per_batch: int,
     normalisation: str,
@@ -74,7 +75,6 @@ def of_corpus(
       ManifestError: there is not a single window.
     """
     path = cache / f"{_cache_key(model, corpus, splits)}.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         log.info("query    embedding the windows of %s once, into %s", corpus.directory, path)
     options = dict(rows_per_batch=rows_per_batch, normalisation=normalisation)
@@ -168,7 +168,7 @@ def of_file(model: Pretrained, path: str, *, rename: str = "") -> Source:
         path,
         encoding.projection,
         Timeline(np.zeros(n, np.int64), encoding.start_s, model.spec.window_s),
-        [{"recording": pathlib.Path(path).name}],
+        [{"recording": paths.of(path).name}],
         signal_uv,
         model.spec,
         False,
@@ -178,7 +178,7 @@ def of_file(model: Pretrained, path: str, *, rename: str = "") -> Source:
 def _rename(path: str) -> dict[str, str | None] | None:
     if not path:
         return None
-    found: Any = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
+    found: Any = yaml.safe_load(paths.read_text(path))
     if not isinstance(found, dict) or not all(
         isinstance(k, str) and (v is None or isinstance(v, str)) for k, v in found.items()
     ):

@@ -22,7 +22,7 @@ def open_edf(path: pathlib.Path, file: str) -> tuple[BinaryIO, EdfHeader]:
       UnusableRecording: the file can not be opened or is not a readable EDF or BDF.
     """
     try:
-        stream = open(path, "rb")  # noqa: SIM115 - handed to the caller
+        stream = path.open("rb")
     except OSError as error:
         detail = error.strerror or type(error).__name__
         raise UnusableRecording(Defect(file, "unreadable_file", detail)) from None

@@ -2,12 +2,12 @@
 
 import logging
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from elm_jax import staging
 from elm_jax.axes import Float
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.defects import Defect, UnusableRecording
@@ -82,7 +82,7 @@ def _prepare(
     recording: Any, spec: SignalSpec, rename: Mapping | None
 ) -> tuple[list[Piece], Judgement]:
     if isinstance(recording, str | os.PathLike):
-        path = pathlib.Path(recording)
+        path = staging.local(recording)
         if not path.is_file():
             raise FileNotFoundError(f"no recording {path}")
         return prepare_file(path, spec, EVAL_OPTIONS, rename=rename)

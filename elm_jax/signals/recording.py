@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from elm_jax import staging
 from elm_jax.signals import edf
 from elm_jax.signals.defects import Defect, UnusableRecording
 from elm_jax.signals.header import ChannelHeader
@@ -169,7 +170,7 @@ def read_edf(
     Raises:
       UnusableRecording: the file can not be read, or has no EEG; ``defect`` says why.
     """
-    path = pathlib.Path(path)
+    path = staging.local(path)
     file = path.name if file is None else file
     stream, header = edf.open_edf(path, file)
     with stream:
@@ -224,7 +225,7 @@ def from_mne(
       UnusableRecording: no channel is an electrode or a derivation.
     """
     if file is None:
-        names = [pathlib.Path(f).name for f in raw.filenames if f is not None]
+        names = [pathlib.PurePath(f).name for f in raw.filenames if f is not None]
         file = names[0] if names else "Raw"
     kinds = raw.get_channel_types()
     eeg = [i for i, kind in enumerate(kinds) if kind == "eeg"]

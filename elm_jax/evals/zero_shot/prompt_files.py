@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
+from etils import epath
 
+from elm_jax import paths
 from elm_jax.evals.zero_shot.questions import PromptError, Question, parse_question
 
 SHIPPED = pathlib.Path(__file__).resolve().parent / "prompts"
@@ -58,8 +60,8 @@ def load_questions(
     return {name: question for name, (_, _, question) in found.items()}
 
 
-def _locate(file: str) -> pathlib.Path:
-    path = pathlib.Path(file)
+def _locate(file: str) -> epath.PathLike:
+    path = paths.of(file)
     if path.suffix in (".yaml", ".yml", ".json"):
         return path
     if file not in shipped():
@@ -70,8 +72,8 @@ def _locate(file: str) -> pathlib.Path:
     return SHIPPED / f"{file}.yaml"
 
 
-def _read(path: pathlib.Path) -> Mapping[str, Any]:
-    text = path.read_text(encoding="utf-8-sig")
+def _read(path: epath.PathLike) -> Mapping[str, Any]:
+    text = paths.read_text(path)
     try:
         if path.suffix == ".json":
             content = json.loads(text, object_pairs_hook=_no_key_twice)
