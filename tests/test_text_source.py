@@ -176,14 +176,14 @@ def test_two_processes_share_the_texts_out_and_have_the_table_of_one(model, tmp_
     expected, _ = texts_on_processes.embed(model, tmp_path / "alone")
     assert [p.wait(200) for p in both] == [0, 0]
     said = [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(2)]
-    for kind in ("shared", "own", "again", "none"):
+    for kind in ("shared", "own", "again"):
         for process in range(2):
             table = np.load(tmp_path / f"{kind}{process}.npy")
             np.testing.assert_array_equal(table, expected, err_msg=f"{kind} {process}")
     names = texts_on_processes.files(tmp_path / "alone")
     for kind in ("shared", "own", "again"):
         assert [s[kind]["files"] for s in said] == [names, names], kind
-    for kind in ("shared", "own", "none"):
+    for kind in ("shared", "own"):
         done = [s[kind]["computed"] for s in said]
         assert sorted(done[0] + done[1]) == [0, 1, 2, 3, 4], kind
         assert abs(len(done[0]) - len(done[1])) <= 1, kind

@@ -65,6 +65,6 @@ if __name__ == "__main__":
             for name in present[:2] if process == 0 else present[1:]:
                 (own / name).unlink()
         table, computed = embed(folder / "model", cache)
-        found[kind] = {"computed": computed, "files": files(cache) if cache else []}
+        found[kind] = {"computed": computed, "files": files(cache)}
         np.save(folder / f"{kind}{process}.npy", table)
     (folder / f"{process}.json").write_text(json.dumps(found))
