@@ -40,7 +40,7 @@ class Figure(NamedTuple):
     goal: str = ""
 
     def verdict(self, value: float) -> str:
-        """ "met", "MISSED", or nothing."""
+        """Whether the goal is met or MISSED; nothing where there is none."""
         if not self.goal:
             return ""
         sign, number = self.goal.split()
