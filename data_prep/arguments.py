@@ -39,7 +39,7 @@ large corpora (the result is the same, byte for byte, whichever way is taken):
                another; a killed one is run again. Then one run with --merge in place of --part.
                Tasks that cannot share a folder write to their own; copy those into one (rsync -a),
                then --merge.
-  Beam         --runner (on this machine), --runner DataflowRunner, FlinkRunner, SparkRunner, ...;
+  Beam         --runner (here, to try it), --runner DataflowRunner, FlinkRunner, SparkRunner, ...;
                needs  pip install 'elm_jax[beam]'  (Dataflow: 'elm_jax[dataflow]'). --input and
                --out may be gs://...; workers need this same version of elm_jax, by their image.
 """
@@ -282,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const="DirectRunner",
         metavar="NAME",
-        help="run on Apache Beam (default: DirectRunner, with --workers processes here)",
+        help="run on Apache Beam (default: DirectRunner, one recording after another here)",
     )
     add(
         "--beam_option",

@@ -20,6 +20,11 @@ _MISSING = (
     "work out over the tasks of a job array"
 )
 _DIRECT = "DirectRunner"
+_MANY = {
+    _DIRECT: "direct_running_mode=multi_processing --beam_option direct_num_workers=4",
+    "DataflowRunner": "max_num_workers=100",
+}
+_ONE_EACH = {True: ("direct_num_workers", 1), False: ("number_of_worker_harness_threads", 1)}
 
 
 @dataclasses.dataclass
@@ -112,25 +117,17 @@ def connect(args: argparse.Namespace) -> Cluster:
     if reserved := [f for f in flags if re.match(r"--runner\b", f)]:
         raise PrepareError(f"--beam_option {reserved[0][2:]}: name the runner by --runner")
     here = name in (_DIRECT, "FnApiRunner", "BundleBasedDirectRunner")
-    if not here and any(word.partition("=")[0] == "--workers" for word in args.words):
+    if any(word.partition("=")[0] == "--workers" for word in args.words) and args.workers > here:
         raise PrepareError(
-            f"--workers is about this machine; how many {name} has is one of its own options "
-            "(--beam_option)"
+            f"--workers {args.workers}: how many workers there are is {name}'s own option, such as "
+            f"--beam_option {_MANY.get(name, 'parallelism=8')}"
         )
     if name == "DataflowRunner":
         _require_remote(args)
-    if here:
-        mode = "multi_processing" if args.workers > 1 else "in_memory"
-        defaults = {
-            "direct_num_workers": max(args.workers, 1),
-            "direct_running_mode": mode,
-            "default_sdk_harness_log_level": "ERROR",
-        }
-    else:
-        # A recording takes a multiple of its own size: one at a time in each process.
-        defaults = {"number_of_worker_harness_threads": 1}
-    own = {flag[2:].partition("=")[0] for flag in flags}
-    flags += [f"--{key}={value}" for key, value in defaults.items() if key not in own]
+    # A recording takes a multiple of its own size: one at a time in each process.
+    key, value = _ONE_EACH[here]
+    if not any(flag.startswith(f"--{key}=") for flag in flags):
+        flags.append(f"--{key}={value}")
     strict = here or name == "DataflowRunner"  # others get options from their own servers
     return Cluster(name, here, _options(flags, strict))
 

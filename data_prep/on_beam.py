@@ -77,7 +77,8 @@ def write_all(
     if jobs:
         paths = _write_jobs(out, "shard", [json.dumps(job.to_dict()) for job in jobs])
         cluster.run(functools.partial(_write_pipeline, paths, out, spec))
-    if lost := [job.shard.file for job in jobs if not (out / job.shard.file).exists()]:
+    there = {path.name for path in out.iterdir()}
+    if lost := [job.shard.file for job in jobs if job.shard.file not in there]:
         raise PrepareError(
             f"{cluster.name}: {len(lost)} of {len(jobs)} shards are not in {out}, such as "
             f"{lost[0]}; do its workers write to the same --out?"
@@ -136,8 +137,8 @@ def _prepare(line: str, recipe: Recipe, code: str) -> None:
         part = make_part(recipe, source, key)
     except MemoryError as error:
         raise PrepareError(
-            f"{source.file}: not enough memory: give each worker more, or take fewer --workers, or "
-            "a smaller --max_duration_s"
+            f"{source.file}: not enough memory: give each worker more, or take a smaller "
+            "--max_duration_s"
         ) from error
     _count("recordings_skipped" if part.skipped else "recordings_prepared")
 

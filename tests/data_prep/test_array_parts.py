@@ -217,6 +217,15 @@ def test_the_plain_command_finishes_what_parts_have_begun(
     assert contents(folder / "out") == expected
 
 
+def test_recordings_of_one_file_are_shared_out_too(run, folder, contents):
+    paths = {"input": folder / "edf", "out": folder / "edf_out", "hdf5": folder / "elm.h5"}
+    assert run("edf_folder", **paths) == 0
+    for step in ("", "--part 2/2", "--part 1/2", "--merge"):
+        out = folder / ("out" if step else "whole")
+        assert run(f"hdf5 --hdf5_unit 1e5V {step}", input=folder / "elm.h5", out=out) == 0
+    assert contents(folder / "out") == contents(folder / "whole")
+
+
 def test_a_dry_run_of_a_part_is_about_its_recordings_and_writes_nothing(prepare, folder, capsys):
     named = []
     for i in (1, 2):

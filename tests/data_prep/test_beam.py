@@ -143,7 +143,11 @@ def test_workers_of_another_version_are_refused():
         ("--runner --beam_option paralelism=3", "--beam_option paralelism: the runner has no"),
         ("--runner --beam_option direct_num_workers=x", "invalid int value: 'x'"),
         ("--runner --beam_option runner=Flink", "name the runner by --runner"),
-        ("--runner Spark --workers 3", "--workers is about this machine; how many SparkRunner"),
+        ("--runner Spark --workers 1", "--workers 1: how many workers there are is SparkRunner's"),
+        (
+            "--runner --workers 2",
+            "--beam_option direct_running_mode=multi_processing --beam_option",
+        ),
     ],
 )
 def test_a_runner_or_an_option_that_is_not_known_is_said_before_any_work(
