@@ -54,12 +54,7 @@ if __name__ == "__main__":
     jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=process)
     jax.set_mesh(make_mesh({"data": -1}))  # as training has it: over all devices
     own, found = folder / f"own{process}", {}
-    for kind, cache in (
-        ("shared", folder / "shared"),
-        ("own", own),
-        ("again", own),
-        ("none", None),
-    ):
+    for kind, cache in {"shared": folder / "shared", "own": own, "again": own}.items():
         if kind == "again":  # as after a kill, and with the disk of one process exchanged
             present = files(own)
             for name in present[:2] if process == 0 else present[1:]:
