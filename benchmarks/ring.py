@@ -143,7 +143,7 @@ def by_devices(kind: str, per_device: int, counts: list[int]) -> dict[str, float
         name = f"{kind}/{{}}_mb/{per_device}_crops_a_device/{devices}_devices"
         found |= {name.format("ring"): ring, name.format("dense"): dense}
     shared = [found[key] for key in found if "/ring_mb/" in key and "/1_devices" not in key]
-    return found | {f"{kind}/ring_growth": shared[-1] / shared[0]}
+    return found | ({f"{kind}/ring_growth": shared[-1] / shared[0]} if shared else {})
 
 
 def by_time(kind: str, sizes: list[int], rounds: int) -> dict[str, float]:
