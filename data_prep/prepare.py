@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from etils import epath
 
@@ -31,6 +32,9 @@ from elm_jax.data.manifest import (
 from elm_jax.data.shards import load_recordings
 from elm_jax.data.spec import SpecError
 from elm_jax.paths import RemoteError, is_remote, told
+
+if TYPE_CHECKING:
+    from data_prep.beam_runner import Cluster
 
 USER_ERRORS = (
     CorpusError, ReportsError, TableError, PrepareError, NotPrepared, ManifestError, SpecError,
@@ -65,13 +69,15 @@ def prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def _connect(args: argparse.Namespace):
+def _connect(args: argparse.Namespace) -> "Cluster":
     from data_prep.beam_runner import connect
 
     return connect(args)
 
 
-def _run(out: epath.Path, plan: Plan, args: argparse.Namespace, cluster) -> Manifest:
+def _run(
+    out: epath.Path, plan: Plan, args: argparse.Namespace, cluster: "Cluster | None"
+) -> Manifest:
     """One of the ways to the same result."""
     if args.merge:
         return shares.merge(out, plan, args)
@@ -90,7 +96,7 @@ def _run(out: epath.Path, plan: Plan, args: argparse.Namespace, cluster) -> Mani
         )
 
 
-def _dry_run(plan: Plan, args: argparse.Namespace, cluster) -> bool:
+def _dry_run(plan: Plan, args: argparse.Namespace, cluster: "Cluster | None") -> bool:
     """What would be done; for a merge, which judges nothing, whether it could be."""
     if args.merge:
         print("\n".join(shares.describe(epath.Path(args.out), plan, args)))

@@ -30,6 +30,7 @@ from data_prep.work import PrepareError, prepare_parts, sizes_of
 from elm_jax.data.manifest import MANIFEST_FILE, WORK_DIR, Manifest
 
 SHARES_DIR = "shares"
+_LISTED = 10
 _NAME = re.compile(r"(\d{5,})-of-(\d{5,})\.json")
 
 
@@ -120,17 +121,34 @@ def _outcomes(out: epath.Path, plan: Plan, args: argparse.Namespace) -> list[Par
         raise PrepareError(_nothing_there(out, args))
     # Those of the division that has come furthest.
     count = max(Counter(share.count for share in notes).items(), key=lambda item: item[::-1])[0]
-    lines = []
+    numbers, lines = [], []
     for k, own in enumerate(divide(plan.sources, count), 1):
         if lacking := len(missing & set(own)):
             began = Share(count, k) in notes
             how = f"{lacking} of {len(own)} recordings missing" if began else "was not begun"
+            numbers.append(k)
             lines.append(f"{k}/{count}: {how}:  {same_command(args, f'--part {k}/{count}')}")
-    listing = "\n  ".join(lines)
     raise PrepareError(
-        f"{out}: {len(missing)} of {len(parts)} recordings are not prepared yet. Run these parts "
-        f"(again; what is finished is not done again), then --merge:\n  {listing}"
+        f"{out}: {len(missing)} of {len(parts)} recordings are not prepared yet: parts "
+        f"{_ranges(numbers)} of {count}. Run these (again; what is finished is not done again), "
+        f"then --merge:\n  {_listing(lines)}"
     )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """``[1, 2, 3, 7]`` -> ``"1-3,7"``, as job schedulers read it."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
+
+
+def _listing(lines: Sequence[str]) -> str:
+    more = [f"... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return "\n  ".join([*lines[:_LISTED], *more])
 
 
 def _notes(out: epath.Path) -> dict[Share, dict[str, Any]]:
@@ -150,10 +168,9 @@ def _require_same(out: epath.Path, plan: Plan) -> None:
     for share, note in _notes(out).items():
         lines += [f"part {share}: {line}" for line in differences(note, now)]
     if lines:
-        listing = "\n  ".join(lines)
         raise PrepareError(
-            f"{out}: holds parts that were prepared otherwise:\n  {listing}\nParts are only merged "
-            f"if all are of the same. Choose a new --out, or delete {out / WORK_DIR} to prepare "
+            f"{out}: holds parts that were prepared otherwise:\n  {_listing(lines)}\nParts are only "
+            f"merged if all are of the same. Choose a new --out, or delete {out / WORK_DIR} to prepare "
             "all parts again."
         )
 
@@ -166,6 +183,8 @@ def describe(out: epath.Path, plan: Plan, args: argparse.Namespace) -> list[str]
             f"Part {args.part} would prepare {len(own)} of {len(plan.sources)} recordings into "
             f"{out / WORK_DIR}; the table is of these."
         ]
+    if (out / MANIFEST_FILE).exists():
+        return [f"{out} is complete; --merge would see whether it is of the same, and do nothing."]
     _require_same(out, plan)
     if not frozen(out):
         _outcomes(out, plan, args)

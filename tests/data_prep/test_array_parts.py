@@ -98,7 +98,7 @@ def test_a_merge_that_comes_too_early_names_what_is_missing_and_the_command(
     for step in ("--merge", "--merge --dry_run"):
         assert prepare(step) == 2
         said = capsys.readouterr().err
-        assert "4 of 7 recordings are not prepared" in said
+        assert "4 of 7 recordings are not prepared yet: parts 1,3-4 of 4" in said
         assert "4/4: 1 of 2 recordings missing:" in said and "3/4: was not begun:" in said
         assert f"--out {folder / 'out'}" in said and "--part 4/4\n" in said
         assert "2/4" not in said and said.count("--merge") == 1
