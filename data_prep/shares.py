@@ -169,9 +169,9 @@ def _require_same(out: epath.Path, plan: Plan) -> None:
         lines += [f"part {share}: {line}" for line in differences(note, now)]
     if lines:
         raise PrepareError(
-            f"{out}: holds parts that were prepared otherwise:\n  {_listing(lines)}\nParts are only "
-            f"merged if all are of the same. Choose a new --out, or delete {out / WORK_DIR} to prepare "
-            "all parts again."
+            f"{out}: holds parts that were prepared otherwise:\n  {_listing(lines)}\nParts are "
+            "only merged if all are of the same. Choose a new --out, or delete "
+            f"{out / WORK_DIR} to prepare all parts again."
         )
 
 
