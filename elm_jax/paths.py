@@ -138,10 +138,12 @@ _CLOSED = re.compile(
     r"PermissionDenied|Unauthenticated|Forbidden|Unauthorized|DefaultCredentials|RefreshError"
     r"|PERMISSION_DENIED|UNAUTHENTICATED|HTTP response code 40[13]"
 )
-_GONE = re.compile(r"NotFound|NOT_FOUND|HTTP response code 404|bucket does not exist")
+_GONE = re.compile(
+    r"NotFound|NOT_FOUND|HTTP response code 404|bucket does not exist|path gs://\S+ was not found"
+)
 _AWAY = re.compile(
     r"Unavailable|UNAVAILABLE|DeadlineExceeded|DEADLINE_EXCEEDED|Aborted|TransportError"
-    r"|Could not resolve host|libcurl code|Connection"
+    r"|Could not resolve host|libcurl code"
 )
 _CLIENTS = ("tensorflow.", "google.", "tensorstore", "jaxlib.", "requests.", "urllib3.")
 
@@ -172,9 +174,11 @@ def explain(error: BaseException) -> str | None:
     """
     text = str(error)
     place = re.search(r"gs://[^\s'\",)]+", text)
-    names = " ".join(kind.__name__ for kind in type(error).__mro__)
-    if not (place or type(error).__module__.startswith(_CLIENTS)):
+    theirs = type(error).__module__.startswith(_CLIENTS)
+    if not (place or theirs):
         return None
+    # Names of classes say something of clients alone: a FileNotFoundError may be one of ours.
+    names = " ".join(kind.__name__ for kind in type(error).__mro__) if theirs else ""
     where, said = place.group(0) if place else "gs://", f"{names} {text}"
     first = " ".join(text.split())
     first = first if len(first) <= 300 else first[:297] + "..."
