@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from etils import epath
 
-LONGEST = 240  # characters of another library's message
+LONGEST = 300  # characters of another library's message
 
 
 class CorruptCheckpoint(ValueError):
@@ -51,9 +51,13 @@ class SaveFailed(OSError):
 
 
 def said(error: BaseException) -> str:
-    """The beginning of an exception's message, in one line."""
-    text = " ".join(str(error).partition("[tensorstore_spec")[0].split()) or type(error).__name__
-    return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
+    """An exception's message in one line; of a long one the ends, where the place and cause are."""
+    text = str(error)
+    for mark in ("[tensorstore_spec", "[source locations", "See full TensorStore details"):
+        text = text.partition(mark)[0]
+    text = " ".join(text.split()) or type(error).__name__
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 class _NoTracebacks(logging.Filter):

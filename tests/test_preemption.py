@@ -152,7 +152,7 @@ def test_two_processes_stop_after_the_same_step_though_one_is_told():
 
 # -- the command -----------------------------------------------------------------------------------
 
-SMALL = {"kernels": ((4, 4, 1),), "pool_sizes": (25,)}
+SMALL = {"kernels": ((4, 4, 1),)}
 RECIPE = ["--config", "configs/elm_supervised.py:smoke"]
 RECIPE += [f"--config.encoder.{key}={value}" for key, value in SMALL.items()]
 TOLD_IN_THE_EVALS = """
