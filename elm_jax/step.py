@@ -62,7 +62,8 @@ def make_step(
         measures = {"loss": found.loss, **found.terms, **found.report}
         measures |= {
             "l2_grads": l2_grads,
-            "l2_params": trainable_norm(params, optimizer.trainable),
+            # Of what is kept: a norm of ``params`` would hold a second copy of them until then.
+            "l2_params": trainable_norm(new.params, optimizer.trainable),
             "l2_updates": trainable_norm(updates, optimizer.trainable),
             "learning_rate": optimizer.rate(state.step) * optimizer.scale(state.opt_state),
             "finite": finite,
