@@ -112,6 +112,11 @@ def finished(mode: str) -> ConfigDict:
     return config
 
 
+def optional_float() -> config_dict.FieldReference:
+    """None, which the command line may replace by a number."""
+    return config_dict.placeholder(float)
+
+
 def finished_smoke() -> dict[str, Any]:
     """The smallest model and corpus that a finished model's recipe runs on."""
     return dict(demo_model="elm_5s:smoke", data=dict(demo_people=8), evals=dict(rows_per_batch=32))

@@ -91,6 +91,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.profile = ""  # "10:12": a profiler's trace of these steps; also --profile
     config.log_every_steps = 10
     config.checkpoint = dict(every_epochs=1.0, keep_last=2, keep_best=1)
+    config.checkpoint.every_minutes = common.optional_float()  # beside: None, or minutes at most
 
     # -- evals, after training
     config.evals = common.evals()

@@ -115,6 +115,7 @@ def recipe() -> ConfigDict:
     config.profile = ""  # "10:12": a profiler's trace of these steps; also --profile
     config.log_every_steps = 10
     config.checkpoint = dict(every_epochs=1.0, keep_last=1, keep_best=1, use="best")
+    config.checkpoint.every_minutes = common.optional_float()  # beside: None, or minutes at most
 
     # -- evals, after training, on the best checkpoint
     config.evals = dict(
