@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import numpy as np
 from etils import epath
-from jax.experimental import multihost_utils
 
 from elm_jax import staging
 from elm_jax.axes import Float
 from elm_jax.data.text import TextTable
+from elm_jax.processes import gather, this_process
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +61,12 @@ def cached_embeddings(
     def compute(chunk: int) -> Vectors:
         out = _embeddings(parts[chunk], token_table, apply, rows_per_batch)
         _write(files[chunk], out)
+        if len(parts) > 1:
+            log.info("texts    part %d of %d is embedded", chunk + 1, len(parts))
         return out
 
     if (missing := sum(vectors is None for vectors in found)) and cache is not None:
-        count = f", {len(parts) - missing} of {len(parts)} parts are there" if missing > 1 else ""
+        count = f", {len(parts) - missing} of {len(parts)} parts are there" if len(parts) > 1 else ""
         log.info("embedding %d distinct texts once, into %s%s", len(texts), cache, count)
     if jax.process_count() == 1 or len(parts) == 1:
         found = [compute(i) if v is None else v for i, v in enumerate(found)]
@@ -106,16 +108,15 @@ def _write(file: epath.Path | None, vectors: Vectors) -> None:
 
 def _share_out(found: list[Vectors | None], compute: Callable[[int], Vectors]) -> None:
     """Completes ``found`` on every process: who has a chunk sends it, the others are shared out."""
-    here, processes = jax.process_index(), jax.process_count()
-    have = multihost_utils.process_allgather(np.asarray([v is not None for v in found]))
+    here, processes = this_process()
+    have = gather(np.asarray([[v is not None for v in found]]))
     to_do: list[list[int]] = [[] for _ in range(processes)]
-    for chunk, who in enumerate(np.asarray(have).T):
+    for chunk, who in enumerate(have.T):
         if who.any() and not who.all():
             to_do[int(np.argmax(who))].append(chunk)
     for chunk in np.flatnonzero(~np.any(have, axis=0)).tolist():
         min(to_do, key=len).append(chunk)
-    rounds = max(map(len, to_do))
-    for turn in range(rounds):
+    for turn in range(max(map(len, to_do))):
         turns = [own[turn] if turn < len(own) else None for own in to_do]
         own = turns[here]
         vectors = None
@@ -124,16 +125,15 @@ def _share_out(found: list[Vectors | None], compute: Callable[[int], Vectors]) -
         for chunk, sent in _zip(turns, _exchanged(vectors)):
             if chunk is not None and found[chunk] is None:
                 found[chunk] = sent
-        log.info("embedded texts: part %d of %d by each process", turn + 1, rounds)
 
 
 def _exchanged(vectors: Vectors | None) -> list[Vectors]:
     """What each process has brought, in their order; those that had nothing give no rows."""
     own = np.zeros((0, 0), np.float32) if vectors is None else vectors
-    shapes = np.asarray(multihost_utils.process_allgather(np.asarray(own.shape)))
+    shapes = gather(np.asarray([own.shape]))
     padded = np.zeros(shapes.max(axis=0), np.float32)
     padded[: own.shape[0], : own.shape[1]] = own
-    gathered = np.asarray(multihost_utils.process_allgather(padded))
+    gathered = gather(padded).reshape(len(shapes), *padded.shape)
     return [rows[:n, :d] for rows, (n, d) in _zip(gathered, shapes.tolist())]
 
 
