@@ -66,8 +66,13 @@ def cached_embeddings(
         return out
 
     if (missing := sum(vectors is None for vectors in found)) and cache is not None:
-        count = f", {len(parts) - missing} of {len(parts)} parts are there" if len(parts) > 1 else ""
-        log.info("embedding %d distinct texts once, into %s%s", len(texts), cache, count)
+        log.info(
+            "texts    embedding %d distinct ones once, into %s (%d of %d parts are there)",
+            len(texts),
+            cache,
+            len(parts) - missing,
+            len(parts),
+        )
     if jax.process_count() == 1 or len(parts) == 1:
         found = [compute(i) if v is None else v for i, v in enumerate(found)]
     else:
