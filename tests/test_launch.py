@@ -25,7 +25,7 @@ def call(script, *arguments, **settings):
         ["bash", LAUNCH / script, *arguments],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
         env=os.environ | {"PYTHON": sys.executable} | settings,
     )
 
@@ -346,13 +346,21 @@ def test_the_manifest_that_is_filled_in_stands_by_itself():
 
 
 def test_two_processes_are_one_run(tmp_path):
-    shards = write_tiny_shards(tmp_path / "shards", people=6, test_people=4, seconds=20.0)
+    shards = write_tiny_shards(
+        tmp_path / "shards", people=6, valid_people=2, test_people=2, seconds=10.0
+    )
     workdir = tmp_path / "a run"  # with a space
-    flags = ("--config", str(ROOT / "configs" / "elm_5s.py:smoke"), f"--config.data.dir={shards}")
+    encoder = dict(name="conv_eeg", kernels=[[4, 2, 1]], n_blocks=1, pool_sizes=[25])
+    flags = (
+        *("--config", str(ROOT / "configs" / "elm_supervised.py:smoke")),
+        f"--config.data.dir={shards}",
+        f"--config.encoder={json.dumps(encoder)}",
+        '--config.evals={"rows_per_batch": 32, "trained_on_people": "refuse"}',
+    )
     said = call("local.sh", "-n", "2", "--", *flags, "--workdir", str(workdir))
     assert said.returncode == 0, said.stderr[-3000:]
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [1, 2]
+    assert [row["step"] for row in rows] == [1, 2] and "valid/loss" in rows[-1]
     assert json.loads((workdir / "summary.json").read_text())["device"].startswith("2 ")
     # What is said, tables and figures: by the first, once.
     logs = {path.name for path in workdir.glob("train*.log")}
