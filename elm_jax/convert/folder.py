@@ -14,6 +14,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import Any
