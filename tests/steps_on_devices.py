@@ -1,60 +1,129 @@
-"""Three training steps of a tiny model on a mesh; as a script on four CPU devices."""
+"""Five steps of every objective on several meshes; as a script, one process of one or of two.
 
+    steps_on_devices.py OUT [COORDINATOR PROCESS]
+
+Writes to ``OUT/*.npz`` losses, parameters and statistics, and to ``OUT/*.json`` what the compiled
+step does.
+"""
+
+import json
+import pathlib
+import re
 import sys
 
 import jax
 import numpy as np
-from tiny_model import tiny_batch, tiny_objective
+from all_objectives import Together, batch_of
 
+from configs import common
+from elm_jax import sharding
+from elm_jax.distributed import Settings, initialize
 from elm_jax.optim import make_optimizer, path_of
+from elm_jax.prefetch import to_device
 from elm_jax.schedules import RunLength
-from elm_jax.sharding import make_mesh, to_global
 from elm_jax.state import init_state
 from elm_jax.step import make_step
 
+STEPS = 5
 SETTINGS = dict(
     name="lars",
-    rate=0.5,
+    rate=0.02,
     eta=0.1,
-    schedule=dict(warmup_steps=1, total_steps=3, per="step"),
+    schedule=dict(warmup_steps=1, total_steps=STEPS, per="step"),
     rules=((".*", "train"),),
 )
-RULES = ((".*projector/hidden/kernel", (None, "fsdp")), (".*", ()))
+FSDP = ((".*", "fsdp"),)
+# Name -> (sizes, rules, dtypes); on the first so many devices.
+MESHES = {
+    "one": (dict(data=1, fsdp=1, model=1), FSDP, "fd"),
+    "two": (dict(data=2, fsdp=1, model=1), FSDP, "d"),
+    "data": (dict(data=8, fsdp=1, model=1), FSDP, "f"),
+    "fsdp": (dict(data=2, fsdp=4, model=1), FSDP, "f"),
+    "all": (dict(data=2, fsdp=2, model=2), common.sharded_text_tower(), "d"),
+}
+OF_PROCESSES = {"processes": (dict(data=2, fsdp=2, model=1), FSDP, "d")}
+DTYPES = {"f": np.float32, "d": np.float64}
 
 
-def three_steps(sizes):
-    """Losses, parameters and statistics after three steps, by name."""
-    mesh = make_mesh(sizes)
-    objective = tiny_objective()
-    batches = [tiny_batch(bags=4, crops=2, segments=1, seed=seed) for seed in range(3)]
-    batches = [{k: np.array(v) for k, v in b.items()} for b in batches]
-    # The last bag is padding: it lies on the last device alone.
-    for batch in batches:
-        batch["signal_valid"][-2:] = False
-        batch["text_valid"][-1:] = False
+def five_steps(sizes, rules, dtype):
+    """Losses, parameters and statistics by name; what the compiled step does."""
+    mesh = sharding.make_mesh(sizes, jax.devices()[: int(np.prod(list(sizes.values())))])
+    objective = Together(dtype)
+    batches = [_own_rows(batch_of(seed, dtype)) for seed in range(STEPS)]
     with jax.set_mesh(mesh):
         state, optimizer = init_state(
             objective,
-            batches[0],
-            make_tx=lambda p: make_optimizer(SETTINGS, p, RunLength(3, 3, 8)),
+            batch_of(0, dtype),
+            make_tx=lambda p: make_optimizer(SETTINGS, p, RunLength(STEPS, STEPS, 16)),
             overlay=lambda p: p,
             seed=0,
             mesh=mesh,
-            rules=RULES,
+            rules=rules,
         )
-        sharded = [x for x in jax.tree.leaves(state) if not x.is_fully_replicated]
         step = make_step(objective, optimizer, lambda b: b, seed=0)
-        out = {"devices": np.asarray(jax.device_count())}
-        if len(mesh.devices.ravel()) > 1:
-            out["sharded_leaves"] = np.asarray(len(sharded))
-        for i, batch in enumerate(batches):
-            state, measures = step(state, to_global(batch, mesh))
-            out[f"loss_{i}"] = np.asarray(measures["loss"])
+        stream = list(to_device(batches, mesh))
+        compiled = step.lower(state, stream[0]).compile()
+        about = _about(compiled, state)
+        out = {}
+        # Nothing goes to or comes from the host in the loop, but what is asked for.
+        with jax.transfer_guard("disallow"):
+            for i, batch in enumerate(stream):
+                before = state
+                state, measures = compiled(state, batch)
+                for name, value in measures.items():
+                    out[f"measure/{i}/{name}"] = value
+        about["donated"] = all(x.is_deleted() for x in jax.tree.leaves(before))
     kept = {"params": state.params, "model_state": state.model_state}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(kept):
-        out[path_of(path)] = np.asarray(leaf)
-    return out
+    out |= {path_of(path): x for path, x in jax.tree_util.tree_leaves_with_path(kept)}
+    return sharding.to_host(out), about
+
+
+def _own_rows(batch):
+    """This process's block of rows."""
+    index, count = jax.process_index(), jax.process_count()
+    return {k: np.split(v, count)[index] for k, v in batch.items()}
+
+
+def _about(compiled, state):
+    """Collectives with the shapes they give, calls out of the program, memory."""
+    text = compiled.as_text()
+    # "%name = f32[2,3]{1,0} all-reduce(", or a tuple of shapes; the "-done" of a pair adds nothing.
+    ops = r"all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all|collective-broadcast"
+    found = re.findall(rf"= (\(?[^=]*?) ({ops})(?:-start)?\(", text)
+    collectives = {op: [] for _, op in found}
+    for shapes, op in found:
+        collectives[op] += re.findall(r"\w+\[([\d,]*)\]", shapes)
+    memory = compiled.memory_analysis()
+    leaves = jax.tree.leaves(state)
+    return {
+        "collectives": collectives,
+        "custom_calls": sorted(set(re.findall(r'custom_call_target="([^"]+)"', text))),
+        "host": re.findall(r"= \S+ (infeed|outfeed|send|recv)\(", text),
+        "aliased_bytes": memory.alias_size_in_bytes,
+        "state_bytes": sum(x.addressable_shards[0].data.nbytes for x in leaves),
+        "parameter_shapes": sorted({",".join(map(str, x.shape)) for x in leaves}),
+        "sharded": sum(not x.is_fully_replicated for x in leaves),
+        "leaves": len(leaves),
+    }
+
+
+def main(out, meshes):
+    """Everything of one process."""
+    sharding.MIN_SHARDED_SIZE = 1  # here all is tiny
+    for letter, dtype in DTYPES.items():
+        jax.config.update("jax_enable_x64", letter == "d")
+        for name, (sizes, rules, letters) in meshes.items():
+            if letter in letters:
+                values, about = five_steps(sizes, rules, dtype)
+                if jax.process_index() == 0:
+                    np.savez(out / f"{name}_{letter}.npz", **values)
+                    (out / f"{name}_{letter}.json").write_text(json.dumps(about))
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], **three_steps({"data": 2, "fsdp": 2}))
+    if len(sys.argv) == 2:
+        main(pathlib.Path(sys.argv[1]), MESHES)
+    else:
+        initialize(Settings(True, sys.argv[2], 2, int(sys.argv[3]), join_timeout_s=120))
+        main(pathlib.Path(sys.argv[1]), OF_PROCESSES)
+        jax.distributed.shutdown()

@@ -1,0 +1,119 @@
+"""Every objective at once: tiny models side by side, so that one compiled step covers all."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from objectives.test_classify import tiny_classifier
+from tiny_model import CHANNELS, tiny_batch, tiny_objective
+
+from elm_jax.data.targets import Target
+from elm_jax.losses import STYLES
+from elm_jax.models.conv_eeg import ConvEeg
+from elm_jax.models.heads import Classifier
+from elm_jax.objectives.classify import Classify
+from elm_jax.objectives.multi_instance import (
+    MultiInstance,
+    OrthogonalAlignment,
+    SoftTargetContrast,
+)
+
+COLUMNS = {  # of the classifiers' shared logits
+    "binary": slice(0, 1),
+    "multiclass": slice(0, 3),
+    "multilabel": slice(1, 3),
+    "regression": slice(2, 3),
+}
+
+
+class Trunk(Classify):
+    """Two towers and a classifier in one: what embeds for all objectives."""
+
+    def __post_init__(self):
+        pass  # a classifier alone has no text
+
+
+def trunk():
+    """The smallest of each: what is compared is how it is computed, not what it learns."""
+    towers = tiny_objective(tower=True)
+    return Trunk(
+        encoder=ConvEeg(CHANNELS, kernels=((3, 4, 1),), n_blocks=1, pool_sizes=(2,)),
+        signal_projector=towers.signal_projector,
+        text_projector=towers.text_projector,
+        text_tower=towers.text_tower,
+        pooling=towers.pooling,
+        classifier=Classifier((5, 3)),
+        target=Target("x", "multiclass", ("a", "b", "c")),
+    )
+
+
+def scorers():
+    """By the name in ``config.objective.name``, a slash and what is varied: whose terms count."""
+    return {
+        **{f"multi_instance/{s}": tiny_objective(MultiInstance, style=s) for s in STYLES},
+        "soft_target_contrast/": tiny_objective(SoftTargetContrast),
+        "orthogonal_alignment/": tiny_objective(OrthogonalAlignment),
+        **{f"classify/{kind}": tiny_classifier(kind) for kind in COLUMNS},
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Together:
+    """An objective of all terms, which read the same vectors."""
+
+    dtype: Any = np.float32
+    frozen: tuple[str, ...] = ()
+    rows_independent: bool = False
+
+    def init(self, key, batch):
+        """Constants, which compile in a moment; random numbers of JAX's take seconds."""
+        shapes = jax.eval_shape(trunk().init, key, batch)
+        rng = np.random.default_rng(0)
+
+        def leaf(path, x):
+            if any(name in str(path[-1]) for name in ("scale", "var")):
+                return jnp.ones(x.shape, self.dtype)
+            std = 1 / np.sqrt(max(1, np.prod(x.shape[:-1]))) if x.ndim > 1 else 0.1
+            return jnp.asarray(rng.normal(0, std, x.shape), self.dtype)
+
+        return jax.tree_util.tree_map_with_path(leaf, shapes)
+
+    def embed(self, params, model_state, batch, key, *, train):
+        return trunk().embed(params, model_state, batch, key, train=train)
+
+    def terms(self, out, batch):
+        found = {}
+        for name, scorer in scorers().items():
+            kind = name.partition("/")[2]
+            if kind in COLUMNS:
+                own = {"logits": out["logits"][:, COLUMNS[kind]]}
+                terms, _ = scorer.terms(own, batch | {"label": batch[f"label/{kind}"]})
+            else:
+                terms, _ = scorer.terms(out, batch)
+            found |= {f"{name}:{term}": value for term, value in terms.items()}
+        return found, {}
+
+    def after_update(self, params, model_state, step):
+        return model_state
+
+
+def batch_of(seed, dtype):
+    """16 crops and 16 texts of 4 ragged bags; the last quarter of the rows is padding.
+
+    Of eight devices two then have nothing but padding, and one bag has crops without texts.
+    """
+    rng = np.random.default_rng(seed)
+    batch = tiny_batch(bags=4, crops=4, segments=4, tower=True, seed=seed)
+    batch = {k: np.array(v) for k, v in batch.items()}
+    bag = np.sort(rng.integers(0, 4, 16)).astype(np.int32)
+    batch |= {"signal_bag": bag, "text_bag": np.repeat(np.arange(4, dtype=np.int32), 4)}
+    batch["signal_valid"][[3, *range(12, 16)]] = False
+    batch["text_valid"][[5, *range(12, 16)]] = False
+    for kind, columns in COLUMNS.items():
+        width = columns.stop - columns.start if kind == "multilabel" else 1
+        label = rng.integers(0, 3 if kind == "multiclass" else 2, (16, width)).astype(dtype)
+        label[1, 0] = np.nan  # not known
+        batch[f"label/{kind}"] = label
+    return {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in batch.items()}
