@@ -23,6 +23,7 @@ BASE = {
 }
 OPTIONAL = {
     "torch": ("pip install -e '.[torch]'", "reading and writing .pt weights; parity tests"),
+    "google-cloud-storage": ("pip install -e '.[gcs]'", "workdirs in a bucket, gs://..."),
     "pytest": ("make test", "the test suite"),
 }
 TEXT_TOWER = "ncbi/MedCPT-Query-Encoder"
