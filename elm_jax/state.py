@@ -43,12 +43,7 @@ def init_state(
     params_shape, model_shape = jax.eval_shape(objective.init, key, example)
     place = shardings(params_shape, model_shape, rules, mesh)
 
-    def init(key):
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-        return objective.init(key, zeros)
-
-    # Made in parts where the parts will lie: never whole on one device.
-    params, model_state = jax.jit(init, out_shardings=place)(key)
+    params, model_state = fresh(objective, example, place)(key)
     params = jax.tree.map(put, overlay(params), place[0])
     optimizer = make_tx(params)
     everywhere = replicated(mesh)
@@ -56,6 +51,19 @@ def init_state(
     opt_state = jax.jit(optimizer.tx.init, out_shardings=opt_place)(params)
     step = put(np.zeros((), np.int32), everywhere)
     return TrainState(step, params, model_state, opt_state), optimizer
+
+
+def fresh(objective: Objective, example: Batch, place: Any) -> Callable[[Any], Any]:
+    """``objective.init`` of a key, jitted: made in parts where the parts will lie.
+
+    No device ever holds a whole parameter that is shared out, nor a batch.
+    """
+
+    def init(key):
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+        return objective.init(key, zeros)
+
+    return jax.jit(init, out_shardings=place)
 
 
 def _optimizer_shardings(tx: optax.GradientTransformation, params, placed, everywhere) -> Any:

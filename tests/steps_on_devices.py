@@ -11,6 +11,7 @@ import pathlib
 import re
 import sys
 
+import flax.linen as nn
 import jax
 import numpy as np
 from all_objectives import Together, batch_of
@@ -21,7 +22,7 @@ from elm_jax.distributed import Settings, initialize
 from elm_jax.optim import make_optimizer, path_of
 from elm_jax.prefetch import to_device
 from elm_jax.schedules import RunLength
-from elm_jax.state import init_state
+from elm_jax.state import fresh, init_state
 from elm_jax.step import make_step
 
 STEPS = 5
@@ -72,6 +73,10 @@ def five_steps(sizes, rules, dtype):
                 state, measures = compiled(state, batch)
                 for name, value in measures.items():
                     out[f"measure/{i}/{name}"] = value
+            try:
+                jax.jit(lambda x: x + 1)(np.ones(3, np.float32))
+            except jax.errors.JaxRuntimeError:
+                about["guarded"] = True
         about["donated"] = all(x.is_deleted() for x in jax.tree.leaves(before))
     kept = {"params": state.params, "model_state": state.model_state}
     out |= {path_of(path): x for path, x in jax.tree_util.tree_leaves_with_path(kept)}
@@ -107,6 +112,26 @@ def _about(compiled, state):
     }
 
 
+class Large:
+    """One parameter of 8 MB, and examples of as much."""
+
+    def init(self, key, batch):
+        kernel = nn.initializers.truncated_normal(0.02)(key, (2048, 1024))
+        return {"kernel": kernel + batch["signal"].sum() * 0}, {}
+
+
+def bytes_to_begin():
+    """Memory of a device while a parameter is made that eight share; the parameter's."""
+    mesh = sharding.make_mesh(dict(data=1, fsdp=8, model=1))
+    example = {"signal": jax.ShapeDtypeStruct((2048, 1024), np.float32)}
+    key = jax.random.key(0)
+    shapes = jax.eval_shape(Large().init, key, example)
+    place = sharding.shardings(*shapes, FSDP, mesh)
+    made = fresh(Large(), example, place).lower(key).compile()
+    memory = made.memory_analysis()
+    return memory.temp_size_in_bytes + memory.output_size_in_bytes, 2048 * 1024 * 4
+
+
 def main(out, meshes):
     """Everything of one process."""
     sharding.MIN_SHARDED_SIZE = 1  # here all is tiny
@@ -122,6 +147,7 @@ def main(out, meshes):
 
 if __name__ == "__main__":
     if len(sys.argv) == 2:
+        (pathlib.Path(sys.argv[1]) / "begin.txt").write_text(json.dumps(bytes_to_begin()))
         main(pathlib.Path(sys.argv[1]), MESHES)
     else:
         initialize(Settings(True, sys.argv[2], 2, int(sys.argv[3]), join_timeout_s=120))
