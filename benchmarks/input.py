@@ -60,7 +60,7 @@ def write_shards(directory: str, gb: float) -> None:
 
 
 def make_batches(directory: str, kind: str):
-    """A fresh reader's batches, their sampler, and the reader."""
+    """A fresh reader's batches, and the reader."""
     from elm_jax.data.pipeline import BagPipeline, Windows
     from elm_jax.data.samplers import BagSampler, PairSampler
     from elm_jax.data.shards import ShardReader
@@ -76,7 +76,7 @@ def make_batches(directory: str, kind: str):
         sampler = PairSampler(crops, segments, **PAIRS)
     texts = TextTable(tuple(map(str, range(SENTENCES))), {"text_emb": _text_vectors(SENTENCES)})
     rows = [np.arange(SENTENCES)] * n
-    return BagPipeline(reader, sampler, windows, texts, rows), sampler, reader
+    return BagPipeline(reader, sampler, windows, texts, rows), reader
 
 
 def _text_vectors(n: int) -> np.ndarray:
@@ -118,18 +118,19 @@ def _read_bytes() -> int:
 
 def rates(directory: str, kind: str, *, seconds: float, threads: int) -> dict[str, float]:
     """Crops and bytes a second of one kind of batches, when pieces are new and afterwards."""
-    batches, sampler, reader = make_batches(directory, kind)
-    rows, found = sampler.rows_per_batch, {}
+    batches, reader = make_batches(directory, kind)
+    found = {}
     with Memory() as memory:
         stream = batches.dataset(0, 10**9, threads=threads)
-        batch_bytes = sum(a.nbytes for a in next(stream).values())
+        batch = next(stream)
+        batch_bytes, crop_bytes = sum(a.nbytes for a in batch.values()), batch["signal"][0].nbytes
+        del batch
         for part in ("first_", ""):
             begin, read, given = time.perf_counter(), _read_bytes(), 0
             while (spent_s := time.perf_counter() - begin) < seconds:
                 if part and (reader._signal_at >= 0).mean() > 0.9:
                     break  # what is left of the first pass is a few pieces
                 given += int(next(stream)["signal_valid"].sum())
-            crop_bytes = batch_bytes / rows
             found[f"{kind}_{part}crops_per_s"] = given / spent_s
             found[f"{kind}_{part}gb_per_s"] = given * crop_bytes / spent_s / 1e9
             found[f"{kind}_{part}amplification"] = (_read_bytes() - read) / (given * crop_bytes)
@@ -148,7 +149,7 @@ def rates(directory: str, kind: str, *, seconds: float, threads: int) -> dict[st
 
 def whole_pieces(directory: str, seconds: float) -> float:
     """Crops a second where a piece is read for each, by one thread."""
-    reader = make_batches(directory, "pairs")[2]
+    reader = make_batches(directory, "pairs")[1]
     order = np.random.default_rng(0).permutation(len(reader))
     begin, done = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds:
@@ -162,7 +163,7 @@ def restart_s(directory: str) -> dict[str, float]:
     found = {}
     for name, step in (("start_s", 0), ("restart_s", 1_000_000)):
         begin = time.perf_counter()
-        batches, _, _ = make_batches(directory, "pairs")
+        batches, _ = make_batches(directory, "pairs")
         next(batches.dataset(step, step + 10, threads=2))
         found[name] = time.perf_counter() - begin
     return found
@@ -182,7 +183,7 @@ def appetite(directory: str, rounds: int = 7) -> float:
     from elm_jax.state import init_state
     from elm_jax.step import make_step
 
-    batches, _, reader = make_batches(directory, "bags")
+    batches, reader = make_batches(directory, "bags")
     plan = BatchPlan(
         np.arange(STEP_BAGS),
         np.tile(np.arange(STEP_CROPS), (STEP_BAGS, 1)),
