@@ -18,12 +18,17 @@ from etils import epath
 SCHEMES = ("gs",)
 LOG_IN = (
     "log in with `gcloud auth application-default login` (on a machine of Google Cloud: give its "
-    "service account the role Storage Object User on the bucket), and check the name"
+    "service account the roles Storage Object User and Storage Legacy Bucket Reader on the "
+    "bucket), and check the name"
 )
 
 
 class RemoteError(OSError):
     """A remote path that cannot be used; says which, and what to check."""
+
+
+class RemoteMissing(RemoteError, FileNotFoundError):
+    """Nothing is there."""
 
 
 def scheme_of(path: epath.PathLike) -> str:
@@ -118,10 +123,14 @@ def require_folder(path: epath.PathLike) -> epath.Path:
             f"{folder}: checkpoints in a bucket need google-cloud-storage: "
             'pip install -c constraints.txt -e ".[gcs]"'
         )
-    with told():
-        there = bucket.exists()
+    with told(bucket):
+        there = bucket.exists()  # Orbax asks for the bucket itself too: a right of its own
     if not there:
         raise RemoteError(f"{folder}: there is no bucket {bucket}; {LOG_IN}")
+    tried = folder / f".{uuid.uuid4().hex}.tmp"
+    with told():
+        tried.write_text("can this be written?")
+        tried.unlink(missing_ok=True)
     return folder
 
 
@@ -149,29 +158,33 @@ _CLIENTS = ("tensorflow.", "google.", "tensorstore", "jaxlib.", "requests.", "ur
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def told(path: epath.PathLike = "gs://") -> Iterator[None]:
     """Errors of a store's client, raised in the block, become errors that say what to check.
 
+    Args:
+      path: what is named where the client names nothing.
+
     Raises:
-      FileNotFoundError: something is not there.
+      RemoteMissing: something is not there.
       RemoteError: no access, or no connection.
     """
     try:
         yield
     except Exception as error:  # of classes whose packages are not imported here
-        text = None if isinstance(error, RemoteError) else explain(error)
-        if text is None:
+        if (text := explain(error, path)) is None:
             raise
         gone = isinstance(error, FileNotFoundError) or _GONE.search(type(error).__name__)
-        raise (FileNotFoundError if gone else RemoteError)(text) from error
+        raise (RemoteMissing if gone else RemoteError)(text) from error
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException, path: epath.PathLike = "gs://") -> str | None:
     """One line about an error that a store's client raised; None where it is about something else.
 
     Their classes (TensorFlow's errors, Google's) are no OSError and their messages end in HTTP
     bodies, so that a missing permission would look like a fault of the program.
     """
+    if isinstance(error, RemoteError):  # says it already
+        return None
     text = str(error)
     place = re.search(r"gs://[^\s'\",)]+", text)
     theirs = type(error).__module__.startswith(_CLIENTS)
@@ -179,7 +192,8 @@ def explain(error: BaseException) -> str | None:
         return None
     # Names of classes say something of clients alone: a FileNotFoundError may be one of ours.
     names = " ".join(kind.__name__ for kind in type(error).__mro__) if theirs else ""
-    where, said = place.group(0) if place else "gs://", f"{names} {text}"
+    where = place.group(0).rstrip(".:;") if place else os.fspath(path)
+    said = f"{names} {text}"
     first = " ".join(text.split())
     first = first if len(first) <= 300 else first[:297] + "..."
     if _CLOSED.search(said):
