@@ -155,16 +155,19 @@ def test_two_processes_stop_after_the_same_step_though_one_is_told():
 SMALL = {"kernels": ((4, 4, 1),)}
 RECIPE = ["--config", "configs/elm_supervised.py:smoke"]
 RECIPE += [f"--config.encoder.{key}={value}" for key, value in SMALL.items()]
-TOLD_IN_THE_EVALS = """
-    import os, signal, sys
-    from absl import app
-    from elm_jax import command_line, evaluate, main
-    evaluate.run = lambda *args: os.kill(os.getpid(), signal.SIGTERM)
-    app.run(main.main, flags_parser=command_line.parse_flags)
-    """
 
 
-def test_the_command_saves_and_gives_its_own_code_in_the_loop_and_in_the_evals(tmp_path):
+@pytest.fixture
+def listening():
+    """As a command's process does, but for the watch, which ends it."""
+    preemption._LISTENER.install()
+    yield
+    preemption._LISTENER.release()
+
+
+def test_the_command_saves_and_has_a_code_for_it_and_stops_between_training_and_evals_as_well(
+    tmp_path, listening, monkeypatch
+):
     shards = write_tiny_shards(tmp_path / "shards", people=6, valid_people=2, test_people=2)
     workdir = tmp_path / "run"
     words = [*RECIPE, f"--config.data.dir={shards}", "--workdir", str(workdir)]
@@ -181,19 +184,18 @@ def test_the_command_saves_and_gives_its_own_code_in_the_loop_and_in_the_evals(t
     assert saved and read_metrics(workdir)[-1]["step"] <= saved
     assert f"told to stop: the state of step {saved} is saved" in said.splitlines()[-1]
 
-    last = steps.format(saved + 2)
-    child = started(TOLD_IN_THE_EVALS, *words, last)
-    said = child.communicate(timeout=120)[1]
-    assert child.returncode == preemption.PREEMPTED, said
+    config = elm_supervised.get_config("smoke")
+    config.data.dir, config.optimizer.schedule.total_steps = str(shards), saved + 2
+    config.encoder.update(SMALL)
+    with monkeypatch.context() as patch, pytest.raises(Preempted, match="SIGTERM: stopped"):
+        patch.setattr(train.evaluate, "run", lambda *args: send(signal.SIGTERM))
+        train.train(config, epath.Path(workdir))
+    preemption._LISTENER.told = None  # in a new process
     assert Checkpoints(workdir, read_only=True).latest_step() == saved + 2
     rows = read_metrics(workdir)
     assert rows[-1]["step"] == saved + 2 and not (workdir / "summary.json").exists()
 
-    # Only the evals are left.
-    config = elm_supervised.get_config("smoke")
-    config.data.dir, config.optimizer.schedule.total_steps = str(shards), saved + 2
-    config.encoder.update(SMALL)
-    train.train(config, epath.Path(workdir))
+    train.train(config, epath.Path(workdir))  # the evals are left
     assert read_metrics(workdir) == rows and (workdir / "summary.json").exists()
 
 
