@@ -194,8 +194,8 @@ def _ask_the_cluster(coordinator_address: str | None, timeouts: Mapping[str, int
         jax.distributed.initialize(coordinator_address, **timeouts)
     except (ValueError, RuntimeError) as error:
         raise ClusterError(
-            "--distributed: JAX recognised no cluster here (it knows SLURM, Open MPI, TPU pods and "
-            f"GKE): {error} Give --{', --'.join(ENVIRONMENT)}"
+            "--distributed: JAX could not find the other processes by itself, as it can on SLURM, "
+            f"Open MPI, TPU pods and GKE ({error}); give --{', --'.join(ENVIRONMENT)}"
         ) from error
 
 
