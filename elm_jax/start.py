@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from elm_jax import paths
@@ -94,12 +96,26 @@ def carried(config: Any, start: Start) -> dict[str, Any]:
 
 
 def find(config: Any, workdir: epath.Path) -> Start:
-    """Looks where the run starts; writes nothing.
+    """Looks where the run starts; writes nothing, and no process does before all have looked.
 
     Raises:
       FileNotFoundError, ValueError: ``config.resume`` or ``config.init_from`` is named and holds
-        nothing that can be read.
+        nothing that can be read; or the processes of the run do not see the same workdir.
     """
+    found = _find(config, workdir)
+    if jax.process_count() > 1:
+        step = -1 if found.about is None else found.about.step
+        steps = multihost_utils.process_allgather(np.asarray(step)).tolist()
+        if len(set(steps)) > 1:
+            seen = ", ".join(f"process {i}: {s if s >= 0 else 'none'}" for i, s in enumerate(steps))
+            raise ValueError(
+                f"the processes do not see the same checkpoints in --workdir {workdir} (last step: "
+                f"{seen}); it must lie on storage that all of them share"
+            )
+    return found
+
+
+def _find(config: Any, workdir: epath.Path) -> Start:
     for folder in (workdir, paths.absolute(config.resume) if config.resume else None):
         if folder is None or (folder == workdir and not (folder / "checkpoints").exists()):
             continue
