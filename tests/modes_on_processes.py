@@ -18,6 +18,7 @@ from elm_jax.data.corpus import Corpus
 from elm_jax.data.pipeline import Windows, to_network
 from elm_jax.evals.zero_shot.prompt_files import load_questions
 from elm_jax.predict import make_predict
+from elm_jax.processes import this_process
 from elm_jax.sharding import make_mesh
 from elm_jax.state import TrainState
 
@@ -107,6 +108,21 @@ def validated(shards):
         return measure(TrainState(np.zeros((), int), *host, ()))
 
 
+class Doubling:
+    """In the place of a model."""
+
+    def predict(self, params, model_state, batch):
+        return {"features": batch["signal"] * params["factor"]}
+
+
+def doubled(mesh):
+    """Seven rows of each process through a mesh, whatever shares it cuts rows into."""
+    index, _ = this_process()
+    predict = make_predict(Doubling(), {"factor": np.float32(2)}, {}, mesh=make_mesh(mesh))
+    rows = np.arange(7, dtype=np.float32)[:, None] + 7 * index
+    return predict({"signal": rows})["features"].ravel().tolist()
+
+
 def run(saved, shards, folder, path):
     """All of it; embeds into ``path`` and writes results into ``folder``."""
     counts = {"read": 0, "encoded": 0}
@@ -123,6 +139,7 @@ def run(saved, shards, folder, path):
             "asked": asked.tolist(),
             "evals": found,
             "valid": validated(shards),
+            "doubled": [doubled({"data": 1, "model": -1}), doubled({"data": -1, "model": 1})],
         }
     finally:
         restore()

@@ -109,6 +109,11 @@ def test_every_window_is_read_and_encoded_once_and_by_one_process(both, one):
         assert alone // 3 < second["counts"][kind] <= first["counts"][kind]
 
 
+def test_rows_come_back_in_order_whatever_the_mesh_cuts(both):
+    for process in both[0]:
+        assert process["doubled"] == [[2.0 * i for i in range(14)]] * 2
+
+
 def test_vectors_are_those_of_one_process_and_only_the_first_writes(both, one):
     _, folder = both
     with EmbeddingFile(folder / "0" / "e.h5") as two, EmbeddingFile(one[1] / "e.h5") as alone:
