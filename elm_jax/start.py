@@ -102,25 +102,17 @@ def find(config: Any, workdir: epath.Path) -> Start:
       FileNotFoundError, ValueError: ``config.resume`` or ``config.init_from`` is named and holds
         nothing that can be read; or the processes of the run do not see the same workdir.
     """
-    found = _find(config, workdir)
-    if jax.process_count() > 1:
-        step = -1 if found.about is None else found.about.step
-        steps = multihost_utils.process_allgather(np.asarray(step)).tolist()
-        if len(set(steps)) > 1:
-            seen = ", ".join(f"process {i}: {s if s >= 0 else 'none'}" for i, s in enumerate(steps))
-            raise ValueError(
-                f"the processes do not see the same checkpoints in --workdir {workdir} (last step: "
-                f"{seen}); it must lie on storage that all of them share"
-            )
-    return found
-
-
-def _find(config: Any, workdir: epath.Path) -> Start:
     for folder in (workdir, paths.absolute(config.resume) if config.resume else None):
-        if folder is None or (folder == workdir and not (folder / "checkpoints").exists()):
+        if folder is None:
+            continue
+        # Orbax's own words to the other processes need all of them.
+        there = _agreed(int((folder / "checkpoints").exists()), folder)
+        if folder == workdir and not there:
             continue
         checkpoints = Checkpoints(folder, read_only=True)
-        if folder == workdir and checkpoints.latest_step() is None:
+        step = checkpoints.latest_step()
+        _agreed(-1 if step is None else step, folder)
+        if folder == workdir and step is None:
             continue
         return Start(checkpoints, checkpoints.describe())
     if not config.init_from:
@@ -129,6 +121,18 @@ def _find(config: Any, workdir: epath.Path) -> Start:
     if parts.probe is not None:  # what is loaded below must be the model that was saved
         parts.probe.check(network.predict_of(parts), parts.source)
     return Start(parts=parts)
+
+
+def _agreed(seen: int, folder: epath.Path) -> int:
+    """What every process sees in ``folder``; each waits for all."""
+    if jax.process_count() > 1:
+        every = multihost_utils.process_allgather(np.asarray(seen)).tolist()
+        if len(set(every)) > 1:
+            raise ValueError(
+                f"the processes do not see the same checkpoints in {folder} (process 0, 1, ...: "
+                f"{every}); it must lie on storage that all of them share"
+            )
+    return seen
 
 
 def settle(config: Any, start: Start) -> None:
