@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 from elm_jax.axes import Batch, ModelState, Params
 from elm_jax.evals.base import Predict
 from elm_jax.objectives.base import Objective
-from elm_jax.processes import gather
 from elm_jax.sharding import batch_sharding, make_mesh, replicated, to_global, ways
 
 ALL_DEVICES = {"data": -1, "fsdp": 1, "model": 1}
@@ -72,8 +71,7 @@ def _of_own_rows(predict: Predict, mesh: Mesh) -> Predict:
 
     def of_own(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = len(next(iter(batch.values())))
-        if ways(mesh) % processes:  # a share of the rows lies on devices of several processes
-            return predict({k: gather(v) for k, v in batch.items()})
+        # make_mesh gives every process as many of the ways as any other.
         padded = -(-rows * processes // ways(mesh)) * ways(mesh) // processes
         missing = padded - rows
         filled = {

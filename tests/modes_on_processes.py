@@ -139,7 +139,7 @@ def run(saved, shards, folder, path):
             "asked": asked.tolist(),
             "evals": found,
             "valid": validated(shards),
-            "doubled": [doubled({"data": 1, "model": -1}), doubled({"data": -1, "model": 1})],
+            "doubled": [doubled({"data": -1, "model": 2}), doubled({"data": -1, "model": 1})],
         }
     finally:
         restore()
