@@ -87,7 +87,7 @@ def labelled_batch(kind, rows=16, seed=0):
 
 
 OBJECTIVES = {
-    "bags": (plain_objective, ragged_batch),
+    "bags": (functools.partial(plain_objective, similarity="dense"), ragged_batch),
     "el": (
         functools.partial(plain_objective, SoftTargetContrast, similarity="dense"),
         functools.partial(ragged_batch, 16, 1, 1),
