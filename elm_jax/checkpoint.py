@@ -290,10 +290,13 @@ class Checkpoints:
         try:
             with without_tracebacks(), paths.told():
                 yield
-        except (jax.errors.JaxRuntimeError, CorruptCheckpoint, paths.RemoteError):  # memory, say
+        except (jax.errors.JaxRuntimeError, CorruptCheckpoint):  # memory, say
             raise
         except Exception as error:
-            if distributed.tells_of_a_lost_peer(error):
+            closed = isinstance(error, paths.RemoteError) and not isinstance(
+                error, FileNotFoundError
+            )
+            if closed or distributed.tells_of_a_lost_peer(error):
                 raise
             others = [s for s in sorted(self._manager.all_steps()) if s != step]
             raise CorruptCheckpoint.of(self.path, step, error, others) from error

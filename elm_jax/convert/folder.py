@@ -42,6 +42,8 @@ def is_folder(path: epath.PathLike) -> bool:
         with paths.told():
             text = (paths.of(path) / "config.json").read_text(encoding="utf-8")
         values = json.loads(text)
+    except paths.RemoteMissing:
+        return False
     except paths.RemoteError:
         raise
     except (OSError, ValueError, RecursionError):
