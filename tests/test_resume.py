@@ -15,7 +15,11 @@ import resumed_runs
 from tiny_shards import write_tiny_shards
 
 HERE = pathlib.Path(__file__).resolve().parent
-KERNELS_CUT = ((".*/kernel", (None, None, "fsdp")), (".*", ()))
+KERNELS_CUT = (
+    (".*encoder/.*/kernel", (None, None, "fsdp")),
+    (".*hidden_0/kernel", (None, "fsdp")),
+    (".*", ()),
+)
 LOGGED = [3, 4, 6, 8, 9, 10]
 
 
