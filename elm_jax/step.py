@@ -1,6 +1,7 @@
 """One update: state and batch to state and measures, jitted."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ def make_step(
     *,
     microbatches: int = 1,
     remat: str = "none",
+    place: Any = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
     """The jitted update: state and batch to state and measures.
 
@@ -36,6 +38,8 @@ def make_step(
       microbatches: in how many parts the models see a batch (see :mod:`elm_jax.accumulate`).
       remat: the name with which the models were built (see :mod:`elm_jax.models.remat`); here it
         only tells the compiler.
+      place: a sharding for every leaf of the state, which then lies there after a step too; None
+        leaves that to the compiler, which may cut what was whole.
 
     Raises:
       ValueError: an unknown ``remat``; when traced: rows that cannot be cut evenly.
@@ -70,4 +74,9 @@ def make_step(
         }
         return new, measures
 
-    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options(remat))
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        out_shardings=None if place is None else (place, None),
+        compiler_options=compiler_options(remat),
+    )

@@ -132,6 +132,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         config.seed,
         microbatches=config.microbatches,
         remat=config.remat,
+        place=jax.tree.map(lambda x: x.sharding, state),
     )
     step_fn, cost = compile_step(step_fn, state, example, mesh, dtype=config.dtype)
     eyes = Watch(rows, cost, Spent.of(begin.extra.get("spent")))

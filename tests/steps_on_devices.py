@@ -61,7 +61,8 @@ def five_steps(sizes, rules, dtype):
             mesh=mesh,
             rules=rules,
         )
-        step = make_step(objective, optimizer, lambda b: b, seed=0)
+        place = jax.tree.map(lambda x: x.sharding, state)
+        step = make_step(objective, optimizer, lambda b: b, seed=0, place=place)
         stream = list(to_device(batches, mesh))
         compiled = step.lower(state, stream[0]).compile()
         about = _about(compiled, state)
@@ -77,6 +78,10 @@ def five_steps(sizes, rules, dtype):
                 jax.jit(lambda x: x + 1)(np.ones(3, np.float32))
             except jax.errors.JaxRuntimeError:
                 about["guarded"] = True
+        about["stays"] = all(
+            x.sharding == p
+            for x, p in zip(jax.tree.leaves(state), jax.tree.leaves(place), strict=True)
+        )
         about["donated"] = all(x.is_deleted() for x in jax.tree.leaves(before))
     kept = {"params": state.params, "model_state": state.model_state}
     out |= {path_of(path): x for path, x in jax.tree_util.tree_leaves_with_path(kept)}
@@ -134,7 +139,7 @@ def bytes_to_begin():
 
 def main(out, meshes):
     """Everything of one process."""
-    sharding.MIN_SHARDED_SIZE = 1  # here all is tiny
+    sharding.MIN_SHARDED_SIZE = 24  # some of what is tiny stays whole
     for letter, dtype in DTYPES.items():
         jax.config.update("jax_enable_x64", letter == "d")
         for name, (sizes, rules, letters) in meshes.items():

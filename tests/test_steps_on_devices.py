@@ -117,7 +117,7 @@ def sizes(shape):
 @pytest.mark.parametrize("name", ["fsdp_f", "processes_d"])
 def test_with_fsdp_parameters_are_gathered_and_rows_are_not(runs, name):
     about = runs[name][1]
-    assert about["sharded"] > 0.7 * about["leaves"]
+    assert 0.2 < about["sharded"] / about["leaves"] < 0.8
     found = about["collectives"]
     assert set(found) <= {"all-reduce", "collective-permute", "all-gather", "reduce-scatter"}
     shapes = [sizes(s) for s in about["parameter_shapes"]]
@@ -128,7 +128,7 @@ def test_with_fsdp_parameters_are_gathered_and_rows_are_not(runs, name):
 
 def test_with_a_model_axis_rows_are_not_gathered_either(runs):
     about = runs["all_d"][1]
-    assert about["sharded"] > 0.8 * about["leaves"]
+    assert 0.2 < about["sharded"] / about["leaves"] < 0.8
     for gathered in about["collectives"]["all-gather"]:
         assert str(ROWS) not in gathered.split(","), gathered
 
@@ -139,7 +139,7 @@ def test_a_step_speaks_to_no_host_and_writes_over_its_state(runs):
         assert about["host"] == [] and about["custom_calls"] == [], name
         # Every buffer of the state is used again for the state that comes out.
         assert about["aliased_bytes"] == about["state_bytes"] > 0, name
-        assert about["donated"], name
+        assert about["donated"] and about["stays"], name
 
 
 def test_no_device_holds_a_whole_parameter_that_others_share(runs):
