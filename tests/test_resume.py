@@ -53,7 +53,11 @@ def run_processes(count, shards, folder, runs, *, devices=1):
         )
         for i in range(count)
     ]
-    said = [child.communicate()[1] for child in children]
+    try:
+        said = [child.communicate(timeout=900)[1] for child in children]
+    finally:
+        for child in children:
+            child.kill()
     killed = any("kill" in settings for settings in runs)
     expected = -signal.SIGKILL if killed else 0
     assert [child.returncode for child in children] == [expected] * count, "\n".join(said)
