@@ -139,7 +139,6 @@ def run(saved, shards, folder, path):
             "asked": asked.tolist(),
             "evals": found,
             "valid": validated(shards),
-            "doubled": [doubled({"data": -1, "model": 2}), doubled({"data": -1, "model": 1})],
         }
     finally:
         restore()
@@ -151,5 +150,6 @@ if __name__ == "__main__":
     jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=int(process))
     own = pathlib.Path(folder) / process
     content = run(saved, shards, own / "results", own / "e.h5")
+    content["doubled"] = [doubled({"data": -1, "model": n}) for n in (2, 1)]
     out = pathlib.Path(folder) / f"{process}.json"
     out.write_text(json.dumps(content))
