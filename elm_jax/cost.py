@@ -1,4 +1,4 @@
-"""The update, compiled ahead of its first batch, and what that tells: operations and memory."""
+"""The update, compiled ahead of its first batch; and what that tells: operations and memory."""
 
 import logging
 import time
@@ -22,8 +22,8 @@ class StepCost(NamedTuple):
     """What one update costs a device, as the compiler counts it.
 
     Attributes:
-      flops: floating-point operations of everything the program computes; with ``config.remat``
-        that includes what is computed twice.
+      flops: floating-point operations of the update of a whole batch at once, a device's share:
+        what microbatches compute twice does not count, what ``config.remat`` computes twice does.
       temporary_bytes: memory beside state and batch.
       arguments_bytes: state and batch.
       peak_flops: operations a second that this kind of device can do at most; None: not known.
@@ -36,7 +36,13 @@ class StepCost(NamedTuple):
 
 
 def compile_step(
-    step: Any, state: Any, example: Mapping[str, np.ndarray], mesh: Mesh, *, dtype: str
+    step: Any,
+    state: Any,
+    example: Mapping[str, np.ndarray],
+    mesh: Mesh,
+    *,
+    dtype: str,
+    at_once: Any = None,
 ) -> tuple[Callable[..., Any], StepCost]:
     """Compiles the jitted ``step`` for batches like ``example``; nothing is run.
 
@@ -46,6 +52,8 @@ def compile_step(
       example: this process's rows of a batch.
       mesh: the devices.
       dtype: of the computation, for the devices' peak.
+      at_once: the step without microbatches, by which operations are counted (the compiler counts
+        a loop's body once); None: ``step`` has none.
     """
     began = time.monotonic()
     place, processes = batch_sharding(mesh), jax.process_count()
@@ -53,10 +61,12 @@ def compile_step(
         k: jax.ShapeDtypeStruct((len(v) * processes, *v.shape[1:]), v.dtype, sharding=place)
         for k, v in example.items()
     }
-    compiled = step.lower(state, batch).compile()
+    lowered = step.lower(state, batch)
+    counted = (at_once.lower(state, batch) if at_once else lowered).cost_analysis() or {}
+    compiled = lowered.compile()
     memory = compiled.memory_analysis()
     cost = StepCost(
-        flops=float((compiled.cost_analysis() or {}).get("flops", 0.0)),
+        flops=float(counted.get("flops", 0.0)) / mesh.size,
         temporary_bytes=memory.temp_size_in_bytes,
         arguments_bytes=memory.argument_size_in_bytes,
         peak_flops=peak_flops(jax.devices()[0].device_kind, dtype),

@@ -1,5 +1,6 @@
 """The training loop: one for every system, read from top to bottom."""
 
+import functools
 import logging
 import math
 import time
@@ -83,8 +84,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
     objective = build.build_objective(config, corpus.spec, texts)
     evaluate.check(config, corpus, texts)  # a mistake there must not wait for the end
-    before = leakage.seen_before(begin.about, begin.parts)
-    seen = leakage.seen_by(config, corpus, sampler, before)
+    seen_before = leakage.seen_before(begin.about, begin.parts)
+    seen = leakage.seen_by(config, corpus, sampler, seen_before)
     evaluate.require_unseen(config, corpus, seen.trained_on)
 
     # -- state --------------------------------------------------------------------------------
@@ -125,16 +126,14 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     _require_use(keep, checks)
 
     # -- step ---------------------------------------------------------------------------------
-    step_fn = make_step(
-        objective,
-        optimizer,
-        prepare,
-        config.seed,
-        microbatches=config.microbatches,
-        remat=config.remat,
-        place=jax.tree.map(lambda x: x.sharding, state),
+    parts, place = config.microbatches, jax.tree.map(lambda x: x.sharding, state)
+    make = functools.partial(
+        make_step, objective, optimizer, prepare, config.seed, remat=config.remat, place=place
     )
-    step_fn, cost = compile_step(step_fn, state, example, mesh, dtype=config.dtype)
+    at_once = make() if parts > 1 else None
+    step_fn, cost = compile_step(
+        make(microbatches=parts), state, example, mesh, dtype=config.dtype, at_once=at_once
+    )
     eyes = Watch(rows, cost, Spent.of(begin.extra.get("spent")))
     trace = Trace(config.profile, workdir, first=first, last=total)
     probe = _probing(objective, corpus.spec, config.dtype, mesh)
@@ -161,7 +160,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     # -- loop ---------------------------------------------------------------------------------
     unlogged = Measures(begin.extra.get("unlogged"))
     unsaved = Measures(begin.extra.get("unsaved"))  # since the last checkpoint that was due
-    before: dict[str, Array] | None = None
+    previous: dict[str, Array] | None = None  # measures of the step before
     last = first if valid.stopped else total
     stream = batches.dataset(first, last, threads=config.data.reader_threads)
     stream = to_device(stream, mesh, ahead=config.data.prefetch_batches)
@@ -174,9 +173,9 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
             trace.after(done, measures["loss"])
             # Looked at one step late, so that the device never waits for the host; the state itself
             # refuses a step that is not finite.
-            if before is not None:
-                _require_finite(done - 1, before, checkpoints)
-            before = measures
+            if previous is not None:
+                _require_finite(done - 1, previous, checkpoints)
+            previous = measures
             unlogged.add({k: v for k, v in measures.items() if k != "finite"})
             unsaved.add({"loss": measures["loss"]})
             valid.note(measures["loss"])
