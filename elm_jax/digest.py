@@ -26,7 +26,13 @@ def digests(tree: Any) -> dict[str, str]:
         path_of(path): jnp.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
     small = {path: leaf for path, leaf in leaves.items() if _is_small(leaf)}
-    large = {path: _on_devices(leaf) for path, leaf in leaves.items() if path not in small}
+    # One after the other: sums over processes that several programs ask for at once can wait for
+    # each other forever (seen with gloo, on CPU devices).
+    large = {
+        path: jax.block_until_ready(_on_devices(leaf))
+        for path, leaf in leaves.items()
+        if path not in small
+    }
     numbers = jax.device_get(large)
     numbers |= {path: on_host(np.asarray(leaf)) for path, leaf in jax.device_get(small).items()}
     return {path: f"{leaf.dtype}:{int(numbers[path])}" for path, leaf in leaves.items()}
