@@ -45,7 +45,9 @@ def imported(*rooms):
 
 
 @pytest.mark.parametrize(
-    ("rooms", "extras"), [(PRODUCT, ("torch", "beam")), (("tests",), ("test",))], ids=["product", "tests"]
+    ("rooms", "extras"),
+    [(PRODUCT, ("torch", "beam")), (("tests",), ("test",))],
+    ids=["product", "tests"],
 )
 def test_what_is_imported_is_required(rooms, extras, packaging):
     lists = [packaging["install_requires"], *(packaging["extras_require"][e] for e in extras)]

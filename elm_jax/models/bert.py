@@ -139,7 +139,7 @@ class Embeddings(nn.Module):
         init = nn.initializers.normal(c.init_std)
 
         def table(name: str, rows: int) -> nn.Embed:
-            # Looked up in the parameters' float32: a word's gradient is the sum over all its places.
+            # Looked up in float32, as stored: a word's gradient is the sum over all its places.
             return nn.Embed(rows, c.width, embedding_init=init, name=name)
 
         position = jnp.arange(token_id.shape[1])

@@ -76,7 +76,7 @@ class Dense(nn.Module):
         y = x @ kernel
         if bias is None:
             return y
-        # Added in float32, so that the bias's gradient, a sum over all rows, is not summed narrower.
+        # Added in float32, so that the bias's gradient, a sum over all rows, is summed in it.
         return (y.astype(statistics_dtype(y)) + bias).astype(y.dtype)
 
 
