@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := elm_jax configs data_prep tests benchmarks setup.py
+SOURCES := elm_jax configs data_prep tests benchmarks launch setup.py
 
 .PHONY: demo test lint format install clean
 
