@@ -6,6 +6,7 @@ there already is used again.
 
 import importlib
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -37,7 +38,10 @@ def fill_in(config: Any, workdir: epath.Path, *, already_small: bool) -> None:
 
 def _run(command: Sequence[str], what: str) -> None:
     log.info("python -m %s", " ".join(command))
-    code = subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    # This process may hold the accelerators already, and a TPU serves one process alone; what is
+    # made here is small.
+    on_cpu = os.environ | {"JAX_PLATFORMS": "cpu"}
+    code = subprocess.run([sys.executable, "-m", *command], check=False, env=on_cpu).returncode
     if code:
         raise OSError(f"{what} could not be made (exit code {code}): see the lines above")
 
