@@ -50,8 +50,11 @@ def new_file(final: epath.Path, aside: epath.Path | None = None) -> Iterator[pat
     name = f"{final.name}.{uuid.uuid4().hex[:12]}.tmp"
     if not is_remote(final):
         temporary = pathlib.Path(final.parent if aside is None else aside, name)
-        yield temporary
-        replace(temporary, final)
+        try:
+            yield temporary
+            replace(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
         return
     with tempfile.TemporaryDirectory(prefix="elm_jax_") as folder:
         temporary = pathlib.Path(folder, name)

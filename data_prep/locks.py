@@ -5,7 +5,6 @@ folder it may hold on one machine only, and an object store has none. Nothing de
 being right: files appear whole, under names that only their content decides.
 """
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -15,9 +14,8 @@ from etils import epath
 
 from data_prep.work import PrepareError
 from elm_jax.data.manifest import WORK_DIR
+from elm_jax.lock import NO_LOCKS_HERE
 from elm_jax.paths import is_remote
-
-_NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -50,6 +48,6 @@ def _take(handle: int, out: epath.Path, kind: int) -> None:
     except BlockingIOError as error:
         raise PrepareError(f"{out}: another preparation is running here; wait for it") from error
     except OSError as error:
-        if error.errno not in _NO_LOCKS_HERE:
+        if error.errno not in NO_LOCKS_HERE:
             raise
         print(f"{out}: this file system has no locks; do not run two preparations into it at once")

@@ -21,8 +21,8 @@ batch gives, but for two things:
 - **Dropout** patterns are drawn for each microbatch from a key of its own.
 
 Parts are the same on any number of devices, and each device cuts its own rows (see
-:func:`split_rows`). Gradients are added in the parameters'
-type, float32, and summed over devices once a microbatch.
+:func:`split_rows`). Gradients are added in the parameters' type, float32, and summed over devices
+once a microbatch.
 """
 
 from collections.abc import Callable

@@ -44,6 +44,7 @@ from elm_jax.objectives.multi_instance import (
     SoftTargetContrast,
 )
 from elm_jax.objectives.two_tower import TwoTower
+from elm_jax.processes import this_process
 from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
 
 log = logging.getLogger(__name__)
@@ -171,13 +172,9 @@ def _of_texts(kind: type) -> Callable[..., tuple[Sampler, Batches]]:
         )
         table = texts.table(distinct(segments))
         rows = [table.rows(s) for s in segments]
-        return sampler, BagPipeline(reader, sampler, windows, table, rows, _process())
+        return sampler, BagPipeline(reader, sampler, windows, table, rows, this_process())
 
     return make
-
-
-def _process() -> tuple[int, int]:
-    return jax.process_index(), jax.process_count()
 
 
 def labelled(config: Any, corpus: Corpus, target: Target, split: str) -> Labelled:
@@ -225,7 +222,7 @@ def _labelled_windows(
         extra = dict(shuffle=False)
     sampler = construct(found.sampler, settings, "config.sampler", **extra)
     reader = corpus.reader(split)
-    return sampler, WindowPipeline(reader, sampler, found.windows, found.values, _process())
+    return sampler, WindowPipeline(reader, sampler, found.windows, found.values, this_process())
 
 
 SAMPLERS = {

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ from elm_jax.messages import listed
 from elm_jax.optim import path_of
 from elm_jax.state import TrainState
 
+log = logging.getLogger(__name__)
+
 
 @dataclasses.dataclass(frozen=True)
 class Described:
@@ -39,6 +42,7 @@ class Described:
         checkpoint does not tell.
       selected_on: the people on whose recordings a step, a rate or a temperature was chosen; None
         where the checkpoint does not tell.
+      extra: JSON-ready values that travel along; see :meth:`Checkpoints.save`.
     """
 
     step: int
@@ -246,7 +250,9 @@ class Checkpoints:
         """The state of a step, laid out as ``abstract`` says (shapes, dtypes, shardings).
 
         Raises:
+          FileNotFoundError: there is no such step, or it is a converted model's.
           ValueError: a tensor is missing, unexpected or of another shape; names it.
+          CorruptCheckpoint: files are missing or damaged, or hold other bits than were saved.
         """
         opt_state = self._item("optimizer", abstract.opt_state, step)
         return self.restore_model(abstract, step).replace(opt_state=opt_state)
@@ -321,6 +327,23 @@ class Checkpoints:
         if step not in have:
             raise FileNotFoundError(f"{self.path}: no checkpoint of step {step}; there are {have}")
         return step
+
+    @contextlib.contextmanager
+    def finished(self) -> Iterator[None]:
+        """What is being saved when the block ends is written first, also where the block fails.
+
+        Raises:
+          SaveFailed: it could not be written; only told where the block failed by itself.
+        """
+        try:
+            yield
+        except BaseException:
+            try:
+                self.wait()
+            except SaveFailed as error:
+                log.error("%s", error)
+            raise
+        self.wait()
 
     def wait(self) -> None:
         """Blocks until what was saved is on disk, and raises what went wrong in writing it.

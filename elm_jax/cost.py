@@ -9,13 +9,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from elm_jax.devices import peak_flops
+from elm_jax.devices import TERA, peak_flops
 from elm_jax.sharding import batch_sharding
 
 log = logging.getLogger(__name__)
 
 GB = 1e9
-TERA = 1e12
 
 
 class StepCost(NamedTuple):

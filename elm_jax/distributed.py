@@ -19,7 +19,7 @@ from typing import NoReturn
 from elm_jax import roll_call
 from elm_jax.roll_call import ClusterError
 
-log = logging.getLogger("elm_jax.main")
+log = logging.getLogger(__name__)
 
 FAULT = 1  # exit code of a fault of the program, as Python's
 PEER_LOST = 76  # exit code: another process died; the same command, on all, goes on
@@ -205,30 +205,17 @@ def process_zero_first(run: Callable[[], None]) -> None:
     For what makes files that all of them read.
 
     Raises:
-      ClusterError: on the others, where it failed on process 0.
+      OtherProcessFailed: on the others, where it failed on process 0.
     """
-    import jax
+    from elm_jax.processes import first_says, this_process  # JAX only once a run begins
 
-    if jax.process_count() == 1:
+    def made() -> int:
         run()
-    elif jax.process_index() == 0:
-        well = False
-        try:
-            run()
-            well = True
-        finally:
-            _told_by_process_zero(well)
-    else:
-        if not _told_by_process_zero(False):
-            raise ClusterError("process 0 stopped while preparing the run: see its messages")
+        return 0
+
+    first_says(made)
+    if this_process()[0]:
         run()
-
-
-def _told_by_process_zero(well: bool) -> bool:
-    import numpy as np
-    from jax.experimental import multihost_utils
-
-    return bool(multihost_utils.broadcast_one_to_all(np.asarray(well)))
 
 
 # What JAX says on a process whose peer is gone: gloo's, the coordination service's.

@@ -1,6 +1,7 @@
 """One run at a time in a workdir."""
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -9,7 +10,11 @@ from collections.abc import Iterator
 
 from etils import epath
 
+from elm_jax import paths
+
 log = logging.getLogger(__name__)
+
+NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without says
 
 
 class InUse(OSError):
@@ -33,7 +38,7 @@ def alone(workdir: epath.Path) -> Iterator[None]:
     """
     import jax
 
-    if jax.process_index() or "://" in str(workdir):
+    if jax.process_index() or paths.is_remote(workdir):
         yield
         return
     path = workdir / ".lock"
@@ -47,6 +52,8 @@ def alone(workdir: epath.Path) -> Iterator[None]:
                 "overwrite each other. Stop that one, or give another --workdir"
             ) from error
         except OSError as error:
+            if error.errno not in NO_LOCKS_HERE:
+                raise
             log.info(
                 "%s: its file system has no locks (%s): see that it has one run", workdir, error
             )

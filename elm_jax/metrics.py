@@ -99,6 +99,14 @@ class MetricsWriter:
             self._tensorboard.flush()
             self._events.send()
 
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error) -> None:
+        """Closed where the block fails; what comes after one that did not writes on."""
+        if kind is not None:
+            self.close()
+
     def close(self) -> None:
         """Flushes what is pending."""
         if self._tensorboard is not None:

@@ -106,7 +106,7 @@ def listen() -> None:
     _LISTENER.watch()
 
 
-class Signals:
+class StopRequests:
     """For the training loop: whether to stop, and whether it is time to save.
 
     Args:
@@ -134,15 +134,20 @@ class Signals:
         self._own = not _LISTENER._before  # nobody listens yet: a notebook, a test
         self.save_due = False
 
-    def __enter__(self) -> "Signals":
+    def __enter__(self) -> "StopRequests":
         # Commands listen before they import JAX, which takes a while.
         import jax
 
         from elm_jax.agreement import Agreement
 
         self._agreement, self._first = Agreement(2), jax.process_index() == 0
+        self._saved_s = self._now_s()
         _LISTENER.install()
         return self
+
+    def saved(self) -> None:
+        """Something was saved; the clock begins anew."""
+        self._saved_s = self._now_s()
 
     def asked(self, step: int) -> bool:
         """Whether to save and stop after ``step``; the same answer on every process.

@@ -68,7 +68,7 @@ def first_says(decide: Callable[[], int]) -> int:
     if index == 0:
         try:
             said[0] = decide()
-        except Exception as raised:
+        except BaseException as raised:  # to be told to stop is none of the others' faults
             error, said[1] = raised, 1
     said = multihost_utils.broadcast_one_to_all(said)
     if error is not None:

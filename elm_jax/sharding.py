@@ -7,14 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, Sharding
 from jax.sharding import PartitionSpec as P
 
 from elm_jax.optim import match_rules, path_of
 
 BATCH_AXES = ("data", "fsdp")
-
-
 # Leaves of fewer values stay whole where a rule names just an axis: cutting them saves next to
 # nothing and costs a message each.
 MIN_SHARDED_SIZE = 2**16
@@ -164,9 +162,14 @@ def _along_largest(shape: tuple[int, ...], axis: str, shares: int) -> list[str |
     return whole
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
+def batch_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
+    """The mesh's axes over which the rows of a batch are shared out."""
+    return tuple(a for a in BATCH_AXES if a in mesh.axis_names)
+
+
+def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """Rows over every batch axis that the mesh has."""
-    return NamedSharding(mesh, P(tuple(a for a in BATCH_AXES if a in mesh.axis_names)))
+    return NamedSharding(mesh, P(batch_axes(mesh)))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -180,7 +183,7 @@ def to_global(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
 
 
-def put(value: Any, place: NamedSharding) -> jax.Array:
+def put(value: Any, place: Sharding) -> jax.Array:
     """``value``, which every process has, where it will lie; each device gets its part and no more.
 
     (``jax.device_put`` would send whole host arrays between processes, to compare them.)
@@ -207,7 +210,7 @@ def to_host(tree: Any) -> Any:
 
 def ways(mesh: Mesh | AbstractMesh) -> int:
     """Into how many shares a batch's rows are cut."""
-    return int(np.prod([mesh.shape[a] for a in BATCH_AXES if a in mesh.axis_names]))
+    return int(np.prod([mesh.shape[a] for a in batch_axes(mesh)]))
 
 
 def require_divisible(

@@ -18,7 +18,6 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from elm_jax import paths
@@ -29,6 +28,7 @@ from elm_jax.data.corpus import Corpus, normalisation_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.messages import listed
 from elm_jax.optim import match_rules, path_of
+from elm_jax.processes import gather
 from elm_jax.run_dir import OF_INIT_FROM, require_same_run
 from elm_jax.sharding import put
 from elm_jax.sources import read_parts
@@ -125,13 +125,12 @@ def find(config: Any, workdir: epath.Path) -> Start:
 
 def _agreed(seen: int, folder: epath.Path) -> int:
     """What every process sees in ``folder``; each waits for all."""
-    if jax.process_count() > 1:
-        every = multihost_utils.process_allgather(np.asarray(seen)).tolist()
-        if len(set(every)) > 1:
-            raise ValueError(
-                f"the processes do not see the same checkpoints in {folder} (process 0, 1, ...: "
-                f"{every}); it must lie on storage that all of them share"
-            )
+    every = gather(np.asarray([seen])).tolist()
+    if len(set(every)) > 1:
+        raise ValueError(
+            f"the processes do not see the same checkpoints in {folder} (process 0, 1, ...: "
+            f"{every}); it must lie on storage that all of them share"
+        )
     return seen
 
 

@@ -24,7 +24,7 @@ from elm_jax.axes import Params
 from elm_jax.data import tokens
 from elm_jax.data.text import TextTable
 from elm_jax.models.bert import Bert, BertConfig, pool_text
-from elm_jax.text_vectors import cached_embeddings
+from elm_jax.text_vectors import TEXTS_OF_ONE_LENGTH, cached_embeddings
 
 ROWS_PER_DEVICE = 64  # texts that a frozen tower embeds at once
 
@@ -238,13 +238,19 @@ def _frozen_table(
 
     def table(texts: Sequence[str]) -> TextTable:
         token_table, run, key = tower()
-        rows = ROWS_PER_DEVICE * jax.local_device_count()
+        rows = ROWS_PER_DEVICE * len(_devices_of_texts())
         vectors = cached_embeddings(
             texts, token_table, run, key=key, cache=cache, rows_per_batch=rows
         )
         return TextTable(tuple(texts), {"text_emb": vectors})
 
     return table
+
+
+def _devices_of_texts() -> list[jax.Device]:
+    """This process's devices, as many as divide the texts that are padded to one length."""
+    n = min(jax.local_device_count(), TEXTS_OF_ONE_LENGTH // ROWS_PER_DEVICE)
+    return jax.local_devices()[: 1 << n.bit_length() - 1]
 
 
 def _on_local_devices(
@@ -254,12 +260,8 @@ def _on_local_devices(
 
     Every device computes ``ROWS_PER_DEVICE`` rows by the same program, however many there are.
     """
-    mesh = jax.make_mesh(
-        (jax.local_device_count(),),
-        ("rows",),
-        axis_types=(AxisType.Auto,),
-        devices=jax.local_devices(),
-    )
+    devices = _devices_of_texts()
+    mesh = jax.make_mesh((len(devices),), ("rows",), axis_types=(AxisType.Auto,), devices=devices)
     # An argument, not a constant of the compiled program: a tower has half a gigabyte.
     variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
     rows = PartitionSpec("rows")

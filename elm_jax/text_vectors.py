@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 TEXTS_PER_CHUNK = 4096  # 12 MB of 768 values each; minutes on a CPU, a second on an accelerator
 # Rows end at multiples of this: few shapes to compile, little computed for padding.
 _LENGTH_STEP = 16
+# So many texts, short ones together, are padded to one length, on however many devices.
+TEXTS_OF_ONE_LENGTH = 512
 
 Vectors = Float[np.ndarray, "n d"]
 
@@ -52,7 +54,8 @@ def cached_embeddings(
       apply: from tokens and which of them are real, both ``[rows, l]``, to vectors.
       key: all that decides the vectors, beside the texts.
       cache: the folder; None: nothing is kept.
-      rows_per_batch: texts that go through ``apply`` at once.
+      rows_per_batch: texts that go through ``apply`` at once; best a divisor of
+        ``TEXTS_OF_ONE_LENGTH``, so that the same texts are padded to the same length.
     """
     parts = [texts[i : i + TEXTS_PER_CHUNK] for i in range(0, len(texts), TEXTS_PER_CHUNK)]
     files = [None if cache is None else cache / _file_name(part, key) for part in parts]
@@ -157,7 +160,9 @@ def _embeddings(
     for start in range(0, len(texts), rows_per_batch):
         rows = order[start : start + rows_per_batch]
         rows = np.pad(rows, (0, rows_per_batch - len(rows)), mode="edge")
-        length = -(-int(tokens[rows].max()) // _LENGTH_STEP) * _LENGTH_STEP
+        block = start // TEXTS_OF_ONE_LENGTH * TEXTS_OF_ONE_LENGTH
+        longest = int(tokens[order[block : block + TEXTS_OF_ONE_LENGTH]].max())
+        length = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
         made.append(apply(token[rows, :length], valid[rows, :length]))  # not waited for
     out = np.empty((len(texts), made[0].shape[1]), np.float32)
     out[order] = np.concatenate([np.asarray(m, np.float32) for m in made])[: len(texts)]

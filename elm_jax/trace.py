@@ -23,23 +23,30 @@ class Trace:
       last: its last one.
 
     Raises:
-      ValueError: ``steps`` is not of that form, or lies outside of what is still to run.
+      ValueError: ``steps`` is not of that form, or the run ends before.
     """
 
     def __init__(self, steps: str, workdir: epath.Path, *, first: int, last: int):
-        self._folder, self._running = workdir / "profile", ""
+        # Files are named by machine and second, and processes may share both.
+        own = f"process_{jax.process_index()}" if jax.process_count() > 1 else ""
+        self._folder, self._running = workdir / "profile" / own, ""
         self._first = self._last = 0  # no step has this number
         if not steps:
             return
         if not (found := re.fullmatch(r"(\d+)(?::(\d+))?", steps)):
             raise ValueError(f"--profile is {steps!r}; expected FIRST:LAST, such as 10:12")
         self._first, self._last = int(found[1]), int(found[2] or found[1])
-        if not first < self._first <= self._last <= last:
-            raise ValueError(f"--profile={steps}: this run does the steps {first + 1} to {last}")
+        if not 1 <= self._first <= self._last <= last:
+            raise ValueError(f"--profile={steps}: this run does the steps 1 to {last}")
+        # The same command goes on after a stop: what was traced before, or is not done again, is
+        # no mistake.
+        self._first = max(self._first, first + 1)
+        if self._last <= first:
+            log.info("profile  the steps %s were done before", steps)
 
     def before(self, step: int) -> None:
         """Begins with the first step asked for."""
-        if step == self._first:
+        if step == self._first <= self._last:
             self._running = tempfile.mkdtemp(prefix="elm_jax_profile_")
             jax.profiler.start_trace(self._running)
 

@@ -24,7 +24,7 @@ from elm_jax.data.text import distinct
 from elm_jax.metrics import Measures, MetricsWriter
 from elm_jax.objectives.base import Objective
 from elm_jax.optim import make_optimizer
-from elm_jax.preemption import Preempted, Signals
+from elm_jax.preemption import Preempted, StopRequests
 from elm_jax.prefetch import to_device
 from elm_jax.progress import Progress
 from elm_jax.schedules import run_length
@@ -55,7 +55,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
       Preempted: told to stop; the state is saved.
     """
     # -- devices ------------------------------------------------------------------------------
-    began = time.monotonic()
+    began, began_unix_s = time.monotonic(), time.time()
     mesh = make_mesh(config.mesh.to_dict())
     jax.set_mesh(mesh)
 
@@ -73,6 +73,9 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     per_epoch, rows = sampler.steps_per_epoch(0), sampler.rows_per_batch
     schedule = config.optimizer.schedule.to_dict()
     checks = config.validation.to_dict() if config.get("validation") else None
+    keep = config.checkpoint
+    _require_use(keep, checks)
+    stop = StopRequests(save_every_minutes=keep.get("every_minutes"))
     length = run_length(
         schedule,
         steps_per_epoch=per_epoch,
@@ -103,10 +106,10 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     )
 
     # -- restore: own workdir, then config.resume, then config.init_from, then scratch ----------
-    keep = config.checkpoint
     checkpoints = Checkpoints(workdir, keep_last=keep.keep_last, keep_best=keep.keep_best)
     state, origin = start.restore(config, begin, state, corpus.spec)
     first, total = int(state.step), length.total_steps
+    trace = Trace(config.profile, workdir, first=first, last=total)
     run_dir.describe(config, workdir, corpus, state, origin, length)
     leakage.tell(config, seen.trained_on)
 
@@ -123,7 +126,6 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         history=begin.history,
         threads=config.data.reader_threads,
     )
-    _require_use(keep, checks)
 
     # -- step ---------------------------------------------------------------------------------
     parts, place = config.microbatches, jax.tree.map(lambda x: x.sharding, state)
@@ -134,8 +136,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     step_fn, cost = compile_step(
         make(microbatches=parts), state, example, mesh, dtype=config.dtype, at_once=at_once
     )
-    eyes = Watch(rows, cost, Spent.of(begin.extra.get("spent")))
-    trace = Trace(config.profile, workdir, first=first, last=total)
+    eyes = Watch(rows, cost, Spent.of(begin.extra.get("spent"), began_unix_s))
     probe = _probing(objective, corpus.spec, config.dtype, mesh)
     writer = MetricsWriter(workdir, resumed_step=first)
     save_every = max(1, round(keep.every_epochs * per_epoch))
@@ -156,6 +157,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         extra["unlogged"], extra["unsaved"] = unlogged.to_json(), unsaved.to_json()
         writer.flush()  # a checkpoint never knows of more than the curve
         checkpoints.save(state, loss=loss, selection=selection, extra=extra, **about)
+        stop.saved()
 
     # -- loop ---------------------------------------------------------------------------------
     unlogged = Measures(begin.extra.get("unlogged"))
@@ -164,8 +166,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     last = first if valid.stopped else total
     stream = batches.dataset(first, last, threads=config.data.reader_threads)
     stream = to_device(stream, mesh, ahead=config.data.prefetch_batches)
-    signals = Signals(save_every_minutes=keep.get("every_minutes"))
-    with closing(stream), Progress(first, total) as progress, signals, trace, eyes:
+    kept = checkpoints.finished()
+    with writer, kept, closing(stream), Progress(first, total) as progress, stop, trace, eyes:
         for done, batch in enumerate(eyes.fed(stream), first + 1):
             trace.before(done)
             state, measures = step_fn(state, batch)
@@ -189,18 +191,16 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
                 state, measured = valid(done, state)
                 writer.write(done, values | measured)
                 unlogged.clear()
-            told_to_stop = signals.asked(done)
+            told_to_stop = stop.asked(done)
             due = done % save_every == 0 or ends
-            if due or told_to_stop or signals.save_due:
+            if due or told_to_stop or stop.save_due:
                 _require_finite(done, measures, checkpoints)
                 save(state, due=due)
             checkpoints.raise_errors()
             if told_to_stop and done < total:
-                checkpoints.wait()
                 raise Preempted(f"told to stop: the state of step {done} is saved in {workdir}")
             if valid.stopped:
                 break
-        checkpoints.wait()
 
     # -- the state that stands for the run: its last, or its best ---------------------------------
     step = int(state.step)

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
-from elm_jax.cost import GB, TERA, StepCost
+from elm_jax.cost import GB, StepCost
+from elm_jax.devices import TERA
+from elm_jax.processes import gather
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,9 @@ class Spent(NamedTuple):
     running_s: float = 0.0
 
     @classmethod
-    def of(cls, stored: Sequence[float] | None) -> "Spent":
-        """As a checkpoint has it; a run that begins where it has none."""
-        return cls(*stored) if stored else cls(time.time())
+    def of(cls, stored: Sequence[float] | None, now_unix_s: float) -> "Spent":
+        """As a checkpoint has it; a run that begins now where it has none."""
+        return cls(*stored) if stored else cls(now_unix_s)
 
 
 class Ledger:
@@ -214,9 +215,7 @@ def _end_of(loss: Any) -> float:
 
 def _worst(share: float) -> float:
     """The largest of all processes: the slowest one holds up the others."""
-    if jax.process_count() == 1:
-        return share
-    return float(multihost_utils.process_allgather(np.float32(share)).max())
+    return float(gather(np.asarray([share])).max())
 
 
 def _memory_gb() -> dict[str, float]:

@@ -11,7 +11,7 @@ launch/tpu_vm.sh COMMAND --name NAME --zone ZONE [options] [-- ARGUMENTS OF elm_
 
 commands
   create    ask for the slice and wait until it is there
-  setup     on all workers: Python 3.11, this checkout as committed, .[tpu] with constraints.txt
+  setup     on all workers: Python 3.11, this checkout as committed, .[tpu,gcs] with constraints.txt
   run       start the run on all workers; it goes on when the connection is lost
   status    the slice's state, and what each worker says of the run
   log       the last lines of a worker's log

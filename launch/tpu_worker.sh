@@ -6,7 +6,7 @@ usage() {
     cat <<'TEXT'
 launch/tpu_worker.sh install | start -- ARGUMENTS OF elm_jax.main | status | stop | log [--follow]
 
-  install  Python 3.11 by uv (installed from PyPI if missing), .[tpu] with constraints.txt, in .venv
+  install  Python 3.11 by uv (from PyPI if missing), .[tpu,gcs] with constraints.txt, in .venv
   start    starts the run; it outlives the connection; refused while one runs
   status   prints one of: none, running, gone (died without a word), or the run's exit code
   stop     SIGTERM: the run saves and exits with 75
@@ -47,7 +47,7 @@ install)
     export PATH="$HOME/.local/bin:$PATH"
     command -v uv >/dev/null || call python3 -m pip install --user --quiet uv
     call uv venv --quiet --allow-existing --python 3.11 .venv
-    call uv pip install --quiet --python .venv/bin/python -c constraints.txt ".[tpu]"
+    call uv pip install --quiet --python .venv/bin/python -c constraints.txt ".[tpu,gcs]"
     ;;
 start)
     [[ ${2:-} == -- ]] || { usage >&2 && exit 2; }

@@ -37,12 +37,12 @@ FSDP = ((".*", "fsdp"),)
 # Name -> (sizes, rules, dtypes); on the first so many devices.
 MESHES = {
     "one": (dict(data=1, fsdp=1, model=1), FSDP, "fd"),
-    "two": (dict(data=2, fsdp=1, model=1), FSDP, "d"),
+    "two": (dict(data=2, fsdp=1, model=1), FSDP, "fd"),
     "data": (dict(data=8, fsdp=1, model=1), FSDP, "f"),
     "fsdp": (dict(data=2, fsdp=4, model=1), FSDP, "f"),
     "all": (dict(data=2, fsdp=2, model=2), common.sharded_text_tower(), "d"),
 }
-OF_PROCESSES = {"processes": (dict(data=2, fsdp=2, model=1), FSDP, "d")}
+OF_PROCESSES = {"processes": (dict(data=2, fsdp=2, model=1), FSDP, "fd")}
 DTYPES = {"f": np.float32, "d": np.float64}
 
 

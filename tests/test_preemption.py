@@ -17,7 +17,7 @@ from configs import elm_supervised
 from elm_jax import lock, preemption, train
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.metrics import read_metrics
-from elm_jax.preemption import Preempted, Signals
+from elm_jax.preemption import Preempted, StopRequests
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -32,21 +32,21 @@ def send(number):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_is_heard_at_the_step_and_further_ones_change_nothing(number):
     before = signal.getsignal(number)
-    with pytest.raises(Preempted, match="step 2"), Signals() as signals:
-        assert not signals.asked(1)
+    with pytest.raises(Preempted, match="step 2"), StopRequests() as stop:
+        assert not stop.asked(1)
         send(number)
-        assert signals.asked(2)
+        assert stop.asked(2)
         send(number)  # while it saves
         send(signal.SIGTERM)
         raise Preempted("step 2")
     assert signal.getsignal(number) == before
-    with Signals() as signals:  # the next run of the process is not told
-        assert not signals.asked(1)
+    with StopRequests() as stop:  # the next run of the process is not told
+        assert not stop.asked(1)
 
 
 def test_before_the_first_step_there_is_nothing_to_save():
     reached = []
-    with pytest.raises(Preempted, match="SIGTERM"), Signals():
+    with pytest.raises(Preempted, match="SIGTERM"), StopRequests():
         send(signal.SIGTERM)
         reached.append(1)
     assert not reached
@@ -54,15 +54,15 @@ def test_before_the_first_step_there_is_nothing_to_save():
 
 def test_a_signal_during_the_last_save_stops_before_the_evals():
     with pytest.raises(Preempted, match="after the last step"):
-        with Signals() as signals:
-            assert not signals.asked(10)
+        with StopRequests() as stop:
+            assert not stop.asked(10)
             send(signal.SIGTERM)
 
 
 def test_an_error_of_the_step_is_not_hidden_by_a_signal():
     with pytest.raises(ZeroDivisionError):
-        with Signals() as signals:
-            signals.asked(1)
+        with StopRequests() as stop:
+            stop.asked(1)
             send(signal.SIGTERM)
             raise ZeroDivisionError
 
@@ -73,14 +73,14 @@ def test_no_except_exception_swallows_it():
 
 def test_the_clock_asks_for_a_save_once_an_interval():
     now = [0.0]
-    with Signals(save_every_minutes=1, now_s=lambda: now[0]) as signals:
+    with StopRequests(save_every_minutes=1, now_s=lambda: now[0]) as stop:
         due = []
         for step, now[0] in enumerate((30.0, 59.0, 60.0, 61.0, 119.0, 300.0, 301.0)):
-            assert not signals.asked(step)
-            due.append(signals.save_due)
+            assert not stop.asked(step)
+            due.append(stop.save_due)
     assert due == [False, False, True, False, False, True, False]
     with pytest.raises(ValueError, match="every_minutes is 0; expected more than 0"):
-        Signals(save_every_minutes=0)
+        StopRequests(save_every_minutes=0)
 
 
 # -- elsewhere -------------------------------------------------------------------------------------
@@ -131,16 +131,16 @@ def test_two_processes_stop_after_the_same_step_though_one_is_told():
         jax.distributed.initialize(f"localhost:{port}", 2, process)
         preemption.listen()
         now_s = lambda: 100.0 * process  # no two clocks are the same; that of process 0 counts
-        with preemption.Signals(save_every_minutes=1, now_s=now_s) as signals:
+        with preemption.StopRequests(save_every_minutes=1, now_s=now_s) as stop:
             for step in range(1, 50):
                 if step == 7 and process == 1:
                     os.kill(os.getpid(), signal.SIGUSR1)
                 if step == 4 and process == 0:
-                    signals._saved_s = -100.0
-                if signals.asked(step):
+                    stop._saved_s = -100.0
+                if stop.asked(step):
                     print("stops", step)
                     break
-                if signals.save_due:
+                if stop.save_due:
                     print("saves", step)
         """
     both = [started(code, str(port), str(process)) for process in range(2)]

@@ -32,7 +32,16 @@ def test_nothing_is_traced_without_the_flag(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("steps", ["ten", "4:", "5:4", "1:99", "2:3"])
-def test_steps_that_this_run_does_not_do_are_refused(tmp_path, steps):
+@pytest.mark.parametrize("steps", ["ten", "4:", "5:4", "1:99", "0:3"])
+def test_steps_that_no_run_does_are_refused(tmp_path, steps):
     with pytest.raises(ValueError, match="--profile"):
         Trace(steps, epath.Path(tmp_path), first=3, last=9)
+
+
+@pytest.mark.parametrize(("steps", "traced"), [("2:3", False), ("2:5", True)])
+def test_the_same_command_goes_on_after_a_stop(tmp_path, steps, traced):
+    with Trace(steps, epath.Path(tmp_path), first=3, last=9) as trace:
+        for step in range(4, 10):
+            trace.before(step)
+            trace.after(step, jnp.zeros(()))
+    assert (tmp_path / "profile").exists() == traced

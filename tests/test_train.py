@@ -1,8 +1,10 @@
 import csv
+import itertools
 import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from etils import epath
 from tiny_shards import write_tiny_shards
@@ -10,6 +12,7 @@ from tiny_shards import write_tiny_shards
 from configs import elm_5s
 from elm_jax import train
 from elm_jax.checkpoint import Checkpoints
+from elm_jax.data.shards import ShardError
 from elm_jax.data.spec import SpecError
 from elm_jax.evaluate import evaluate
 from elm_jax.metrics import read_metrics
@@ -53,7 +56,7 @@ def test_a_run_writes_what_the_readme_lists(whole_run):
     assert stored["simulated"] is True and stored["counts"]["train"]["people"] == 8
 
 
-def test_a_stopped_run_goes_on_to_the_same_losses(whole_run, shards, tmp_path, caplog):
+def test_a_stopped_run_goes_on_bit_for_bit(whole_run, shards, tmp_path, caplog):
     whole, _ = whole_run
     workdir = epath.Path(tmp_path)
     config = recipe(shards)
@@ -75,8 +78,27 @@ def test_a_stopped_run_goes_on_to_the_same_losses(whole_run, shards, tmp_path, c
         train.train(config, workdir)
     assert [r["step"] for r in read_metrics(workdir)] == list(range(1, 7))
     for ours, theirs in zip(read_metrics(workdir), read_metrics(whole), strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-6)
+        assert ours["loss"] == theirs["loss"]
+    found, expected = (Checkpoints(w, read_only=True).read_model() for w in (workdir, whole))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
     assert f"resumed from {workdir}" in caplog.text
+
+
+def test_a_shard_that_is_lost_while_training_costs_no_save_under_way(shards, tmp_path, monkeypatch):
+    lost = ShardError("a shard is gone")
+
+    def losing(stream, mesh, *, ahead):
+        batches = to_device(stream, mesh, ahead=ahead)
+        yield from itertools.islice(batches, 2)
+        raise lost
+
+    to_device, wait, waited = train.to_device, Checkpoints.wait, []
+    monkeypatch.setattr(train, "to_device", losing)
+    monkeypatch.setattr(Checkpoints, "wait", lambda self: (waited.append(1), wait(self)))
+    with pytest.raises(ShardError, match="a shard is gone"):
+        train.train(recipe(shards, **{"checkpoint.every_epochs": 0.01}), epath.Path(tmp_path))
+    assert waited and Checkpoints(tmp_path, read_only=True).latest_step() == 2
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
 
 
 def test_a_checkpoint_evaluates_to_the_same_scores(whole_run, shards):

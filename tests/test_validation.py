@@ -58,12 +58,12 @@ def test_the_largest_is_best_where_it_should_be():
 class Weighted:
     """A loss that is the mean of its rows."""
 
-    frozen = ()
+    frozen, rows_independent = (), True
 
     def init(self, key, batch):
         raise NotImplementedError
 
-    after_update = predict = init
+    after_update = predict = embed = terms = weight = init
 
     def loss(self, params, model_state, batch, key, *, train):
         assert not train

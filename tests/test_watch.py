@@ -25,7 +25,7 @@ class FakeLoss:
 
 
 def values_of(steps=3, spent=None, cost=COST):
-    with Watch(10, cost, spent or Spent.of(None)) as watch:
+    with Watch(10, cost, spent or Spent(time.time())) as watch:
         for _ in watch.fed([None] * steps):
             watch.started(FakeLoss(0.01))
         return watch.report()
@@ -75,7 +75,7 @@ def test_no_time_is_counted_twice(gaps):
 
 
 def test_a_report_begins_a_new_interval():
-    with Watch(10, COST, Spent.of(None)) as watch:
+    with Watch(10, COST, Spent(time.time())) as watch:
         for _ in watch.fed([None]):
             watch.started(FakeLoss(0.01))
         assert watch.report()["steps_per_s"] > 0
@@ -105,7 +105,7 @@ def test_what_was_spent_survives_a_checkpoint():
             watch.started(FakeLoss(0.2))
         began, running = watch.to_json()
     assert began == 1000.0 and running >= 5.2
-    assert Spent.of([began, running]) == Spent(began, running)
+    assert Spent.of([began, running], 0.0) == Spent(began, running)
 
 
 def test_an_input_that_gives_nothing_is_reported_while_it_lasts(caplog):
@@ -117,7 +117,7 @@ def test_an_input_that_gives_nothing_is_reported_while_it_lasts(caplog):
 
     with (
         caplog.at_level("WARNING", logger="elm_jax"),
-        Watch(1, COST, Spent.of(None), stalled_s=0.2) as watch,
+        Watch(1, COST, Spent(time.time()), stalled_s=0.2) as watch,
     ):
         fed = watch.fed(stream())
         threading.Timer(0.6, release.set).start()
@@ -127,7 +127,7 @@ def test_an_input_that_gives_nothing_is_reported_while_it_lasts(caplog):
 
 
 def test_a_slow_input_is_told_once_with_what_to_do(caplog):
-    with caplog.at_level("WARNING", logger="elm_jax"), Watch(1, COST, Spent.of(None)) as watch:
+    with caplog.at_level("WARNING", logger="elm_jax"), Watch(1, COST, Spent(time.time())) as watch:
         for _ in watch.fed(time.sleep(0.6) for _ in range(5)):
             watch.started(FakeLoss())
         watch.report()
@@ -141,7 +141,7 @@ def test_a_step_that_fails_fails_the_report():
         def block_until_ready(self):
             raise RuntimeError("the device is gone")
 
-    with Watch(1, COST, Spent.of(None)) as watch:
+    with Watch(1, COST, Spent(time.time())) as watch:
         watch.started(Failing())
         with pytest.raises(RuntimeError, match="the device is gone"):
             watch.report()

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from elm_jax.axes import Array, Float
-from elm_jax.sharding import BATCH_AXES, ways
+from elm_jax.sharding import batch_axes, ways
 
 # Rows and columns of a tile at most: 4 MB of float32. Smaller ones spend more time on moving the
 # sums than they save: on two cores 512 took 1.4 times, 128 twice as long.
@@ -53,7 +53,7 @@ def over_pairs(
     shares = ways(mesh)
     if shares == 1:
         return _tiles(tile_fn, shared, rows, columns, row_sums, column_sums)
-    axes = tuple(a for a in BATCH_AXES if a in mesh.axis_names)
+    axes = batch_axes(mesh)
     b, m = _count(rows), _count(columns)
     around = functools.partial(_around, tile_fn, axes=axes, shares=shares)
     around = jax.shard_map(around, in_specs=(P(), *(P(axes),) * 4), out_specs=(P(axes), P(axes)))
