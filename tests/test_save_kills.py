@@ -11,7 +11,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Of the about 200 changes to files that a save is made of; 1 walks all of them.
-STRIDE = int(os.environ.get("ELM_JAX_KILL_STRIDE", "12"))
+STRIDE = int(os.environ.get("ELM_JAX_KILL_STRIDE", "4"))
 
 
 def walked(folder, stride, **environ):
