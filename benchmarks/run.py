@@ -81,6 +81,10 @@ BENCHMARKS: dict[str, tuple[Figure, ...]] = {
     "edf_to_vectors.py": (
         Figure("20 min EDF to vectors, share of mne + PyTorch's time", "share_of_time", "<= 0.5"),
     ),
+    "memory.py --microbatches 1 16 --remat none --dtype float32": (
+        Figure("published 5 s step on 8 devices, MB of scratch on each", "temp_mb/float32/1/none"),
+        Figure("the same, 16 microbatches", "temp_mb/float32/16/none"),
+    ),
     "query.py": (
         Figure("a query over 1,000,000 x 256, s", "seconds/1_queries", "<= 0.25"),
         Figure("a hundred queries, s", "seconds/100_queries", "<= 3"),
@@ -142,6 +146,9 @@ def table(results: dict[str, dict]) -> str:
         quoted = {figure.name: figure for figure in BENCHMARKS.get(command, ())}
         if result["failed"]:
             rows.append((f"({result['failed']})", "", "", "FAILED", command))
+        else:
+            for name in quoted.keys() - result["figures"].keys():
+                rows.append((quoted[name].what, "not given", quoted[name].goal, "FAILED", command))
         for name, value in result["figures"].items():
             figure = quoted.get(name)
             if figure is None and quoted:
