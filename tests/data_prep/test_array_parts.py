@@ -5,8 +5,9 @@ import shutil
 import threading
 
 import pytest
+from killing import Killed, kill_at
 
-from data_prep import durable, shares
+from data_prep import shares
 from data_prep.arguments import Share, parse, same_command
 from data_prep.corpora.base import Source
 
@@ -28,31 +29,6 @@ def expected(prepare, folder, contents):
     """The contents of one run over everything."""
     assert prepare("", "whole") == 0
     return contents(folder / "whole")
-
-
-class Killed(BaseException):
-    pass
-
-
-def kill_at(monkeypatch, moment, after):
-    """Dies at a write or deletion, before or after it has happened."""
-    count = 0
-
-    def wrap(function):
-        def wrapped(*args, **kwargs):
-            nonlocal count
-            count += 1
-            mine = count
-            if mine == moment and not after:
-                raise Killed
-            function(*args, **kwargs)
-            if mine == moment and after:
-                raise Killed
-
-        return wrapped
-
-    for name in ("replace", "write_json", "remove", "remove_tree"):
-        monkeypatch.setattr(durable, name, wrap(getattr(durable, name)))
 
 
 def test_parts_in_any_order_and_a_merge_give_the_bytes_of_one_run(

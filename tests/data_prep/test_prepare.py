@@ -4,8 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
+from killing import Killed, kill_at
 
-from data_prep import durable
 from elm_jax.data.manifest import Manifest, load_recordings
 from elm_jax.data.shards import ShardReader
 
@@ -78,31 +78,6 @@ def test_a_person_is_in_one_split_and_it_is_written_down(run, folder):
         assert row.person in manifest.people[row.split]
     assert manifest.counts["total"]["recordings"] == 6
     assert manifest.counts["total"]["reports"] == 6
-
-
-class Killed(BaseException):
-    pass
-
-
-def kill_at(monkeypatch, moment, after):
-    """Dies at the given write, rename or deletion, before or after it has happened."""
-    count = 0
-
-    def wrap(function):
-        def wrapped(*args, **kwargs):
-            nonlocal count
-            count += 1
-            mine = count
-            if mine == moment and not after:
-                raise Killed
-            function(*args, **kwargs)
-            if mine == moment and after:
-                raise Killed
-
-        return wrapped
-
-    for name in ("replace", "write_json", "remove", "remove_tree"):
-        monkeypatch.setattr(durable, name, wrap(getattr(durable, name)))
 
 
 def test_a_kill_at_any_boundary_resumes_to_the_same_bytes(run, folder, contents, monkeypatch):
