@@ -223,7 +223,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         corpus,
         found,
         spec=model.spec,
-        step=step,
+        step=model.step,
         loss=run_dir.last_loss(workdir),
         seconds=time.monotonic() - began,
         model=model.about,
