@@ -15,6 +15,7 @@ from typing import Any
 
 HELLO_S = 5.0  # how long a call may take to say who is there
 RETRY_S = 0.2
+LATE_S = 2.0  # how long who calls in after a mistake was found is told of it
 SLACK_S = 5.0  # process 0 knows best what is wrong: the others wait for its word
 
 
@@ -37,13 +38,16 @@ def hold(address: str, num_processes: int, process_id: int, *, timeout_s: float)
     """
     stop = threading.Event()
     found: dict[str, Any] = {}  # on process 0: what all are told
+    arguments = (address, num_processes, time.monotonic() + timeout_s, stop, found)
+    listener = threading.Thread(target=_listen, args=arguments, daemon=True)
     if process_id == 0:
-        arguments = (address, num_processes, time.monotonic() + timeout_s, stop, found)
-        threading.Thread(target=_listen, args=arguments, daemon=True).start()
+        listener.start()
     try:
         _call_in(address, num_processes, process_id, timeout_s, found)
     finally:
         stop.set()
+        if process_id == 0 and found.get("error"):
+            listener.join()  # it still tells those who come late
 
 
 def _split(address: str) -> tuple[str, int]:
@@ -119,9 +123,31 @@ def _listen(
         return
     with server:
         found |= _gather(server, num_processes, deadline, lines, stop)
+        if "error" in found:
+            _tell(lines, found)
+            _tell_late(server, found)
+            return
     # The port is free again before anybody is told to go on.
+    _tell(lines, found)
+
+
+def _tell(lines: dict[int, socket.socket], found: dict[str, Any]) -> None:
     for line in lines.values():
         with contextlib.suppress(OSError), line:
+            _say(line, found)
+
+
+def _tell_late(server: socket.socket, found: dict[str, Any]) -> None:
+    """Tells who calls in only now; they would wait for a process 0 that has gone."""
+    until = time.monotonic() + LATE_S
+    while time.monotonic() < until:
+        try:
+            line, _ = server.accept()
+        except TimeoutError:
+            continue
+        with contextlib.suppress(OSError), line:
+            _hear(line, HELLO_S)
+            _say(line, {"heard": True})
             _say(line, found)
 
 
