@@ -44,10 +44,13 @@ BASE = [
 TORCH = ["torch==2.13.0"]
 GCS = ["google-cloud-storage>=3.17"]  # what Orbax lists and deletes checkpoints in buckets with
 BEAM = ["apache-beam>=2.77,<3"]
+MOABB = ["moabb>=1.7.2"]  # reads some published sets of motor imagery and evoked potentials
 TEST = [
     *TORCH,
     *BEAM,
     *GCS,
+    *MOABB,
+    "braindecode>=1.8.1",  # its EEGPT is what ours is compared to
     "trustme>=1.2",
     "packaging>=26.0",
     "pytest>=9.2",
@@ -75,6 +78,7 @@ setup(
         "torch": TORCH,
         "gcs": GCS,
         "beam": BEAM,
+        "moabb": MOABB,
         "dataflow": ["apache-beam[gcp]>=2.77,<3"],
         "test": TEST,
         "lint": ["ruff==0.17.6"],
