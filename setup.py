@@ -51,6 +51,7 @@ TEST = [
     *GCS,
     *MOABB,
     "braindecode>=1.8.1",  # its EEGPT is what ours is compared to
+    "torchaudio>=2.11",  # which braindecode needs
     "trustme>=1.2",
     "packaging>=26.0",
     "pytest>=9.2",
