@@ -32,6 +32,7 @@ from elm_jax.evals.classification import Classification
 from elm_jax.evals.embedding_map import EmbeddingMap
 from elm_jax.evals.probe.eval import Probe
 from elm_jax.evals.retrieval.eval import Retrieval
+from elm_jax.evals.robustness import Robustness
 from elm_jax.evals.zero_shot.eval import ZeroShot
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.heads import Classifier, SignalProjector, TextProjector
@@ -354,6 +355,7 @@ EVALS = {
     "probe": Probe,
     "classification": Classification,
     "retrieval": Retrieval,
+    "robustness": Robustness,
 }
 
 

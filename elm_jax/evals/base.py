@@ -37,12 +37,14 @@ class ModelInfo(NamedTuple):
       weights_sha256: digest of its weights.
       trained_on: people it was trained on; None: not told.
       selected_on: people a step or a rate was chosen on; None: not told.
+      by_name: it reads channels by name: batches may bring fewer, with ``channel_id``.
     """
 
     source: str = ""
     weights_sha256: str = ""
     trained_on: People | None = None
     selected_on: People | None = None
+    by_name: bool = False
 
 
 NO_MODEL = ModelInfo()
