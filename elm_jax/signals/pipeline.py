@@ -12,17 +12,10 @@ from jaxtyping import Float32
 from elm_jax.data.spec import UNITS_PER_V, SignalSpec
 from elm_jax.signals.conditioning import Conditioning
 from elm_jax.signals.defects import Defect, UnusableRecording
-from elm_jax.signals.montage import TCP20, MontageRow, needed_channels
+from elm_jax.signals.montage import needed_channels
 from elm_jax.signals.plan import Plan, PrepOptions, Span, make_plan
+from elm_jax.signals.profiles import ELM_SPEC as ELM_SPEC  # where it has always been found
 from elm_jax.signals.recording import Recording, read_edf
-
-#: What the released 5 s encoder of ELM takes in. Its corpus's mean and std were not published: 0
-#: and 1 are assumed.
-ELM_SPEC = SignalSpec(
-    modality="eeg", channels=TCP20, montage="tcp20", sfreq_hz=100.0, window_s=5.0,
-    highpass_hz=0.1, lowpass_hz=49.0, resample="mne_fft", unit="uV", clip=800.0, scale=0.1,
-    mean=0.0, std=1.0,
-)  # fmt: skip
 
 #: Corrects what a corpus is known to have wrong; may raise UnusableRecording.
 Mend = Callable[[Recording], Recording]
@@ -136,8 +129,8 @@ def process(
 ) -> tuple[list[Piece], list[Defect]]:
     """Turns a recording into pieces.
 
-    In this order: zero-phase FIR band-pass over every gap-free stretch, the cut of ``options``,
-    the montage, clipping, resampling.
+    In this order: the zero-phase FIR band-pass (and notches) over every gap-free stretch, the cut
+    of ``options``, the montage, clipping, resampling.
 
     Args:
       recording: from :func:`read_edf` or :func:`from_mne`.
@@ -206,16 +199,15 @@ def windows(
 def _pieces(recording: Recording, spec: SignalSpec, plan: Plan) -> list[Piece]:
     if plan.verdict:
         return []
-    return [Piece(_piece(recording, spec, plan.rows, s), s.start_s) for s in plan.spans]
+    return [Piece(_piece(recording, spec, plan, s), s.start_s, s.labels) for s in plan.spans]
 
 
 def _piece(
-    recording: Recording, spec: SignalSpec, rows: list[MontageRow], span: Span
+    recording: Recording, spec: SignalSpec, plan: Plan, span: Span
 ) -> Float32[np.ndarray, "c m"]:
     x = recording.signal_uv[:, span.start : span.stop]
-    band = (recording.sfreq_hz, float(spec.highpass_hz), float(spec.lowpass_hz))
     uv_per_unit = 1e6 / UNITS_PER_V[spec.unit]
-    out = Conditioning(x, rows, band, span.keep, spec.clip * uv_per_unit, spec).run()
+    out = Conditioning(x, plan.rows, plan.band, span.keep, spec.clip * uv_per_unit, spec).run()
     if uv_per_unit != 1:
         out /= np.float32(uv_per_unit)
     if not np.isfinite(out.sum()):

@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals import stretches
 from elm_jax.signals.defects import Defect
-from elm_jax.signals.montage import MONTAGES, MontageRow, derive
+from elm_jax.signals.filters import Band
+from elm_jax.signals.montage import MEAN, MontageRow, channels_of, montage_rows
 from elm_jax.signals.recording import Recording
 
 #: A typical amplitude outside of this is probably an error of unit.
@@ -16,6 +18,9 @@ TYPICAL_UV = (1.0, 200.0)
 _LIMIT_SHARE = 0.05  # of samples at the extremes, from which on a channel counts as saturating
 _FLAT_SHARE = 0.02  # of the other channels' amplitude: an electrode that hears only its amplifier
 _FLAT_UV = 0.5
+# A filter's transition between the band and half the rate: narrower ones are very long.
+_LEAST_TRANSITION_HZ = 1.0
+_NARROWED_TO = 0.9  # of half the rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +43,16 @@ class PrepOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """A gap-free stretch: filtered over [start, stop), of which ``keep`` (relative) is used."""
+    """A gap-free stretch: filtered over [start, stop), of which ``keep`` (relative) is used.
+
+    ``labels`` are those of the recording's segment that it lies in.
+    """
 
     start: int
     stop: int
     keep: tuple[int, int]
     start_s: float
+    labels: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -52,6 +61,7 @@ class Plan:
 
     rows: list[MontageRow]
     missing: list[str]
+    band: Band
     spans: list[Span]
     defects: list[Defect]
     verdict: Defect | None
@@ -74,14 +84,17 @@ def kept_samples(n: int, sfreq_hz: float, start_s: float, options: PrepOptions) 
 
 
 def make_plan(recording: Recording, spec: SignalSpec, options: PrepOptions) -> Plan:
-    """Judges a recording; reads its signal only in samples, filters nothing."""
-    if spec.montage not in MONTAGES:
-        raise ValueError(f"SignalSpec.montage is {spec.montage!r}; known here: {MONTAGES}")
-    rows, missing = derive(spec.channels, recording.channels)
-    plan = Plan(rows, missing, [], _mixed_references(recording, rows), None)
+    """Judges a recording; reads its signal only in samples, filters nothing.
+
+    Raises:
+      ValueError: the spec has an unknown montage, or one that its channels cannot have.
+    """
+    rows, missing = montage_rows(spec.montage, spec.channels, recording.channels)
+    band, narrowed = _band(recording, spec)
+    plan = Plan(rows, missing, band, [], _mixed_references(recording, rows) + narrowed, None)
     plan.verdict = _whole_file_verdict(recording, spec, options, missing)
     if plan.verdict is None:
-        used = sorted({i for r in rows for i in (r.plus, r.minus) if i is not None})
+        used = channels_of(rows)
         changes = stretches.changes(recording.signal_uv, recording.sfreq_hz)
         cuts, flat = _check_channels(recording, used, changes, plan.defects)
         _check_amplitude(recording, rows, changes, plan.defects)
@@ -91,11 +104,31 @@ def make_plan(recording: Recording, spec: SignalSpec, options: PrepOptions) -> P
     return plan
 
 
+def _band(recording: Recording, spec: SignalSpec) -> tuple[Band, list[Defect]]:
+    """The filter for a recording, and what is to be said of it.
+
+    Notches that the rate does not hold are left out: nothing is there to be taken out.
+    """
+    sfreq_hz, lowpass_hz, defects = recording.sfreq_hz, float(spec.lowpass_hz), []
+    highest_hz = sfreq_hz / 2
+    if spec.slow_source == "narrow" and lowpass_hz > highest_hz - _LEAST_TRANSITION_HZ:
+        lowpass_hz = _NARROWED_TO * highest_hz
+        detail = f"{sfreq_hz:g} Hz: filtered up to {lowpass_hz:g} instead of {spec.lowpass_hz:g} Hz"
+        defects.append(Defect(recording.file, "band_narrowed", detail))
+    band = (sfreq_hz, float(spec.highpass_hz), lowpass_hz)
+    notches = tuple(float(f) for f in spec.notch_hz if f < highest_hz - _LEAST_TRANSITION_HZ)
+    return (*band, notches) if notches else band, defects
+
+
 def _mixed_references(recording: Recording, rows: Sequence[MontageRow]) -> list[Defect]:
     """Derivations across references: kept, since the difference is often small, and listed."""
+    averaged = channels_of(rows) if any(row.minus == MEAN for row in rows) else []
+    if len(refs := {recording.references[i] for i in averaged} - {None}) > 1:
+        detail = f"electrodes against {' and '.join(sorted(refs))}: averaged all the same"
+        return [Defect(recording.file, "mixed_reference", detail)]
     defects = []
     for row in rows:
-        refs = {recording.references[i] for i in (row.plus, row.minus) if i is not None}
+        refs = {recording.references[i] for i in channels_of([row])}
         if len(refs - {None}) > 1:
             detail = f"electrodes against {' and '.join(sorted(refs - {None}))}: used all the same"
             defects.append(Defect(recording.file, "mixed_reference", detail, channel=row.name))
@@ -122,7 +155,7 @@ def _whole_file_verdict(
         return defect(
             "missing_electrodes", f"{spec.montage} needs {', '.join(missing)}: skipped{hint}"
         )
-    if recording.sfreq_hz / 2 <= spec.lowpass_hz:
+    if spec.slow_source == "refuse" and recording.sfreq_hz / 2 <= spec.lowpass_hz:
         return defect(
             "low_rate",
             f"{recording.sfreq_hz:g} Hz can not hold the band up to {spec.lowpass_hz:g} Hz",
@@ -176,8 +209,12 @@ def _check_amplitude(
     recording: Recording, rows: Sequence[MontageRow], changes: np.ndarray, defects: list[Defect]
 ) -> None:
     """Whether the derivations are as large as EEG is; looked at sparsely, no whole row is made."""
+    averaged = any(row.minus == MEAN for row in rows)
+    less = {None: 0, MEAN: changes[channels_of(rows)].mean(axis=0) if averaged else 0}
     per_row = [
-        stretches.amplitude(changes[r.plus] - (0 if r.minus is None else changes[r.minus]))
+        stretches.amplitude(
+            changes[r.plus] - (less[r.minus] if r.minus in less else changes[r.minus])
+        )
         for r in rows
     ]
     typical_uv, (low, high) = float(np.median(per_row)), TYPICAL_UV
@@ -198,13 +235,16 @@ def _spans(
 ) -> Defect | None:
     """Fills in ``plan.spans``; returns the verdict if none is left."""
     sfreq_hz = recording.sfreq_hz
-    for (start, stop), start_s in zip(recording.segments, recording.segment_start_s, strict=True):
+    labels = recording.segment_labels or ({},) * len(recording.segments)
+    for (start, stop), start_s, of_segment in zip(
+        recording.segments, recording.segment_start_s, labels, strict=True
+    ):
         for a, b in stretches.subtract_intervals([(start, stop)], cuts):
             begin_s = start_s + (a - start) / sfreq_hz
             keep = kept_samples(b - a, sfreq_hz, begin_s, options)
             n_out = round((keep[1] - keep[0]) * spec.sfreq_hz / sfreq_hz)
             if n_out >= spec.window_samples:
-                plan.spans.append(Span(a, b, keep, begin_s + keep[0] / sfreq_hz))
+                plan.spans.append(Span(a, b, keep, begin_s + keep[0] / sfreq_hz, of_segment))
             else:
                 plan.defects.append(
                     Defect(

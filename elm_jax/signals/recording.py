@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Num
 
 from elm_jax import staging
 from elm_jax.signals import edf
@@ -40,6 +40,8 @@ class Recording:
       segments: [start, stop) in samples of ``signal_uv`` that are contiguous in time; what lies in
         none of them is not to be used.
       segment_start_s: where each segment begins, in seconds from the start of the recording.
+      segment_labels: JSON-ready values of each segment alone, such as those of a trial; empty if
+        there are none.
       duration_s: length of the raw data.
       defects: what was noticed while reading.
       file: the name for defects.
@@ -61,6 +63,7 @@ class Recording:
     references: tuple[str | None, ...] = ()
     found: tuple[str, ...] = ()
     unknown: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    segment_labels: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self):
         if len(self.channels) != len(self.signal_uv):
@@ -69,6 +72,8 @@ class Recording:
             )
         if len(self.segments) != len(self.segment_start_s):
             raise ValueError("segments and segment_start_s differ in length")
+        if self.segment_labels and len(self.segment_labels) != len(self.segments):
+            raise ValueError("segments and segment_labels differ in length")
         self.references = self.references or (None,) * len(self.channels)
         self.found = self.found or self.channels
 
@@ -240,14 +245,8 @@ def from_mne(
     for row, (i, _) in zip(signal_uv, selection.picked.values(), strict=True):
         row[:] = raw.get_data(picks=[eeg[i]])[0] * _UV_PER_UNIT["V"]
     bad, defects = _marked_bad(raw, sfreq_hz, n, file)
-    nan = non_finite_intervals(signal_uv)
-    for start, stop in nan:
-        defects.append(
-            Defect(
-                file, "non_finite", f"{stop - start} samples: cut out",
-                start_s=start / sfreq_hz, stop_s=stop / sfreq_hz,
-            )
-        )  # fmt: skip
+    nan, nan_defects = _non_finite(signal_uv, sfreq_hz, file)
+    defects += nan_defects
     segments = subtract_intervals([(0, n)], join_intervals([*bad, *nan]))
     return Recording(
         signal_uv=signal_uv,
@@ -262,6 +261,79 @@ def from_mne(
         references=tuple(p.reference for _, p in selection.picked.values()),
         unknown=selection.unknown,
     )
+
+
+def from_arrays(
+    trials: Sequence[Num[np.ndarray, "c _"]],
+    channels: Sequence[str],
+    sfreq_hz: float,
+    unit: str,
+    *,
+    labels: Sequence[Mapping[str, Any]] = (),
+    rename: Mapping[str, str | None] | None = None,
+    file: str = "array",
+) -> Recording:
+    """Takes over arrays, each a gap-free stretch of one recording, as if one followed the other.
+
+    Args:
+      trials: the stretches; filters do not run from one into the next.
+      channels: labels of the rows, as a file would have them.
+      sfreq_hz: sampling rate.
+      unit: of the values, "uV", "mV", "V" or "nV".
+      labels: of each stretch alone; empty if there are none.
+      rename: as in :func:`read_edf`.
+      file: the name to say in defects.
+
+    Raises:
+      UnusableRecording: no channel is an electrode or a derivation.
+      ValueError: shapes, labels or the unit do not fit; says which.
+    """
+    if wrong := [x.shape for x in trials if x.ndim != 2 or len(x) != len(channels)]:
+        raise ValueError(f"{file}: an array is {wrong[0]}, expected {len(channels)} rows of time")
+    if not trials or labels and len(labels) != len(trials) or unit not in _UV_PER_UNIT:
+        raise ValueError(f"{file}: {len(trials)} arrays, {len(labels)} labels, unit {unit!r}")
+    selection = _select(channels, [None] * len(channels), rename, file)
+    if not selection.picked:
+        raise UnusableRecording(Defect(file, "no_eeg", _say_unknown(selection.unknown)))
+    rows = [i for i, _ in selection.picked.values()]
+    ends = np.cumsum([0] + [x.shape[1] for x in trials]).tolist()
+    signal_uv = np.empty((len(rows), ends[-1]), np.float32)
+    for x, start, stop in zip(trials, ends, ends[1:], strict=False):
+        np.multiply(x[rows], _UV_PER_UNIT[unit], out=signal_uv[:, start:stop], casting="unsafe")
+    nan, defects = _non_finite(signal_uv, sfreq_hz, file)
+    per_trial = [subtract_intervals([t], nan) for t in zip(ends, ends[1:], strict=False)]
+    segments = [s for some in per_trial for s in some]
+    return Recording(
+        signal_uv=signal_uv,
+        channels=tuple(selection.picked),
+        sfreq_hz=float(sfreq_hz),
+        segments=tuple(segments),
+        segment_start_s=tuple(a / sfreq_hz for a, _ in segments),
+        duration_s=ends[-1] / sfreq_hz,
+        defects=(*selection.defects, *defects),
+        file=file,
+        unit=unit,
+        references=tuple(p.reference for _, p in selection.picked.values()),
+        unknown=selection.unknown,
+        segment_labels=tuple(
+            dict(of) for of, some in zip(labels, per_trial, strict=bool(labels)) for _ in some
+        ),
+    )
+
+
+def _non_finite(
+    signal_uv: Float32[np.ndarray, "c t"], sfreq_hz: float, file: str
+) -> tuple[list[tuple[int, int]], list[Defect]]:
+    """Stretches that are not finite, and what is said of them."""
+    nan = non_finite_intervals(signal_uv)
+    defects = [
+        Defect(
+            file, "non_finite", f"{stop - start} samples: cut out",
+            start_s=start / sfreq_hz, stop_s=stop / sfreq_hz,
+        )
+        for start, stop in nan
+    ]  # fmt: skip
+    return nan, defects
 
 
 def _marked_bad(
