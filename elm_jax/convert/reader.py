@@ -1,8 +1,11 @@
 """Reading state dicts from untrusted files: tensors come out, code never runs."""
 
+import contextlib
 import json
 import pathlib
 import pickle
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -16,10 +19,33 @@ StateDict = dict[str, np.ndarray]
 CONTAINERS = ("state_dict", "model_state_dict", "model")
 # weights_only=True could be bypassed before (CVE-2025-32434).
 OLDEST_SAFE_TORCH = (2, 6)
+# What PyTorch Lightning and the torch of its time leave in a training checkpoint and no tensor
+# needs: a one-cycle schedule's function (reached through getattr) and settings. Reading puts
+# something that does nothing in their places.
+LEFT_BY_TRAINING = (
+    "builtins.getattr",
+    "torch.optim.lr_scheduler.OneCycleLR",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+)
 
 
 class UnreadableWeights(ValueError):
     """A weights file that is broken, unsafe, or holds something else."""
+
+
+class WeightsFile(NamedTuple):
+    """What a file of weights holds.
+
+    Attributes:
+      state: arrays by name, in the file's order.
+      beside: names of what stands beside the state dict: a training's epoch, its optimiser's
+        moments, ...; not read.
+    """
+
+    state: StateDict
+    beside: tuple[str, ...] = ()
 
 
 def read_state_dict(path: epath.PathLike) -> StateDict:
@@ -38,19 +64,28 @@ def read_state_dict(path: epath.PathLike) -> StateDict:
       FileNotFoundError: no such file.
       UnreadableWeights: truncated, unsafe, no state dict, or an unknown suffix.
     """
+    return read_weights_file(path).state
+
+
+def read_weights_file(path: epath.PathLike) -> WeightsFile:
+    """:func:`read_state_dict`, and what stands beside the tensors in a training's checkpoint.
+
+    Raises:
+      FileNotFoundError, UnreadableWeights: likewise.
+    """
     path = staging.local(path)
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path}")
     if path.suffix == ".safetensors":
-        state = _read_safetensors(path)
+        found = WeightsFile(_read_safetensors(path))
     elif path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
-        state = _read_torch(path)
+        found = _read_torch(path)
     else:
         raise UnreadableWeights(
             f"{path}: unknown kind of weights file {path.suffix!r}; known: .pt, .pth, .bin, .ckpt, "
             ".safetensors"
         )
-    return _strip_ddp(state, path)
+    return found._replace(state=_strip_ddp(found.state, path))
 
 
 def read_hf_weights(directory: epath.PathLike) -> StateDict:
@@ -97,7 +132,7 @@ def _read_safetensors(path: pathlib.Path) -> StateDict:
         raise UnreadableWeights(f"{path}: truncated or no safetensors file: {error}") from error
 
 
-def _read_torch(path: pathlib.Path) -> StateDict:
+def _read_torch(path: pathlib.Path) -> WeightsFile:
     try:
         import torch
     except ImportError as error:
@@ -111,7 +146,8 @@ def _read_torch(path: pathlib.Path) -> StateDict:
             "(CVE-2025-32434); at least 2.6 is needed"
         )
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with _inert_leftovers():
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UnreadableWeights(
             f"{path}: refused: it holds something other than tensors, which reading would execute; "
@@ -123,21 +159,41 @@ def _read_torch(path: pathlib.Path) -> StateDict:
         raise UnreadableWeights(
             f"{path}: truncated or no PyTorch file: {_first_line(error)}"
         ) from error
-    return {name: _to_numpy(name, value, path) for name, value in _inner(loaded, path).items()}
+    state, beside = _inner(loaded, path)
+    return WeightsFile({name: _to_numpy(name, x, path) for name, x in state.items()}, beside)
+
+
+class _Inert:
+    """Stands for an object that reading does not need; takes anything, keeps nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        del args, kwargs
+
+    def __setstate__(self, state: Any):
+        del state
+
+
+@contextlib.contextmanager
+def _inert_leftovers() -> Iterator[None]:
+    """Lets ``weights_only`` pass over :data:`LEFT_BY_TRAINING`: none of it is imported or run."""
+    import torch
+
+    with torch.serialization.safe_globals([(_Inert, name) for name in LEFT_BY_TRAINING]):
+        yield
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _inner(loaded: object, path: pathlib.Path) -> dict:
-    """The state dict in what ``torch.load`` gave."""
+def _inner(loaded: object, path: pathlib.Path) -> tuple[dict, tuple[str, ...]]:
+    """The state dict in what ``torch.load`` gave, and the names of what stands beside it."""
     for key in CONTAINERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            return loaded[key]
+            return loaded[key], tuple(str(name) for name in loaded if name != key)
     if not isinstance(loaded, dict) or not loaded:
         raise UnreadableWeights(f"{path}: expected a state dict, found {type(loaded).__name__}")
-    return loaded
+    return loaded, ()
 
 
 def _to_numpy(name: object, value: object, path: pathlib.Path) -> np.ndarray:

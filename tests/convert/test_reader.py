@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import pickle
 import zipfile
 
@@ -10,7 +11,12 @@ import pytest
 import safetensors.numpy
 import torch
 
-from elm_jax.convert.reader import UnreadableWeights, read_hf_weights, read_state_dict
+from elm_jax.convert.reader import (
+    UnreadableWeights,
+    read_hf_weights,
+    read_state_dict,
+    read_weights_file,
+)
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3)}
 
@@ -59,6 +65,41 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path, zipp
     with pytest.raises(UnreadableWeights, match="x.pt"):
         read_state_dict(path)
     assert not witness.exists()
+
+
+class GetAttr:
+    """Unpickles to an attribute of something: how an older torch kept a schedule's function."""
+
+    def __init__(self, of, name):
+        self.of, self.name = of, name
+
+    def __reduce__(self):
+        return getattr, (self.of, self.name)
+
+
+class Call:
+    """Calls what getattr gave."""
+
+    def __reduce__(self):
+        return torch.optim.lr_scheduler.OneCycleLR._annealing_cos, (0.0, 1.0, 0.5)
+
+
+def test_what_a_training_left_beside_its_tensors_is_named_and_not_run(tmp_path):
+    path = tmp_path / "x.ckpt"
+    one_cycle = torch.optim.lr_scheduler.OneCycleLR
+    schedule = {"anneal_func": one_cycle._annealing_cos, "_step_count": 7}
+    content = {"epoch": 3, "state_dict": TENSORS, "lr_schedulers": [schedule]}
+    torch.save(content, path)
+    found = read_weights_file(path)
+    assert_tensors(found.state)
+    assert found.beside == ("epoch", "lr_schedulers")
+    # getattr stands for nothing, whatever it is asked for.
+    torch.save(content | {"x": GetAttr(one_cycle, "__init__")}, path)
+    assert_tensors(read_weights_file(path).state)
+    for unsafe in (GetAttr(pathlib.Path, "unlink"), Call()):
+        torch.save(content | {"x": unsafe}, path)
+        with pytest.raises(UnreadableWeights, match="x.ckpt: refused"):
+            read_weights_file(path)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
