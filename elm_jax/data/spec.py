@@ -8,6 +8,10 @@ import numpy as np
 
 UNITS_PER_V = {"uV": 1e6, "mV": 1e3}
 RESAMPLERS = ("mne_fft", "polyphase")
+SLOW_SOURCES = ("refuse", "narrow")
+# Fields that came later: what is written without them had these values, and what has these values
+# is written without them.
+_LATER: dict[str, Any] = {"notch_hz": (), "slow_source": "refuse"}
 
 
 class SpecError(ValueError):
@@ -24,7 +28,8 @@ class SignalSpec:
     Attributes:
       modality: "eeg" or "ecg".
       channels: names of the rows of a signal, in order.
-      montage: what the rows are: "tcp20" (bipolar), "electrodes" (one reference), ...
+      montage: what the rows are: "tcp20" (bipolar), "electrodes" (as referenced in the recording),
+        "average" (electrodes less the mean of those that are in ``channels``).
       sfreq_hz: sampling rate after resampling.
       window_s: length of the crop a model sees.
       highpass_hz: lower edge of the zero-phase FIR band.
@@ -36,6 +41,10 @@ class SignalSpec:
       scale: network values per unit (0.1 for the released ELM weights: they want volts * 1e5).
       mean: subtracted after ``scale``; a number, or one per channel.
       std: divides after ``mean``; a number, or one per channel.
+      notch_hz: frequencies that a notch filter takes out (mains and its harmonics); those that a
+        recording's rate does not hold are not in it either.
+      slow_source: what becomes of a recording whose rate cannot hold the band up to
+        ``lowpass_hz``: "refuse", or "narrow": filtered up to what its rate holds, and said so.
     """
 
     modality: str
@@ -51,6 +60,8 @@ class SignalSpec:
     scale: float
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
+    notch_hz: tuple[float, ...] = ()
+    slow_source: str = "refuse"
 
     def __post_init__(self):
         if not self.channels or len(set(self.channels)) != len(self.channels):
@@ -68,6 +79,7 @@ class SignalSpec:
                 f"SignalSpec band {self.highpass_hz}-{self.lowpass_hz} Hz does not fit under half "
                 f"of sfreq_hz={self.sfreq_hz}"
             )
+        self._require_filters()
         samples = self.window_s * self.sfreq_hz
         if abs(samples - round(samples)) > 1e-6:
             raise SpecError(
@@ -83,6 +95,19 @@ class SignalSpec:
         if not np.all(np.asarray(self.std) > 0):
             raise SpecError(f"SignalSpec.std must be positive, is {self.std}")
 
+    def _require_filters(self) -> None:
+        if self.slow_source not in SLOW_SOURCES:
+            raise SpecError(
+                f"SignalSpec.slow_source is {self.slow_source!r}; known: {SLOW_SOURCES}"
+            )
+        if not isinstance(self.notch_hz, tuple):
+            raise SpecError(f"SignalSpec.notch_hz must be a tuple of Hz, is {self.notch_hz!r}")
+        if not all(math.isfinite(f) and 2 <= f < self.sfreq_hz / 2 for f in self.notch_hz):
+            raise SpecError(
+                f"SignalSpec.notch_hz={self.notch_hz}: expected frequencies from 2 Hz to below "
+                f"half of sfreq_hz={self.sfreq_hz}"
+            )
+
     @property
     def window_samples(self) -> int:
         """Samples in one window."""
@@ -93,9 +118,12 @@ class SignalSpec:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dict with every field."""
+        """A JSON-ready dict; fields that came later stand in it where they say something."""
+        values = dataclasses.asdict(self).items()
         return {
-            k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()
+            k: list(v) if isinstance(v, tuple) else v
+            for k, v in values
+            if k not in _LATER or v != _LATER[k]
         }
 
     @classmethod
@@ -106,7 +134,7 @@ class SignalSpec:
           SpecError: a field is missing or unknown; the message names ``source`` and the field.
         """
         fields = {f.name for f in dataclasses.fields(cls)}
-        missing, unknown = fields - set(values), set(values) - fields
+        missing, unknown = fields - set(values) - set(_LATER), set(values) - fields
         if missing or unknown:
             raise SpecError(
                 f"{source}: SignalSpec lacks {sorted(missing)} and has unknown {sorted(unknown)}"

@@ -15,8 +15,8 @@ from jaxtyping import Float32
 
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals import resample
-from elm_jax.signals.filters import Rows, design_bandpass, filter_rows, stop_hz
-from elm_jax.signals.montage import MontageRow, sums_of_others
+from elm_jax.signals.filters import Band, Rows, design_bandpass, filter_rows, stop_hz
+from elm_jax.signals.montage import MEAN, MontageRow, channels_of, sums_of_others
 
 _GROUP = 4  # rows at a time: what the FFT computes side by side, and little memory
 # Between every second sample a 50 Hz oscillation can rise above both of its neighbours; twice the
@@ -32,7 +32,7 @@ class Conditioning:
     Attributes:
       x: channels in microvolts.
       rows: the rows to make.
-      band: (sfreq_hz, highpass_hz, lowpass_hz).
+      band: (sfreq_hz, highpass_hz, lowpass_hz), and the notches' frequencies if there are any.
       keep: [first, stop) of ``x`` to keep, after filtering.
       clip_uv: the limit.
       spec: what comes out.
@@ -40,10 +40,14 @@ class Conditioning:
 
     x: Float32[np.ndarray, "c t"]
     rows: list[MontageRow]
-    band: tuple[float, float, float]
+    band: Band
     keep: tuple[int, int]
     clip_uv: float
     spec: SignalSpec
+
+    def __post_init__(self):
+        averaged = any(row.minus == MEAN for row in self.rows)
+        self.mean = _mean(self.x, channels_of(self.rows)) if averaged else None
 
     def run(self) -> Float32[np.ndarray, "r m"]:
         """Filters, clips and resamples all rows; microvolts."""
@@ -62,7 +66,8 @@ class Conditioning:
         """Some of the rows, ready to be filtered."""
         picked = [(r.plus, r.minus, r.sign) for r in (self.rows[i] for i in group)]
         n_taps = len(design_bandpass(*self.band))
-        return Rows(self.x, picked, n_taps, keep_constant=self.band[1] == 0)
+        more = {"keep_constant": self.band[1] == 0, "mean": self.mean}
+        return Rows(self.x, picked, n_taps, **more)
 
 
 class _ByFft:
@@ -105,7 +110,7 @@ class _ByFft:
             (np.add if sign > 0 else np.subtract)(target, self.out[other], out=target)
 
     def _half_rate_is_enough(self) -> bool:
-        sfreq_hz, _, lowpass_hz = self.band
+        sfreq_hz, _, lowpass_hz, *_ = self.band
         # Short pieces gain nothing, and their padding may run out of signal.
         return self.n > 4096 and resample.half_rate_is_enough(
             sfreq_hz, stop_hz(sfreq_hz, lowpass_hz), self.new_hz
@@ -161,7 +166,7 @@ class _ByFft:
 
     def _corners(self, indices: Sequence[int]):
         """The full rate where the padding has kinks; a function of a slice of ``indices``."""
-        sfreq_hz, _, lowpass_hz = self.band
+        sfreq_hz, _, lowpass_hz, *_ = self.band
         kernel = resample.alias_kernel(sfreq_hz, stop_hz(sfreq_hz, lowpass_hz), self.new_hz)
         rows = self.work.rows_of(indices)
         at = [self.start + s for s in resample.corner_starts(self.plan)]
@@ -225,6 +230,14 @@ class _ByFft:
             if ((starts - reach < kink) & (kink < stops + reach)).any():
                 return None
         return [(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
+
+
+def _mean(x: Float32[np.ndarray, "c t"], channels: Sequence[int]) -> Float32[np.ndarray, " t"]:
+    """The mean of some channels, added up in float64, one at a time: little memory."""
+    total = np.zeros(x.shape[1])
+    for i in channels:
+        total += x[i]
+    return (total / len(channels)).astype(np.float32)
 
 
 def _peak(y: Float32[np.ndarray, " p"]) -> float:

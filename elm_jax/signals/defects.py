@@ -37,6 +37,7 @@ DEFECT_KINDS: dict[str, str] = {
     "channel_marked_bad": "the channel is marked as bad in the source: dropped",
     "duplicate_channel": "two channels have the same meaning: the first is used",
     "mixed_reference": "a derivation subtracts electrodes recorded against different references",
+    "band_narrowed": "the sampling rate cannot hold the whole band: filtered up to what it holds",
     "unknown_unit": "the physical dimension is not a known unit of voltage: microvolts assumed",
     "unit_suspect": "the typical amplitude is not that of scalp EEG in the stated unit",
     "record_gap": "an interruption between data records: no piece runs across it",

@@ -13,7 +13,11 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float32, Float64
 
+from elm_jax.signals.montage import MEAN
+
 _HAMMING_LENGTH = 3.3  # taps x transition width / rate, mne's figure for a Hamming window
+#: (sfreq_hz, highpass_hz, lowpass_hz), and the frequencies of notches where there are some.
+Band = tuple[float, float, float] | tuple[float, float, float, tuple[float, ...]]
 _BLOCK_TAPS = 6  # blocks are this many times as long as the filter, up to a power of two
 
 
@@ -36,17 +40,19 @@ def _lowpass(n_taps: int, cutoff: float) -> Float64[np.ndarray, " l"]:
 
 @functools.lru_cache(maxsize=64)
 def design_bandpass(
-    sfreq_hz: float, highpass_hz: float, lowpass_hz: float
+    sfreq_hz: float, highpass_hz: float, lowpass_hz: float, notch_hz: tuple[float, ...] = ()
 ) -> Float64[np.ndarray, " l"]:
     """Coefficients equal to ``mne.filter.create_filter(None, sfreq, highpass, lowpass)``.
 
     Two windowed-sinc low-passes, the narrower one subtracted (``firwin`` design, Hamming window);
-    the sum of the taps is zero, so a constant never passes.
+    the sum of the taps is zero, so a constant never passes. With notches it is this filter and
+    those of :func:`design_notch`, one after the other.
 
     Args:
       sfreq_hz: sampling rate.
       highpass_hz: lower edge of the pass band; 0 for none.
       lowpass_hz: upper edge; below half the sampling rate.
+      notch_hz: what is taken out of the band.
 
     Raises:
       ValueError: the band does not fit under half the sampling rate.
@@ -68,20 +74,49 @@ def design_bandpass(
         n = round(_HAMMING_LENGTH / ((stop - start) / 2)) | 1
         offset = (n_taps - n) // 2
         h[offset : n_taps - offset] += sign * _lowpass(n, (start + stop) / 2)
+    for middle_hz in notch_hz:
+        h = np.convolve(h, design_notch(sfreq_hz, middle_hz))
     h.setflags(write=False)
     return h
 
 
+def design_notch(sfreq_hz: float, middle_hz: float) -> Float64[np.ndarray, " l"]:
+    """Coefficients of ``mne.filter.notch_filter(x, sfreq, middle)`` (``method="fir"``).
+
+    A band-stop as wide as 1/200 of its middle, with transitions of half a hertz: two windowed-sinc
+    low-passes, of which the wider is taken out of an impulse and the narrower put back.
+
+    Raises:
+      ValueError: the stop band with its transitions does not lie between 0 and half the rate.
+    """
+    half_hz, transition_hz = middle_hz / 400, 0.5
+    nyquist_hz = sfreq_hz / 2
+    reach_hz = half_hz + transition_hz
+    if not reach_hz < middle_hz < nyquist_hz - reach_hz:
+        raise ValueError(
+            f"a notch at {middle_hz} Hz reaches {reach_hz:g} Hz to either side, which does not fit "
+            f"under half of {sfreq_hz} Hz"
+        )
+    n_taps = max(math.ceil(_HAMMING_LENGTH / transition_hz * sfreq_hz), 1) | 1
+    h = np.zeros(n_taps)
+    h[n_taps // 2] = 1
+    for side, sign in ((1, -1), (-1, 1)):
+        edge_hz = middle_hz + side * half_hz
+        start, stop = sorted((edge_hz / nyquist_hz, (edge_hz + side * 0.5) / nyquist_hz))
+        n = round(_HAMMING_LENGTH / ((stop - start) / 2)) | 1
+        offset = (n_taps - n) // 2
+        h[offset : n_taps - offset] += sign * _lowpass(n, (start + stop) / 2)
+    return h
+
+
 @functools.lru_cache(maxsize=32)
-def _response(
-    sfreq_hz: float, highpass_hz: float, lowpass_hz: float, n_fft: int, step: int
-) -> Float32[np.ndarray, " k"]:
+def _response(band: Band, n_fft: int, step: int) -> Float32[np.ndarray, " k"]:
     """The filter's (real) spectrum over a block, cut to what a rate of ``sfreq_hz / step`` holds.
 
     ``n_fft`` complex bins' worth of a centred kernel; includes ``1 / step`` for a shorter inverse.
     Each number stands there twice, for the real and the imaginary part of what it multiplies.
     """
-    h = design_bandpass(sfreq_hz, highpass_hz, lowpass_hz)
+    h = design_bandpass(*band)
     half = len(h) // 2
     centred = np.zeros(n_fft)
     centred[: half + 1], centred[-half:] = h[half:], h[:half]
@@ -101,9 +136,10 @@ def _fft_length(n: int) -> int:
 class Rows:
     """Differences of electrodes, computed block by block and never held whole.
 
-    Row i is ``sign_i * (x[plus_i] - x[minus_i])`` (``minus`` None: the electrode itself), as seen
-    by mne's filter (``pad="reflect_limited"``): extended by odd reflection about its first and last
-    sample for up to ``n_edge`` samples, zero beyond.
+    Row i is ``sign_i * (x[plus_i] - x[minus_i])`` (``minus`` None: the electrode itself;
+    ``montage.MEAN``: the electrode less ``mean``), as seen by mne's filter
+    (``pad="reflect_limited"``): extended by odd reflection about its first and last sample for up
+    to ``n_edge`` samples, zero beyond.
     """
 
     def __init__(
@@ -113,8 +149,9 @@ class Rows:
         n_taps: int,
         *,
         keep_constant: bool = False,
+        mean: Float32[np.ndarray, " t"] | None = None,
     ):
-        self.x, self.rows = x, rows
+        self.x, self.rows, self.mean = x, rows, mean
         self.n = x.shape[1]
         self.n_edge = min(n_taps, self.n) - 1
         # The filter removes a constant, float32 does not: take it out first. Where the zeros
@@ -129,6 +166,8 @@ class Rows:
         for target, (plus, minus, sign) in zip(out, self.rows, strict=True):
             if minus is None:
                 np.multiply(self.x[plus, start:stop], sign, out=target)
+            elif minus == MEAN:
+                np.subtract(self.x[plus, start:stop], self.mean[start:stop], out=target)
             else:
                 first, second = (plus, minus) if sign > 0 else (minus, plus)
                 np.subtract(self.x[first, start:stop], self.x[second, start:stop], out=target)
@@ -155,7 +194,7 @@ class Rows:
 
     def stretches(
         self,
-        band: tuple[float, float, float],
+        band: Band,
         starts: Sequence[int],
         count: int,
         *,
@@ -164,12 +203,12 @@ class Rows:
         """Short stretches of every filtered row, by direct summation.
 
         Args:
-          band: (sfreq_hz, highpass_hz, lowpass_hz).
+          band: of the filter.
           starts: first sample of each stretch.
           count: samples of a stretch.
           smooth: taps of a further symmetric filter, odd in number.
         """
-        matrix = _summation(*band, count, smooth)
+        matrix = _summation(band, count, smooth)
         blocks = np.empty((len(starts), len(self.rows), len(matrix)), np.float32)
         for block, start in zip(blocks, starts, strict=True):
             self.fill(block, start - (len(matrix) - count) // 2)
@@ -178,11 +217,9 @@ class Rows:
 
 
 @functools.lru_cache(maxsize=4)
-def _summation(
-    sfreq_hz: float, highpass_hz: float, lowpass_hz: float, count: int, smooth: tuple[float, ...]
-) -> Float32[np.ndarray, "i k"]:
+def _summation(band: Band, count: int, smooth: tuple[float, ...]) -> Float32[np.ndarray, "i k"]:
     """The filter as a matrix: [taps - 1 + count, count]."""
-    h = np.convolve(design_bandpass(sfreq_hz, highpass_hz, lowpass_hz), smooth)
+    h = np.convolve(design_bandpass(*band), smooth)
     matrix = np.zeros((len(h) - 1 + count, count), np.float32)
     for k in range(count):
         matrix[k : k + len(h), k] = h
@@ -191,7 +228,7 @@ def _summation(
 
 def filter_rows(
     rows: Rows,
-    band: tuple[float, float, float],
+    band: Band,
     start: int,
     out: Float32[np.ndarray, "r t"],
     *,
@@ -201,7 +238,7 @@ def filter_rows(
 
     Args:
       rows: what to filter.
-      band: (sfreq_hz, highpass_hz, lowpass_hz).
+      band: of the filter.
       start: first sample of the rows to keep.
       out: receives samples start, start + step, ...
       step: 1 or 2; 2 only if half the rate holds the band up to :func:`stop_hz`.
@@ -217,7 +254,7 @@ def filter_rows(
     done = 0
     while done < count:
         n_fft = min(longest, _fft_length((count - done) * step + 2 * reach))
-        part, response = block[:, :n_fft], _response(*band, n_fft, step)
+        part, response = block[:, :n_fft], _response(band, n_fft, step)
         rows.fill(part, start + done * step - reach)
         spectrum = scipy.fft.rfft(part)[:, : len(response) // 2]
         spectrum.view(np.float32)[...] *= response

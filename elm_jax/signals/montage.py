@@ -12,7 +12,9 @@ TCP20 = (
     "Fp1-F3", "F3-C3", "C3-P3", "P3-O1", "Fp2-F4", "F4-C4", "C4-P4", "P4-O2",
 )  # fmt: skip
 
-MONTAGES = ("tcp20", "electrodes")
+MONTAGES = ("tcp20", "electrodes", "average")
+#: As ``MontageRow.minus``: the mean of the ``plus`` channels of all rows.
+MEAN = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,31 @@ def _canonical(row: str) -> str:
     if parsed.kind not in ("electrode", "bipolar"):
         raise ValueError(f"SignalSpec.channels has {row!r}, which is no electrode or derivation")
     return parsed.name
+
+
+def montage_rows(
+    montage: str, rows: Sequence[str], channels: Sequence[str]
+) -> tuple[list[MontageRow], list[str]]:
+    """:func:`derive` for a montage; the rows of "average" are less the mean of them all.
+
+    Raises:
+      ValueError: an unknown montage, or a derivation where electrodes are averaged.
+    """
+    if montage not in MONTAGES:
+        raise ValueError(f"SignalSpec.montage is {montage!r}; known here: {MONTAGES}")
+    found, missing = derive(rows, channels)
+    if montage != "average":
+        return found, missing
+    if derivations := [row for row in rows if "-" in _canonical(row)]:
+        raise ValueError(
+            f"the montage 'average' is of electrodes; SignalSpec.channels has {derivations}"
+        )
+    return [dataclasses.replace(row, minus=MEAN) for row in found], missing
+
+
+def channels_of(rows: Sequence[MontageRow]) -> list[int]:
+    """The channels that the rows are computed from, in ascending order."""
+    return sorted({i for r in rows for i in (r.plus, r.minus) if i is not None and i != MEAN})
 
 
 def derive(rows: Sequence[str], channels: Sequence[str]) -> tuple[list[MontageRow], list[str]]:
