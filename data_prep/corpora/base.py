@@ -101,6 +101,7 @@ class Corpus:
         does for evaluations; False cuts and skips as pretraining does. Options given say otherwise.
       counted_label: the label whose values the summary counts; "" for none.
       example: a path of a published layout, for messages.
+      file_suffixes: of the files that are recordings, in small letters.
       rename: electrode names of the files -> names the montage knows (``--rename``).
       findings: what ``sources`` noticed and left out, as :func:`data_prep.findings.finding` dicts.
     """
@@ -112,6 +113,7 @@ class Corpus:
     whole_recordings: bool = False
     counted_label: str = ""
     example: str = ""
+    file_suffixes: tuple[str, ...] = (".edf",)
 
     def __init__(self, *, rename: Mapping[str, str] | None = None):
         self.rename = dict(rename) if rename else None
@@ -137,7 +139,7 @@ class Corpus:
     def collect(
         self, args: argparse.Namespace, source_of: Callable[[pathlib.Path, str], Source | None]
     ) -> list[Source]:
-        """The sources of the EDF files of a published layout.
+        """The sources of the files (``file_suffixes``) of a published layout.
 
         Args:
           args: whose ``input`` is looked through.
@@ -147,7 +149,7 @@ class Corpus:
           CorpusError: there is none; the message says what was looked for and what was left out.
         """
         folder, found = input_path(args.input), []
-        for path in find_files(folder, (".edf",)):
+        for path in find_files(folder, self.file_suffixes):
             source = source_of(path, path.relative_to(folder).as_posix())
             if source is not None:
                 found.append(source)
