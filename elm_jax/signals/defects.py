@@ -12,6 +12,7 @@ DEFECT_KINDS: dict[str, str] = {
     "unreadable_file": "the operating system could not read the file",
     "not_edf": "the file is not EDF, EDF+ or BDF",
     "header_only": "the file holds a header and not one sample",
+    "bad_array": "an array of the file is missing, or not as its corpus publishes it",
     "bad_header": "a field of the header is missing or impossible",
     "absurd_samples_per_record": "a channel claims more samples per record than can be true",
     "no_whole_record": "the file ends before its first data record does",
