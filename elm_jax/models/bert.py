@@ -17,7 +17,8 @@ from etils import epath
 from elm_jax import paths
 from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.losses import l2_normalize
-from elm_jax.models.layers import Dtype, Mlp, MultiHeadAttention
+from elm_jax.models.attention import MultiHeadAttention
+from elm_jax.models.layers import Dtype, Mlp
 from elm_jax.models.remat import run_block
 
 _TANH_GELU = functools.partial(nn.gelu, approximate=True)

@@ -1,4 +1,4 @@
-"""Building blocks that several models share: linear, BatchNorm, attention, MLP.
+"""Building blocks that several models share: linear, BatchNorm, MLP, patches.
 
 Inside models the channel axis is last. Parameters are float32; ``dtype`` is what is computed in
 (None: whatever input and parameters promote to), and statistics are never narrower than float32.
@@ -65,19 +65,34 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*rest d"]) -> Float[Array, "*rest f"]:
         """Maps the last axis."""
-        kernel_init = bias_init = torch_uniform(x.shape[-1])
-        if self.kernel_init is not None:
-            kernel_init, bias_init = self.kernel_init, nn.initializers.zeros
-        kernel = self.param("kernel", kernel_init, (x.shape[-1], self.features), jnp.float32)
-        bias = None
-        if self.use_bias:
-            bias = self.param("bias", bias_init, (self.features,), jnp.float32)
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = x @ kernel
-        if bias is None:
-            return y
-        # Added in float32, so that the bias's gradient, a sum over all rows, is summed in it.
-        return (y.astype(statistics_dtype(y)) + bias).astype(y.dtype)
+        kernel, bias = dense_params(self, x.shape[-1])
+        return affine(x, kernel, bias, self.dtype)
+
+
+def dense_params(module: Any, d_in: int) -> tuple[Array, Array | None]:
+    """Kernel ``[d_in, d_out]`` and bias of a module with the attributes of Dense."""
+    kernel_init = bias_init = torch_uniform(d_in)
+    if module.kernel_init is not None:
+        kernel_init, bias_init = module.kernel_init, nn.initializers.zeros
+    kernel = module.param("kernel", kernel_init, (d_in, module.features), jnp.float32)
+    if not getattr(module, "use_bias", True):
+        return kernel, None
+    return kernel, module.param("bias", bias_init, (module.features,), jnp.float32)
+
+
+def affine(
+    x: Float[Array, "*rest d"],
+    kernel: Float[Array, "d f"],
+    bias: Float[Array, " f"] | None,
+    dtype: Dtype | None = None,
+) -> Float[Array, "*rest f"]:
+    """``x @ kernel + bias``, computed in ``dtype`` (None: whatever the two promote to)."""
+    x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=dtype)
+    y = x @ kernel
+    if bias is None:
+        return y
+    # Added in float32, so that the bias's gradient, a sum over all rows, is summed in it.
+    return (y.astype(statistics_dtype(y)) + bias).astype(y.dtype)
 
 
 @jax.custom_jvp
@@ -139,7 +154,7 @@ class BatchNorm(nn.Module):
         factor = factor * self.scale
         return factor, self.bias - mean * factor
 
-    def running_affine(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    def runningaffine(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         """What evaluation does to a channel, ``x * factor + shift``; for folding into a layer."""
         # Variables fresh from a file are numpy arrays.
         return self._factor_and_shift(jnp.asarray(self.mean.value), jnp.asarray(self.var.value))
@@ -168,7 +183,7 @@ class BatchNorm(nn.Module):
         wide = x.astype(statistics_dtype(x))
         offset = jnp.zeros((), wide.dtype) if offset is None else offset
         if not train:
-            factor, shift = self.running_affine()
+            factor, shift = self.runningaffine()
             return (wide * factor + (shift + offset * factor)).astype(dtype)
         mean, var, count = self._moments(wide, valid)
         if not self.is_initializing():
@@ -211,90 +226,6 @@ class BatchNorm(nn.Module):
             variable.value = jnp.where(count > 0, new, old).astype(old.dtype)
 
 
-def attention(
-    query: Float[Array, "b n h k"],
-    key: Float[Array, "b m h k"],
-    value: Float[Array, "b m h k"],
-    *,
-    key_valid: Bool[Array, "b m"] | None = None,
-    drop: Callable[[Array], Array] | None = None,
-) -> Float[Array, "b n h k"]:
-    """Scaled dot-product attention; the softmax is at least float32.
-
-    Args:
-      query: one vector a head and query token.
-      key: one vector a head and key token.
-      value: what is averaged.
-      key_valid: False for keys that nobody may look at (padding).
-      drop: applied to the attention weights (dropout).
-
-    Returns:
-      the averaged values; a row without any valid key averages all of them.
-    """
-    logits = jnp.einsum("bnhk,bmhk->bhnm", query, key) / math.sqrt(query.shape[-1])
-    logits = logits.astype(statistics_dtype(logits))
-    if key_valid is not None:
-        lowest = jnp.finfo(logits.dtype).min
-        logits = jnp.where(key_valid[:, None, None, :], logits, lowest)
-    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-    if drop is not None:
-        weights = drop(weights)
-    return jnp.einsum("bhnm,bmhk->bnhk", weights, value)
-
-
-class MultiHeadAttention(nn.Module):
-    """Self- or cross-attention with separate query, key, value and out projections.
-
-    Attributes:
-      n_heads: heads; the width must be a multiple.
-      dropout: rate on the attention weights while training.
-      use_bias: whether the projections have a bias.
-      kernel_init: see Dense.
-      dtype: computed in.
-    """
-
-    n_heads: int
-    dropout: float = 0.0
-    use_bias: bool = True
-    kernel_init: Initializer | None = None
-    dtype: Dtype | None = None
-
-    @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "b n d"],
-        context: Float[Array, "b m e"] | None = None,
-        *,
-        key_valid: Bool[Array, "b m"] | None = None,
-        train: bool,
-    ) -> Float[Array, "b n d"]:
-        """Attends from ``x`` to ``context`` (to itself without one).
-
-        Raises:
-          ValueError: the width is no multiple of ``n_heads``.
-        """
-        b, n, d = x.shape
-        if d % self.n_heads:
-            raise ValueError(f"attention width {d} is no multiple of n_heads={self.n_heads}")
-        context = x if context is None else context
-
-        def project(name: str, inputs: Array) -> Array:
-            return Dense(d, self.use_bias, self.kernel_init, self.dtype, name=name)(inputs)
-
-        def heads(name: str, inputs: Array) -> Array:
-            projected = project(name, inputs)
-            return projected.reshape(*inputs.shape[:2], self.n_heads, d // self.n_heads)
-
-        mixed = attention(
-            heads("query", x),
-            heads("key", context),
-            heads("value", context),
-            key_valid=key_valid,
-            drop=nn.Dropout(self.dropout, deterministic=not train),
-        )
-        return project("out", mixed.reshape(b, n, d))
-
-
 class Mlp(nn.Module):
     """Dense, activation, Dense back to the input's width.
 
@@ -302,20 +233,124 @@ class Mlp(nn.Module):
       hidden: width between.
       activation: applied between.
       dropout: rate on the output while training.
+      hidden_dropout: rate after the activation while training.
       kernel_init: see Dense.
+      down_init: the same for the second Dense; None: ``kernel_init``.
       dtype: computed in.
     """
 
     hidden: int
     activation: Callable[[Array], Array] = nn.gelu
     dropout: float = 0.0
+    hidden_dropout: float = 0.0
     kernel_init: Initializer | None = None
+    down_init: Initializer | None = None
     dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rest d"], *, train: bool) -> Float[Array, "*rest d"]:
         """Maps the last axis."""
-        options = dict(kernel_init=self.kernel_init, dtype=self.dtype)
-        y = self.activation(Dense(self.hidden, **options, name="up")(x))
-        y = Dense(x.shape[-1], **options, name="down")(y)
+        y = Dense(self.hidden, kernel_init=self.kernel_init, dtype=self.dtype, name="up")(x)
+        y = nn.Dropout(self.hidden_dropout, deterministic=not train)(self.activation(y))
+        down_init = self.down_init or self.kernel_init
+        y = Dense(x.shape[-1], kernel_init=down_init, dtype=self.dtype, name="down")(y)
         return nn.Dropout(self.dropout, deterministic=not train)(y)
+
+
+def max_norm(kernel: Float[Array, "*rest f"], limit: float) -> Float[Array, "*rest f"]:
+    """Scales each output's weights to a Euclidean length of at most ``limit``.
+
+    Shorter ones stay as they are. ``torch.renorm(weight, p=2, dim=0, maxnorm=limit)`` in PyTorch's
+    layout, its 1e-7 beside the length included.
+    """
+    square = jnp.square(kernel).sum(tuple(range(kernel.ndim - 1)), keepdims=True)
+    over = square > limit * limit
+    # The root of a length within the limit is not taken: its slope at zero is infinite.
+    length = jnp.sqrt(jnp.where(over, square, 1.0))
+    return kernel * jnp.where(over, limit / (length + 1e-7), 1.0)
+
+
+class MaxNormDense(nn.Module):
+    """A Dense whose weights of each output never exceed a Euclidean length.
+
+    The stored kernel is free and is brought back where it is used, so that the gradient passes
+    through the scaling (braindecode's parametrised ``LinearWithConstraint``, and its 1x1
+    ``Conv1dWithConstraint`` over the last axis). The papers' own code instead overwrites the
+    stored weight before each use: the same output from the same weights.
+
+    Attributes:
+      features: size of the output's last axis.
+      limit: greatest length.
+      use_bias: whether there is a bias.
+      kernel_init: see Dense.
+      dtype: computed in.
+    """
+
+    features: int
+    limit: float = 1.0
+    use_bias: bool = True
+    kernel_init: Initializer | None = None
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rest d"]) -> Float[Array, "*rest f"]:
+        """Maps the last axis."""
+        kernel, bias = dense_params(self, x.shape[-1])
+        return affine(x, max_norm(kernel, self.limit), bias, self.dtype)
+
+
+def cut_patches(
+    signal: Float[Array, "b c t"], size: int, stride: int | None = None
+) -> Float[Array, "b p c k"]:
+    """Cuts each channel into patches of ``size`` samples, ``stride`` (or ``size``) apart.
+
+    Raises:
+      ValueError: the last patch would be incomplete.
+    """
+    b, c, t = signal.shape
+    stride = stride or size
+    if t < size or (t - size) % stride:
+        raise ValueError(
+            f"a window of {t} samples is no whole number of patches of {size} samples every "
+            f"{stride}: choose a window of {size} + n x {stride} samples (window_s x sfreq_hz)"
+        )
+    if stride == size:
+        return signal.reshape(b, c, t // size, size).transpose(0, 2, 1, 3)
+    first = jnp.arange((t - size) // stride + 1) * stride
+    return signal[:, :, first[:, None] + jnp.arange(size)].transpose(0, 2, 1, 3)
+
+
+class PatchEmbed(nn.Module):
+    """One linear map from the samples of a patch to a token; ``normed``: of normalised patches.
+
+    Parameters are those of a Dense, whichever of the two: ``kernel [k, d]`` and ``bias``.
+
+    Attributes:
+      features: width of the tokens.
+      normed: each patch is first brought to mean 0 and variance 1, without scale and bias (the
+        papers' ``PatchNormEmbed``), with torch's 1e-5 beside the variance.
+      kernel_init: see Dense.
+      dtype: computed in.
+    """
+
+    features: int
+    normed: bool = False
+    kernel_init: Initializer | None = None
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, patches: Float[Array, "*rest k"]) -> Float[Array, "*rest d"]:
+        """Embeds patches (see :func:`cut_patches`)."""
+        kernel, bias = dense_params(self, patches.shape[-1])
+        if self.normed:
+            patches = standardised(patches, 1e-5)
+        return affine(patches, kernel, bias, self.dtype)
+
+
+def standardised(x: Float[Array, "*rest d"], eps: float) -> Float[Array, "*rest d"]:
+    """Mean 0 and variance 1 over the last axis: a layer norm without scale and bias."""
+    wide = x.astype(statistics_dtype(x))
+    centred = wide - wide.mean(-1, keepdims=True)
+    return (centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + eps)).astype(
+        x.dtype
+    )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from elm_jax.models import attention as attention_module
 from elm_jax.models import convolution, layers
 from elm_jax.models.heads import SignalProjector, TextProjector
 
@@ -110,7 +111,7 @@ def test_initial_values_are_pytorchs():
     np.testing.assert_allclose(kernel.std(), 0.1 / np.sqrt(3), rtol=0.02)
 
 
-attention = jax.jit(layers.attention)
+attention = jax.jit(attention_module.attention)
 
 
 def test_attention_ignores_invalid_keys():
@@ -135,7 +136,7 @@ def test_attention_equals_pytorch():
 
 
 def test_attention_width_must_divide_into_heads():
-    module = layers.MultiHeadAttention(3)
+    module = attention_module.MultiHeadAttention(3)
     with pytest.raises(ValueError, match="n_heads=3"):
         module.init(jax.random.key(0), jnp.ones((1, 2, 4)), train=False)
 

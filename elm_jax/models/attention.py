@@ -1,0 +1,148 @@
+"""Multi-head attention, written once: plain, cuDNN's, with rotary positions, self and cross."""
+
+import functools
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from elm_jax.axes import Array, Bool, Float, Int
+from elm_jax.models.layers import Dense, Dtype, Initializer, statistics_dtype
+
+
+def attention(
+    query: Float[Array, "b n h k"],
+    key: Float[Array, "b m h k"],
+    value: Float[Array, "b m h k"],
+    *,
+    key_valid: Bool[Array, "b m"] | None = None,
+    drop: Callable[[Array], Array] | None = None,
+) -> Float[Array, "b n h k"]:
+    """Scaled dot-product attention; the softmax is at least float32.
+
+    Args:
+      query: one vector a head and query token.
+      key: one vector a head and key token.
+      value: what is averaged.
+      key_valid: False for keys that nobody may look at (padding).
+      drop: applied to the attention weights (dropout); then the weights are written out, else
+        ``jax.nn.dot_product_attention`` chooses how (cuDNN's where :func:`implementation` says).
+
+    Returns:
+      the averaged values; a row without any valid key averages all of them.
+    """
+    mask = None if key_valid is None else key_valid[:, None, None, :]
+    if drop is None:
+        how = implementation(query.dtype, query.shape[-1], mask is not None)
+        return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation=how)
+    logits = jnp.einsum("bnhk,bmhk->bhnm", query, key) / math.sqrt(query.shape[-1])
+    logits = logits.astype(statistics_dtype(logits))
+    if mask is not None:
+        logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
+    weights = drop(jax.nn.softmax(logits, axis=-1).astype(value.dtype))
+    return jnp.einsum("bhnm,bmhk->bnhk", weights, value)
+
+
+def implementation(dtype: Dtype, head_width: int, masked: bool) -> str:
+    """``"cudnn"`` (flash attention) where the device and the sizes allow it, else ``"xla"``.
+
+    cuDNN takes half precision alone, head widths that are multiples of 8 up to 128, and knows no
+    mask of a key alone; XLA writes all weights out.
+    """
+    half = dtype in (jnp.bfloat16, jnp.float16)
+    fits = half and head_width % 8 == 0 and head_width <= 128 and not masked
+    return "cudnn" if fits and jax.default_backend() == "gpu" else "xla"
+
+
+def rotary_angles(
+    position: Int[Array, "*b n"], width: int, *, stretch: float = 2.0, base: float = 1e4
+) -> Float[Array, "*b n r"]:
+    """The angle by which each pair of a head's first ``width`` values turns at a position.
+
+    Pair j turns by ``position / stretch * base ** (-2 j / width)`` (Su et al. 2021; EEGPT stretches
+    positions by 2).
+    """
+    rate = base ** (-jnp.arange(0, width, 2, dtype=jnp.float32) / width)
+    return position[..., None].astype(jnp.float32) / stretch * rate
+
+
+def rotate(
+    x: Float[Array, "b n h k"], angle: Float[Array, "n r"] | Float[Array, "b n r"]
+) -> Float[Array, "b n h k"]:
+    """Turns neighbouring pairs of each head's first ``2 r`` values; the rest stays.
+
+    Pairs are neighbours (0 and 1, 2 and 3 ...), as published, not halves.
+    """
+    r = angle.shape[-1]
+    cos, sin = (f(angle)[..., :, None, :].astype(x.dtype) for f in (jnp.cos, jnp.sin))
+    pairs = x[..., : 2 * r].reshape(*x.shape[:-1], r, 2)
+    even, odd = pairs[..., 0], pairs[..., 1]
+    turned = jnp.stack([even * cos - odd * sin, odd * cos + even * sin], axis=-1)
+    return jnp.concatenate([turned.reshape(*x.shape[:-1], 2 * r), x[..., 2 * r :]], axis=-1)
+
+
+class MultiHeadAttention(nn.Module):
+    """Self- or cross-attention with separate query, key, value and out projections.
+
+    Attributes:
+      n_heads: heads; the width must be a multiple.
+      dropout: rate on the attention weights while training.
+      use_bias: whether query, key and value have a bias.
+      out_bias: whether out has one; None: as ``use_bias``.
+      kernel_init: see Dense.
+      out_init: the same for out; None: ``kernel_init``.
+      dtype: computed in.
+    """
+
+    n_heads: int
+    dropout: float = 0.0
+    use_bias: bool = True
+    out_bias: bool | None = None
+    kernel_init: Initializer | None = None
+    out_init: Initializer | None = None
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        context: Float[Array, "b m e"] | None = None,
+        *,
+        key_valid: Bool[Array, "b m"] | None = None,
+        angle: Float[Array, "m r"] | None = None,
+        train: bool,
+    ) -> Float[Array, "b n d"]:
+        """Attends from ``x`` to ``context`` (to itself without one).
+
+        Args:
+          x: the tokens that ask.
+          context: the tokens that are asked.
+          key_valid: False for tokens that nobody may look at.
+          angle: of each token (:func:`rotary_angles`), where positions count; ``x`` is then the
+            last ``n`` tokens of ``context``.
+          train: with dropout.
+
+        Raises:
+          ValueError: the width is no multiple of ``n_heads``.
+        """
+        b, n, d = x.shape
+        if d % self.n_heads:
+            raise ValueError(f"attention width {d} is no multiple of n_heads={self.n_heads}")
+        context = x if context is None else context
+
+        def heads(name: str, inputs: Array) -> Array:
+            dense = Dense(d, self.use_bias, self.kernel_init, self.dtype, name=name)
+            return dense(inputs).reshape(*inputs.shape[:2], self.n_heads, d // self.n_heads)
+
+        query, key, value = heads("query", x), heads("key", context), heads("value", context)
+        if angle is not None:
+            query, key = rotate(query, angle[-n:]), rotate(key, angle)
+        drop = None
+        if train and self.dropout:
+            drop = functools.partial(nn.Dropout(self.dropout), deterministic=False)
+        mixed = attention(query, key, value, key_valid=key_valid, drop=drop)
+        out_bias = self.use_bias if self.out_bias is None else self.out_bias
+        out = Dense(d, out_bias, self.out_init or self.kernel_init, self.dtype, name="out")
+        return out(mixed.reshape(b, n, d))
