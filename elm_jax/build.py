@@ -20,9 +20,11 @@ import numpy as np
 from etils import epath
 
 from elm_jax.axes import Batch
+from elm_jax.channels import UnknownChannels, channel_ids
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.labelled import Budget, Labelled
-from elm_jax.data.pipeline import BagPipeline, WindowPipeline
+from elm_jax.data.mixture import MixturePipeline, Part, mixture
+from elm_jax.data.pipeline import BagPipeline, Kind, WindowPipeline
 from elm_jax.data.samplers import BagSampler, PairSampler, Sampler
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.targets import Target, with_classes, with_moments
@@ -35,6 +37,7 @@ from elm_jax.evals.retrieval.eval import Retrieval
 from elm_jax.evals.robustness import Robustness
 from elm_jax.evals.zero_shot.eval import ZeroShot
 from elm_jax.models.conv_eeg import ConvEeg
+from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.heads import Classifier, SignalProjector, TextProjector
 from elm_jax.models.remat import require_known
 from elm_jax.objectives.base import Objective
@@ -136,6 +139,10 @@ class Batches(Protocol):
         """This process's share of a step's batch."""
         ...
 
+    def kinds(self) -> list[Kind]:
+        """A batch of every shape that comes, that of step 0 first; a step is compiled for each."""
+        ...
+
     def dataset(self, start: int, stop: int, *, threads: int) -> Iterator[Batch]:
         """The same for a range of steps, read ahead."""
         ...
@@ -226,11 +233,39 @@ def _labelled_windows(
     return sampler, WindowPipeline(reader, sampler, found.windows, found.values, this_process())
 
 
+def _mixture(
+    config: Any, corpus: Corpus, texts: TextSource | None, split: str
+) -> tuple[Sampler, Batches]:
+    """Batches of windows of every directory in turn; where nothing is learnt, all of them in order.
+
+    A directory without anybody in a split that is only validated on is left out.
+    """
+    by_name = "channels" in open_fields(config)
+    parts = [_part(own, split, by_name=by_name) for own in corpus.holding(split)]
+    settings = config.sampler.to_dict()
+    extra: dict[str, Any] = dict(parts=parts, seed=config.seed, shuffle=split == "train")
+    if split != "train":
+        settings = {"windows_per_batch": settings["windows_per_batch"]}
+    sampler = construct(mixture, settings, "config.sampler", **extra)
+    return sampler, MixturePipeline(parts, sampler, this_process())
+
+
+def _part(corpus: Corpus, split: str, *, by_name: bool) -> Part:
+    """Raises UnknownChannels, which names the directory."""
+    try:
+        ids = channel_ids(corpus.spec.channels) if by_name else None
+    except UnknownChannels as error:
+        raise UnknownChannels(f"{corpus.directory}: {error}") from error
+    return Part(corpus.reader(split), corpus.windows(split), ids)
+
+
 SAMPLERS = {
     "bags": _of_texts(BagSampler),
     "pairs": _of_texts(PairSampler),
     "windows": _labelled_windows,
+    "mixture": _mixture,
 }
+OF_SEVERAL = ("mixture",)  # samplers that read the directories of config.data.more, too
 
 
 def build_batches(
@@ -243,14 +278,20 @@ def build_batches(
       ValueError: an unknown sampler, or one that does not fit the data.
     """
     make = lookup(SAMPLERS, config.sampler.name, "config.sampler.name")
+    if corpus.beside and config.sampler.name not in OF_SEVERAL:
+        raise ValueError(
+            f"config.data.more names {len(corpus.beside)} more directories, which sampler "
+            f"{config.sampler.name!r} does not read; those that do: {OF_SEVERAL}"
+        )
     if split == "train":
-        corpus.reader(split).require_shards(jax.process_count())
+        for own in corpus.every:
+            own.reader(split).require_shards(jax.process_count())
     return make(config, corpus, texts, split)
 
 
 # -- model ----------------------------------------------------------------------------------------
 
-ENCODERS = {"conv_eeg": ConvEeg}
+ENCODERS = {"conv_eeg": ConvEeg, "eeg_transformer": EegTransformer}
 
 
 def remat(config: Any) -> str:
@@ -264,11 +305,36 @@ def remat(config: Any) -> str:
     return name
 
 
+def open_fields(config: Any) -> tuple[str, ...]:
+    """Fields of a SignalSpec that the network of ``config`` leaves open: none, mostly.
+
+    An encoder that is ``by_name`` reads its channels by their names: any that the dictionary has,
+    in any order and number, in windows of any whole number of patches. An adapter ahead of it knows
+    them by their place.
+
+    Args:
+      config: a run's, or the recipe of a finished model, as ``convert.network.as_config`` reads it.
+    """
+    encoder = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
+    adapted = config.objective.get("adapter")
+    return ("channels", "window_s") if getattr(encoder, "by_name", False) and not adapted else ()
+
+
 def build_encoder(config: Any, spec: SignalSpec) -> Any:
-    """The encoder of ``config.encoder`` for signals of ``spec``."""
+    """The encoder of ``config.encoder`` for signals of ``spec``.
+
+    Each class is given what it declares of the signal's channels: their number, their names.
+    """
     make = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
-    kwargs = dict(in_channels=len(spec.channels), dtype=compute_dtype(config), remat=remat(config))
-    return construct(make, config.encoder.to_dict(), "config.encoder", **kwargs)
+    known = dict(
+        in_channels=len(spec.channels),
+        channels=tuple(spec.channels),
+        dtype=compute_dtype(config),
+        remat=remat(config),
+    )
+    declared = inspect.signature(make).parameters
+    given = {name: value for name, value in known.items() if name in declared}
+    return construct(make, config.encoder.to_dict(), "config.encoder", **given)
 
 
 def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:
