@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from data_prep.corpora import CORPORA
+from data_prep.signal_options import add_signal_options
 from data_prep.split import parse_fractions
 from data_prep.storage import MIN_SHARDS, SHARD_BYTES
-from elm_jax.data.spec import RESAMPLERS
 
 _EPILOG = """\
 corpora:
@@ -184,38 +184,32 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write nothing; say for every file what would be done, and what it takes",
     )
-    add = parser.add_argument_group("signals").add_argument
-    add("--window_s", type=float, default=5.0, metavar="S", help="model window (default: 5)")
-    add(
-        "--resample",
-        choices=RESAMPLERS,
-        default="mne_fft",
-        help="mne_fft as the released weights have it (default), or polyphase",
-    )
+    add_signal_options(parser)
+    add = parser.add_argument_group("what is cut").add_argument
     add(
         "--drop_start_s",
         type=float,
         metavar="S",
-        help="cut from the beginning of each recording (default: 10; tuev, tusz: 0)",
+        help="cut from the beginning of each recording (default: 10; eegpt, tuev, tusz: 0)",
     )
     add(
         "--cut_multiple_s",
         type=float,
         metavar="S",
-        help="cut each to a multiple of this; 0: do not (default: 10; tuev, tusz: 0)",
+        help="cut each to a multiple of this; 0: do not (default: 10; eegpt, tuev, tusz: 0)",
     )
     add(
         "--min_duration_s",
         type=float,
         metavar="S",
-        help="skip recordings whose raw length is below (default: 60; tuev, tusz: 0)",
+        help="skip recordings whose raw length is below (default: 60; eegpt, tuev, tusz: 0)",
     )
     add(
         "--max_duration_s",
         type=float,
         metavar="S",
-        help="skip recordings whose raw length is above; inf: none (default: 9000; tuev, tusz: "
-        "none)",
+        help="skip recordings whose raw length is above; inf: none (default: 9000; eegpt, "
+        "tuev, tusz: none)",
     )
     add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
     add(

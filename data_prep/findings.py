@@ -14,6 +14,7 @@ FINDING_KINDS = {
     "split_conflict": "the person is in the published evaluation set too, and stays there only: "
     "skipped",
     "label_conflict": "folder and label table say different things: skipped",
+    "other_channels": "the recording has other electrodes than those prepared here: skipped",
     "events_missing": "there is no file of events beside the recording: skipped",
     "events_unreadable": "the file of events beside the recording is not in its format: skipped",
     "events_not_understood": "rows of a file of events were left out",

@@ -13,11 +13,13 @@ from typing import Any
 from etils import epath
 
 from data_prep.assemble import PARTS_DIR
+from data_prep.channel_choice import choose_channels
 from data_prep.corpora import corpus_class
 from data_prep.corpora.base import Corpus, Source
 from data_prep.pairing import pair, read_rename, require_unique, warn_of_unnamed_people
 from data_prep.parts import Recipe
 from data_prep.places import ask_ahead
+from data_prep.signal_options import asked_signal
 from data_prep.split import settle_splits, split_people
 from data_prep.work import PrepareError, size_of
 from elm_jax.data.manifest import WORK_DIR, code_version
@@ -133,6 +135,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
         sources, more = settle_splits(sources)
         findings += more
     require_unique(sources)
+    choice = choose_channels(corpus, sources, spec, args)
+    spec, sources, findings = choice.spec, choice.sources, findings + choice.findings
     # Now, not after hours of work: a person in two published splits is an error.
     split_people(sources, args.split, args.split_seed)
     warn_of_unnamed_people(sources)
@@ -149,6 +153,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         "split_seed": args.split_seed,
         "shard_mb": args.shard_mb,
         "min_shards": args.min_shards,
+        **choice.options,
         **corpus.stated_options(args),
     }
     # It goes to every worker; what was found while listing does not.
@@ -184,10 +189,11 @@ def _jsonable(value: Any) -> Any:
 
 
 def _spec_and_options(args: argparse.Namespace, corpus: Corpus):
-    from elm_jax.signals.pipeline import ELM_SPEC, EVAL_OPTIONS, PrepOptions
+    from elm_jax.signals.pipeline import EVAL_OPTIONS, PrepOptions
 
-    spec = ELM_SPEC.replace(window_s=args.window_s, resample=args.resample)
-    options = EVAL_OPTIONS if corpus.whole_recordings else PrepOptions()
+    spec = asked_signal(args)
+    # What pretraining cuts off and skips is ELM's rule.
+    options = EVAL_OPTIONS if corpus.whole_recordings or args.signal != "elm" else PrepOptions()
     given = {
         field.name: getattr(args, field.name)
         for field in dataclasses.fields(options)

@@ -37,6 +37,7 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
         print("  " + "".join(cell.rjust(12) for cell in (split, *cells)))
     if factor := manifest.options.get("nmt_unit_factor"):
         print(f"  The files' values were multiplied by {factor:g} (--nmt_unit_factor)")
+    _print_channels(manifest)
     _print_labels(manifest)
     _print_defects(out, manifest)
     _print_gaps(manifest)
@@ -56,6 +57,23 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
         f"\nNext:  python -m elm_jax.main --config configs/{recipe}.py {more}"
         f"--config.data.dir={shlex.quote(str(out))} --workdir runs/NAME"
     )
+
+
+def _print_channels(manifest: Manifest) -> None:
+    """What of the recordings' channels is not in the result, where the dictionary chose."""
+    choice = manifest.options.get("channel_choice")
+    if not choice:
+        return
+    print(f"  Channels: {', '.join(manifest.spec.channels)}")
+    if choice["left_out"]:
+        names = (f"{name} ({n})" for name, n in choice["left_out"].items())
+        print(f"  Left out, not in the dictionary (recordings): {', '.join(names)}")
+    for number, (size, count) in enumerate(choice["sets"], 1):
+        if number != choice["set"]:
+            print(
+                f"  {count} recordings have another set, of {size} electrodes: skipped; "
+                f"--channel_set {number} with another --out prepares them"
+            )
 
 
 def _print_labels(manifest: Manifest) -> None:

@@ -175,6 +175,19 @@ class Corpus:
         """The signal description to store; a corpus of ready-made signals may have to change it."""
         return spec
 
+    def channel_names(self, source: Source) -> tuple[str, ...]:
+        """What a source has, without reading its signal: canonical names where there are such.
+
+        Asked where ``--channels dictionary`` has to know; labels that are no electrodes (an ECG)
+        belong to it, they are listed as left out.
+
+        Raises:
+          UnusableRecording: the file can not be read.
+        """
+        from elm_jax.signals.recording import channel_names
+
+        return channel_names(source.path, rename=self.rename, file=source.file)
+
     def pieces(
         self, source: Source, spec: SignalSpec, options: "PrepOptions"
     ) -> tuple[list["Piece"], "Judgement"]:

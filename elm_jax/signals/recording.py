@@ -156,6 +156,32 @@ def _units(channels: Sequence[ChannelHeader], file: str) -> tuple[list[float], s
     return [_UV_PER_UNIT[u or "uV"] for u in units], unit, defects
 
 
+def channel_names(
+    path: os.PathLike,
+    *,
+    rename: Mapping[str, str | None] | None = None,
+    file: str | None = None,
+) -> tuple[str, ...]:
+    """What an EDF, EDF+ or BDF file has, from its header: no signal is read.
+
+    Canonical names of its electrodes and derivations, each once; of other channels the label as it
+    stands there. Channels that cannot be used are left out.
+
+    Args:
+      path: the file, which may be remote.
+      rename: as in :func:`read_edf`.
+      file: the name to say in defects; the file's own name if None.
+
+    Raises:
+      UnusableRecording: the file can not be read.
+    """
+    stream, header = edf.open_edf(path, path.name if file is None else file)
+    stream.close()
+    rename = {k.strip().upper(): v for k, v in (rename or {}).items()}
+    names = (_meaning(c.label, rename).name for c in header.channels if c.fault is None)
+    return tuple(dict.fromkeys(names))
+
+
 def read_edf(
     path: str | os.PathLike,
     *,

@@ -1,0 +1,129 @@
+"""Options of the command line that say what the signals shall be: a named one, and what differs."""
+
+import argparse
+import math
+from typing import Any
+
+from elm_jax.data.spec import RESAMPLERS, SLOW_SOURCES, SignalSpec, SpecError
+from elm_jax.signals.montage import MONTAGES
+from elm_jax.signals.names import nearest_known, parse_label
+from elm_jax.signals.profiles import BY_NAME, PROFILES, profile
+
+# Words for --channels that are not lists.
+CHOICES = ("profile", "dictionary")
+# Options that take the place of a field of the named signal.
+_FIELDS = (
+    "montage", "window_s", "sfreq_hz", "highpass_hz", "lowpass_hz", "notch_hz", "resample",
+    "slow_source",
+)  # fmt: skip
+
+
+def add_signal_options(parser: argparse.ArgumentParser) -> None:
+    """Adds them as a group of their own."""
+    add = parser.add_argument_group("signals").add_argument
+    add(
+        "--signal",
+        choices=sorted(PROFILES),
+        default="elm",
+        help="what the signals shall be: elm (20 derivations, 100 Hz, 5 s; default) or eegpt "
+        "(electrodes against their mean, 256 Hz, 4 s); the options below override its fields",
+    )
+    add(
+        "--channels",
+        metavar="CHOICE|LIST",
+        help="electrodes or derivations such as C3,Cz,C4; profile: those of --signal (default for "
+        "elm); dictionary: those of the recordings that models which read channels by name know, "
+        "the others are listed (default for eegpt)",
+    )
+    add(
+        "--channel_set",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --channels dictionary, where recordings have different electrodes: prepare the "
+        "N-th commonest set (default: 1), skip the others",
+    )
+    add("--montage", choices=MONTAGES, help="(default: --signal's)")
+    add("--window_s", type=float, metavar="S", help="model window (default: elm 5, eegpt 4)")
+    add("--sfreq_hz", type=float, metavar="HZ", help="rate to resample to, up or down")
+    add("--highpass_hz", type=float, metavar="HZ", help="lower edge of the band; 0: none")
+    add("--lowpass_hz", type=float, metavar="HZ", help="upper edge of the band")
+    add(
+        "--notch_hz",
+        type=_frequencies,
+        metavar="HZ,...",
+        help="take these out (mains: 50 or 60, and its multiples within the band); 0: none",
+    )
+    add(
+        "--resample",
+        choices=RESAMPLERS,
+        help="mne_fft as the released weights have it (default), or polyphase",
+    )
+    add(
+        "--slow_source",
+        choices=SLOW_SOURCES,
+        help="recordings whose rate cannot hold the band: refuse them (default for elm), or narrow "
+        "the band for them and list them (default for eegpt)",
+    )
+
+
+def asked_signal(args: argparse.Namespace) -> SignalSpec:
+    """The signal that the options describe; with ``--channels dictionary`` its channels are open.
+
+    Raises:
+      SpecError: an impossible combination, or channels that are no electrodes or derivations.
+    """
+    named = profile(args.signal)
+    fields: dict[str, Any] = {
+        name: getattr(args, name) for name in _FIELDS if getattr(args, name) is not None
+    }
+    if args.channels not in (None, *CHOICES):
+        fields["channels"] = _channels(args.channels)
+    spec = named.replace(**fields)
+    if spec.montage == "tcp20" and spec.channels != named.channels:
+        raise SpecError(
+            f"--channels {args.channels}: the montage tcp20 is of 20 derivations; give --montage "
+            "electrodes (as recorded) or --montage average (against their mean) with it"
+        )
+    if by_dictionary(args) and spec.montage == "tcp20":
+        raise SpecError(
+            "--channels dictionary: the dictionary is of electrodes, and the montage tcp20 of "
+            "derivations; give --montage average with it"
+        )
+    if args.channel_set < 1 or (args.channel_set > 1 and not by_dictionary(args)):
+        raise SpecError(
+            f"--channel_set {args.channel_set}: sets are counted from 1, and there are several "
+            "only with --channels dictionary"
+        )
+    return spec
+
+
+def by_dictionary(args: argparse.Namespace) -> bool:
+    """Whether channels are those that the dictionary knows."""
+    return args.channels == "dictionary" or (args.channels is None and args.signal in BY_NAME)
+
+
+def _channels(text: str) -> tuple[str, ...]:
+    names = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        parsed = parse_label(word)
+        if parsed.kind not in ("electrode", "bipolar"):
+            near = nearest_known(word)
+            hint = f"; is {near} meant?" if near else f", or one of the words {', '.join(CHOICES)}"
+            raise SpecError(
+                f"--channels: {word!r} is no electrode or derivation, such as C3 or C3-Cz{hint}"
+            )
+        names.append(parsed.name)
+    if not names:
+        raise SpecError(f"--channels {text!r}: names no channel; expected a list such as C3,Cz,C4")
+    return tuple(names)
+
+
+def _frequencies(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected 50 or 50,100, found {text!r}") from None
+    if not all(math.isfinite(v) and v >= 0 for v in values):
+        raise argparse.ArgumentTypeError(f"expected frequencies, found {text!r}")
+    return () if values == (0,) else values
