@@ -17,10 +17,17 @@ class ConvertError(ValueError):
 
 
 class Transform(NamedTuple):
-    """A change of memory layout and its inverse."""
+    """A change of memory layout and its inverse.
+
+    Attributes:
+      to_ours: from PyTorch's layout.
+      to_torch: back.
+      units: axes of length 1 that PyTorch's has more.
+    """
 
     to_ours: Callable[[np.ndarray], np.ndarray]
     to_torch: Callable[[np.ndarray], np.ndarray]
+    units: int = 0
 
 
 def _transposed(*axes: int) -> Transform:
@@ -32,6 +39,12 @@ TRANSFORMS: dict[str, Transform] = {
     "same": Transform(lambda x: x, lambda x: x),
     "dense": _transposed(1, 0),  # [out, in] -> [in, out]
     "conv": _transposed(2, 1, 0),  # [out, in, k] -> [k, in, out]
+    # [out, in, 1] -> [in, out]: a convolution of width 1 is a Dense
+    "pointwise": Transform(lambda x: x[..., 0].T, lambda x: x.T[..., None], units=1),
+    # [out, 1, 1, k] -> [k, out]: a convolution that does not overlap is a Dense a patch
+    "patch": Transform(lambda x: x[:, 0, 0].T, lambda x: x.T[:, None, None], units=2),
+    "row": Transform(lambda x: x[0], lambda x: x[None], units=1),  # [1, ...] -> [...]
+    "rows": Transform(lambda x: x[0, 0], lambda x: x[None, None], units=2),
 }
 
 
@@ -42,12 +55,18 @@ class ConvertRule(NamedTuple):
       torch: regex that the whole PyTorch name must match: plain text with escaped dots and
         capture groups without groups inside, so that it can be run backwards.
       ours: slash-separated path in our tree; ``{0}``, ``{1}`` stand for the groups, each once.
-      transform: a key of TRANSFORMS.
+        Several paths share the tensor: equal parts along its first axis, in their order.
+      transform: a key of TRANSFORMS; of each part.
     """
 
     torch: str
-    ours: str
+    ours: str | tuple[str, ...]
     transform: str = "same"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """``ours``, always as several."""
+        return (self.ours,) if isinstance(self.ours, str) else self.ours
 
 
 class Excuse(NamedTuple):
@@ -70,7 +89,7 @@ class LoadReport:
 
     Attributes:
       source: where the tensors came from.
-      matched: PyTorch name -> our path.
+      matched: PyTorch name -> our path, or paths.
       reshaped: those whose layout changed: PyTorch name -> "(shape) -> (shape)".
       widened: those stored narrower than we keep them: PyTorch name -> "dtype -> dtype".
       excused: names on either side that the rules leave out -> the reason.
@@ -182,13 +201,13 @@ def from_torch(
                 report.excused[name] = excuse.reason
                 report.kept[name] = tensor
             continue
-        path, transform = found
-        if path not in wanted:
-            problems.append(f"{name} -> {path}: the model has no such parameter")
-        elif path in values:
-            problems.append(f"{name} -> {path}: already filled by another tensor")
-        else:
-            values[path] = _fitted(name, path, tensor, transform, wanted[path], report, problems)
+        rule, paths = found
+        if any([_lacks_place(name, path, wanted, values, problems) for path in paths]):
+            continue
+        parts = _parts(name, tensor, paths, problems)
+        for path, part in zip(paths, parts, strict=True):
+            values[path] = _fitted(name, path, part, rule.transform, wanted[path], problems)
+        _note(report, name, tensor, {path: values[path] for path in paths}, rule.transform)
     for path in wanted:
         excuse = _excuse(path, expected_missing)
         if path not in values and excuse is not None:
@@ -202,12 +221,37 @@ def from_torch(
     return unflatten(values), report
 
 
-def _match(name: str, rules: Sequence[ConvertRule]) -> tuple[str, str] | None:
+def _match(name: str, rules: Sequence[ConvertRule]) -> tuple[ConvertRule, tuple[str, ...]] | None:
+    """The rule for a PyTorch name, and the paths that it gives."""
     for rule in rules:
         match = re.fullmatch(rule.torch, name)
         if match:
-            return rule.ours.format(*match.groups()), rule.transform
+            return rule, tuple(path.format(*match.groups()) for path in rule.paths)
     return None
+
+
+def _lacks_place(
+    name: str, path: str, wanted: Mapping[str, Any], values: StateDict, problems: list[str]
+) -> bool:
+    if path not in wanted:
+        problems.append(f"{name} -> {path}: the model has no such parameter")
+    elif path in values:
+        problems.append(f"{name} -> {path}: already filled by another tensor")
+    else:
+        return False
+    return True
+
+
+def _parts(
+    name: str, tensor: np.ndarray, paths: tuple[str, ...], problems: list[str]
+) -> list[np.ndarray]:
+    """Equal parts of a tensor along its first axis, one a path."""
+    if len(paths) == 1:
+        return [tensor]
+    if not tensor.ndim or len(tensor) % len(paths):
+        problems.append(f"{name}: {tensor.shape} does not divide into {len(paths)} equal parts")
+        return [tensor] * len(paths)
+    return np.split(tensor, len(paths))
 
 
 def _fitted(
@@ -216,15 +260,16 @@ def _fitted(
     tensor: np.ndarray,
     transform: str,
     want: Any,
-    report: LoadReport,
     problems: list[str],
 ) -> np.ndarray:
     """``tensor`` in our layout and type; appends to ``problems`` what does not fit."""
-    if transform != "same" and tensor.ndim != len(want.shape):
-        problems.append(f"{name} -> {path}: expected {len(want.shape)} axes, found {tensor.shape}")
+    change = TRANSFORMS[transform]
+    axes = len(want.shape) + change.units
+    if transform != "same" and tensor.ndim != axes:
+        problems.append(f"{name} -> {path}: expected {axes} axes, found {tensor.shape}")
         return tensor
-    value = TRANSFORMS[transform].to_ours(tensor)
-    if value.shape != tuple(want.shape):
+    value = change.to_ours(tensor)
+    if value.shape != tuple(want.shape) or change.to_torch(value).shape != tensor.shape:
         problems.append(
             f"{name} -> {path}: expected shape {tuple(want.shape)}, found {value.shape} "
             f"(stored as {tensor.shape}, transform {transform!r})"
@@ -237,12 +282,21 @@ def _fitted(
         problems.append(f"{name} -> {path}: {value.dtype} does not fit into {dtype} without loss")
     elif not np.isfinite(value.astype(dtype)).all():
         problems.append(f"{name} -> {path}: holds NaN or infinity")
-    report.matched[name] = path
-    if transform != "same":
-        report.reshaped[name] = f"{tensor.shape} -> {value.shape}"
-    if value.dtype != dtype:
-        report.widened[name] = f"{value.dtype} -> {dtype}"
-    return np.ascontiguousarray(value.astype(dtype, copy=False))
+    return np.ascontiguousarray(value.astype(dtype, copy=False)).reshape(value.shape)
+
+
+def _note(
+    report: LoadReport, name: str, tensor: np.ndarray, values: StateDict, transform: str
+) -> None:
+    """Writes down what became of one tensor."""
+    report.matched[name] = ", ".join(values)
+    first = next(iter(values.values()))
+    if len(values) > 1:
+        report.reshaped[name] = f"{tensor.shape} -> {len(values)} x {first.shape}"
+    elif transform != "same":
+        report.reshaped[name] = f"{tensor.shape} -> {first.shape}"
+    if first.dtype != tensor.dtype:
+        report.widened[name] = f"{tensor.dtype} -> {first.dtype}"
 
 
 def to_torch(
@@ -266,18 +320,31 @@ def to_torch(
       ConvertError: a path that no rule gives, or a name to fill without an excuse that can.
     """
     state: dict[str, np.ndarray] = {}
-    backwards = [_backwards(rule) for rule in rules]
+    shared: dict[str, dict[int, np.ndarray]] = {}  # parts of a tensor that several paths share
+    backwards = [
+        (*_backwards(rule, place), rule, place)
+        for rule in rules
+        for place in range(len(rule.paths))
+    ]
     for path, leaf in flatten(tree).items():
-        for (pattern, template), rule in zip(backwards, rules, strict=True):
+        for pattern, template, rule, place in backwards:
             match = re.fullmatch(pattern, path)
             if match:
                 groups = {int(key[1:]): text for key, text in match.groupdict().items()}
                 name = template.format(*(groups[i] for i in range(len(groups))))
                 value = TRANSFORMS[rule.transform].to_torch(np.asarray(leaf))
-                state[name] = np.ascontiguousarray(value).reshape(value.shape)
+                value = np.ascontiguousarray(value).reshape(value.shape)
+                if len(rule.paths) > 1:
+                    shared.setdefault(name, {})[place] = value
+                    if len(shared[name]) < len(rule.paths):
+                        break
+                    value = np.concatenate([shared[name][i] for i in range(len(rule.paths))])
+                state[name] = value
                 break
         else:
             raise ConvertError(f"{path}: no rule gives this path a PyTorch name")
+    if unfinished := sorted(set(shared) - set(state)):
+        raise ConvertError(f"only parts of {', '.join(unfinished)} are there")
     kept = dict(kept or {})
     for name in fill:
         excuse = _excuse(name, excuses)
@@ -288,14 +355,14 @@ def to_torch(
     return state | kept
 
 
-def _backwards(rule: ConvertRule) -> tuple[str, str]:
-    """Regex for our path with groups g0, g1..., and the template of the PyTorch name."""
+def _backwards(rule: ConvertRule, place: int) -> tuple[str, str]:
+    """Regex for one of our paths with groups g0, g1..., and the template of the PyTorch name."""
     groups = re.findall(r"\(([^()]*)\)", rule.torch)
     pieces = [piece.replace("\\.", ".") for piece in re.split(r"\([^()]*\)", rule.torch)]
     if re.search(r"[\\*+?|\[\]{}^$()]", "".join(pieces)):
         raise ConvertError(f"rule cannot be run backwards: {rule.torch}")
     template = pieces[0] + "".join(f"{{{i}}}{p}" for i, p in enumerate(pieces[1:]))
-    pattern = re.escape(rule.ours)
+    pattern = re.escape(rule.paths[place])
     for i, group in enumerate(groups):
         pattern = pattern.replace(rf"\{{{i}\}}", f"(?P<g{i}>{group})")
     return pattern, template

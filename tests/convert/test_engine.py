@@ -135,6 +135,59 @@ def test_a_rule_that_cannot_run_backwards_is_an_error():
     )
 )
 def test_transforms_are_undone_exactly(x):
+    stored = dict.fromkeys(engine.TRANSFORMS, x) | {
+        "dense": x[0],
+        "pointwise": x[..., :1],
+        "patch": x[:, :1, None],
+        "row": x[:1],
+        "rows": x[None, :1],
+    }
     for name, transform in engine.TRANSFORMS.items():
-        y = x[0] if name == "dense" else x
-        np.testing.assert_array_equal(transform.to_torch(transform.to_ours(y)), y)
+        ours = transform.to_ours(stored[name])
+        assert ours.ndim == stored[name].ndim - transform.units
+        np.testing.assert_array_equal(transform.to_torch(ours), stored[name])
+
+
+SHARED = [
+    ConvertRule(
+        r"a\.(\d+)\.qkv", tuple(f"l_{{0}}/{n}" for n in ("query", "key", "value")), "dense"
+    ),
+    ConvertRule(r"token", "token", "row"),
+]
+
+
+def shared_target():
+    one = jax.ShapeDtypeStruct((4, 4), np.float32)
+    layers = {f"l_{i}": dict(query=one, key=one, value=one) for i in range(2)}
+    return layers | {"token": jax.ShapeDtypeStruct((3, 5), np.float32)}
+
+
+def test_a_tensor_that_several_parameters_share_is_cut_and_joined_again():
+    rng = np.random.default_rng(0)
+    tensors = {f"a.{i}.qkv": rng.normal(size=(12, 4)).astype(np.float32) for i in range(2)}
+    tensors["token"] = rng.normal(size=(1, 3, 5)).astype(np.float32)
+    tree, report = engine.from_torch(tensors, SHARED, shared_target())
+    np.testing.assert_array_equal(tree["l_1"]["key"], tensors["a.1.qkv"][4:8].T)
+    assert report.matched["a.0.qkv"] == "l_0/query, l_0/key, l_0/value"
+    assert report.reshaped["a.0.qkv"] == "(12, 4) -> 3 x (4, 4)"
+    back = engine.to_torch(tree, SHARED)
+    assert all(back[name].tobytes() == tensor.tobytes() for name, tensor in tensors.items())
+    del tree["l_1"]["key"]
+    with pytest.raises(ConvertError, match=r"only parts of a\.1\.qkv"):
+        engine.to_torch(tree, SHARED)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("a.0.qkv", (13, 4), r"a.0.qkv: \(13, 4\) does not divide into 3"),
+        ("a.0.qkv", (9, 4), r"a.0.qkv -> l_0/query: expected shape \(4, 4\), found \(4, 3\)"),
+        ("token", (2, 3, 5), r"token -> token: .*stored as \(2, 3, 5\)"),
+        ("token", (3, 5), "token -> token: expected 3 axes"),
+    ],
+)
+def test_parts_and_dropped_axes_must_be_whole(name, shape, message):
+    tensors = {f"a.{i}.qkv": np.zeros((12, 4), np.float32) for i in range(2)}
+    tensors |= {"token": np.zeros((1, 3, 5), np.float32), name: np.zeros(shape, np.float32)}
+    with pytest.raises(ConvertError, match=message):
+        engine.from_torch(tensors, SHARED, shared_target())
