@@ -22,6 +22,8 @@ import optax
 from elm_jax.axes import Params
 from elm_jax.schedules import RunLength, Schedule, make_schedule
 
+Momentum = float | Callable[[Any], Any]  # a number, or one by step
+
 
 class Optimizer(NamedTuple):
     """What the loop needs.
@@ -90,18 +92,30 @@ def lars(rate, *, weight_decay: float, momentum: float, eta: float):
     )
 
 
-def adam(rate, *, weight_decay: float, b1: float, b2: float, eps: float):
+def adam(rate, *, weight_decay: float, b1: Momentum, b2: float, eps: float):
     """Adam with decay inside the gradient, as ``torch.optim.Adam(weight_decay=...)``."""
     return optax.chain(
         optax.add_decayed_weights(weight_decay, mask=_decays),
-        optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
+        _scale_by_adam(b1, b2, eps),
         optax.scale_by_learning_rate(rate),
     )
 
 
-def adamw(rate, *, weight_decay: float, b1: float, b2: float, eps: float):
-    """Adam with decoupled decay."""
-    return optax.adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=_decays)
+def adamw(rate, *, weight_decay: float, b1: Momentum, b2: float, eps: float):
+    """Adam with decoupled decay, which the rate multiplies too."""
+    return optax.chain(
+        _scale_by_adam(b1, b2, eps),
+        optax.add_decayed_weights(weight_decay, mask=_decays),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
+def _scale_by_adam(b1: Momentum, b2: float, eps: float) -> optax.GradientTransformation:
+    """Where ``b1`` moves, the bias is corrected by its present value alone, as torch does it."""
+    if not callable(b1):
+        return optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+    scale = optax.inject_hyperparams(optax.scale_by_adam, static_args=("b2", "eps", "eps_root"))
+    return scale(b1=b1, b2=b2, eps=eps)
 
 
 def sgd(rate, *, weight_decay: float, momentum: float):
@@ -143,7 +157,14 @@ def make_optimizer(settings: Mapping[str, Any], params: Params, length: RunLengt
     if settings.get("reference_rows"):
         peak = peak * length.rows_per_step / settings["reference_rows"]
     schedule = make_schedule(peak, settings["schedule"], length)
-    tx = make(schedule.rate, **{k: settings.get(k, v) for k, v in defaults.items()})
+    own = {k: settings.get(k, v) for k, v in defaults.items()}
+    if schedule.momentum is not None:
+        if "b1" not in own:
+            raise ValueError(
+                f"config.optimizer.schedule.momentum moves Adam's b1, which {name!r} has not"
+            )
+        own["b1"] = schedule.momentum
+    tx = make(schedule.rate, **own)
     if settings.get("clip_norm"):
         tx = optax.chain(optax.clip_by_global_norm(settings["clip_norm"]), tx)
     factors = _factors(settings.get("rules", ((".*", "train"),)), params)

@@ -4,9 +4,11 @@
     schedule=dict(kind="constant", warmup_steps=0, total_steps=1000, floor=0.0, per="step")
     schedule=dict(kind="plateau", warmup_epochs=0, total_epochs=100, floor=0.0, per="step",
                   factor=0.1, patience_epochs=10.0, min_change=1e-4)
+    schedule=dict(kind="one_cycle", total_epochs=200, rise_share=0.2, start=0.5, floor=0.0625,
+                  momentum=(0.95, 0.85), per="step")
 
-Every kind warms up linearly from ``floor * rate`` over ``warmup_*``; ``per`` holds the rate within
-an epoch or moves it every step. A plateau's factor comes on top, after a validation.
+Every kind but the last warms up linearly from ``floor * rate`` over ``warmup_*``; ``per`` holds the
+rate within an epoch or moves it every step. A plateau's factor comes on top, after a validation.
 """
 
 import math
@@ -29,10 +31,17 @@ class RunLength(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """A rate by step; ``plateau`` (or None) gives a factor on it from validations' values."""
+    """A rate by step, and what moves beside it.
+
+    Attributes:
+      rate: of a step.
+      plateau: gives a factor on the rate from validations' values; None: none.
+      momentum: of a step, Adam's b1; None: the optimiser's own, all along.
+    """
 
     rate: Callable[[Any], Any]
     plateau: optax.GradientTransformationExtraArgs | None = None
+    momentum: Callable[[Any], Any] | None = None
 
 
 def duration_steps(
@@ -155,11 +164,53 @@ def _plateau(rate: float, schedule: Mapping[str, Any], length: RunLength) -> Sch
     return Schedule(_constant(rate, schedule, length).rate, plateau)
 
 
+def _one_cycle(rate: float, schedule: Mapping[str, Any], length: RunLength) -> Schedule:
+    """Up and down again in two half cosines, as ``torch.optim.lr_scheduler.OneCycleLR``.
+
+    The rate goes from ``start * rate`` to ``rate`` over ``rise_share`` of the run and down to
+    ``floor * rate`` at its last step (torch's ``div_factor`` is 1 / start, its ``final_div_factor``
+    start / floor). ``momentum=(resting, peak)`` moves Adam's b1 the other way: from resting to peak
+    and back; torch does so by default, between 0.95 and 0.85.
+    """
+    if schedule.get("per", "step") != "step":
+        raise ValueError("config.optimizer.schedule: kind 'one_cycle' moves per='step'")
+    if any(schedule.get(f"warmup_{unit}") for unit in UNITS):
+        raise ValueError(
+            "config.optimizer.schedule: kind 'one_cycle' rises over rise_share; warmup_* must be 0"
+        )
+    rise, start = schedule.get("rise_share", 0.2), schedule.get("start", 0.5)
+    if not 0 < rise < 1:
+        raise ValueError(f"config.optimizer.schedule.rise_share is {rise}: between 0 and 1")
+    floor, momentum = schedule.get("floor", 0.0625), schedule.get("momentum")
+
+    def cycle(first: float, peak: float, last: float) -> Callable[[Any], Any]:
+        top, end = rise * length.total_steps - 1, length.total_steps - 1
+
+        def at(step: Any) -> Any:
+            step = jnp.asarray(step, jnp.float32)
+            up = _half_cosine(first, peak, step / top if top > 0 else 1.0)
+            down = _half_cosine(peak, last, (step - top) / max(end - top, 1e-9))
+            return jnp.where(step <= top, up, down)
+
+        return at
+
+    if momentum is None:
+        return Schedule(cycle(start * rate, rate, floor * rate))
+    resting, peak = momentum
+    return Schedule(cycle(start * rate, rate, floor * rate), momentum=cycle(resting, peak, resting))
+
+
+def _half_cosine(first: float, last: float, progress: Any) -> Any:
+    """From ``first`` to ``last`` while ``progress`` goes from 0 to 1, slowly at both ends."""
+    return last + (first - last) / 2 * (1 + jnp.cos(math.pi * jnp.clip(progress, 0.0, 1.0)))
+
+
 _SHARED = {"kind", "per", "floor"} | {f"{d}_{u}" for d in ("warmup", "total") for u in UNITS}
 _KINDS = {
     "cosine": (_cosine, set()),
     "constant": (_constant, set()),
     "plateau": (_plateau, {"factor", "patience_epochs", "min_change"}),
+    "one_cycle": (_one_cycle, {"rise_share", "start", "momentum"}),
 }
 
 
