@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from elm_jax.data.pipeline import Kind
 from elm_jax.devices import TERA, peak_flops
 from elm_jax.sharding import batch_sharding
 
@@ -32,6 +33,52 @@ class StepCost(NamedTuple):
     temporary_bytes: int
     arguments_bytes: int
     peak_flops: float | None
+
+
+def compile_steps(
+    step: Any, state: Any, kinds: Sequence[Kind], mesh: Mesh, *, dtype: str, at_once: Any = None
+) -> tuple[Callable[..., Any], StepCost]:
+    """Compiles the jitted ``step`` for every kind of batch; nothing is run.
+
+    Args:
+      step: of :func:`elm_jax.step.make_step`.
+      state: where and how large it is.
+      kinds: of batches, with their shares of all.
+      mesh: the devices.
+      dtype: of the computation, for the devices' peak.
+      at_once: see :func:`compile_step`.
+
+    Returns:
+      a step for any of these batches, and the cost of a step: operations in the mean over batches,
+      memory of the largest.
+    """
+    made = [
+        compile_step(step, state, kind.example, mesh, dtype=dtype, at_once=at_once)
+        for kind in kinds
+    ]
+    if len(made) == 1:
+        return made[0]
+    costs = [cost for _, cost in made]
+    cost = StepCost(
+        flops=sum(kind.share * c.flops for kind, c in zip(kinds, costs, strict=True)),
+        temporary_bytes=max(c.temporary_bytes for c in costs),
+        arguments_bytes=max(c.arguments_bytes for c in costs),
+        peak_flops=costs[0].peak_flops,
+    )
+    processes = jax.process_count()
+    steps = {
+        _shapes({k: (len(v) * processes, *v.shape[1:]) for k, v in kind.example.items()}): compiled
+        for kind, (compiled, _) in zip(kinds, made, strict=True)
+    }
+
+    def of_its_kind(state: Any, batch: Mapping[str, jax.Array]) -> Any:
+        return steps[_shapes({k: v.shape for k, v in batch.items()})](state, batch)
+
+    return of_its_kind, cost
+
+
+def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> tuple:
+    return tuple(sorted(shapes.items()))
 
 
 def compile_step(

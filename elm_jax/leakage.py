@@ -64,14 +64,14 @@ def seen_by(config: Any, corpus: Any, sampler: Any, before: Seen) -> Seen:
 
     Args:
       config: of the run; where it validates, the people of that split choose the step.
-      corpus: the data (``data.corpus.Corpus``).
+      corpus: the data (``data.corpus.Corpus``), of all directories.
       sampler: says which recordings of the train split it draws (``usable``).
       before: of :func:`seen_before`.
     """
-    rows = corpus.reader("train").recordings
+    rows = corpus.recordings("train")
     drawn = [row.person for row, used in zip(rows, sampler.usable, strict=True) if used]
     validation = config.get("validation")
-    chosen = corpus.reader(validation["split"]).recordings if validation else []
+    chosen = corpus.recordings(validation["split"]) if validation else []
     return Seen(
         union(People.of(drawn), before.trained_on),
         union(People.of(row.person for row in chosen), before.selected_on),
@@ -97,13 +97,16 @@ class KnownSet(NamedTuple):
         return f"{self.path} ({self.split})" if self.split else self.path
 
 
-def known_sets(data_dir: epath.PathLike, named: Sequence[str]) -> list[KnownSet]:
+def known_sets(
+    data_dir: epath.PathLike, named: Sequence[str], more: Sequence[epath.PathLike] = ()
+) -> list[KnownSet]:
     """The evaluation sets that are known here.
 
     Args:
       data_dir: the prepared directory that is trained on. Its own test people count (the model that
         a run starts from may have seen them), and those of every prepared directory beside it;
         official evaluation splits are prepared as ``test``.
+      more: further directories that are trained on (``config.data.more``), likewise.
       named: ``config.data.evaluation_sets``: prepared directories, ``manifest.json`` files, or
         lists of people; all of their people count.
 
@@ -112,8 +115,10 @@ def known_sets(data_dir: epath.PathLike, named: Sequence[str]) -> list[KnownSet]
     """
     found = [KnownSet(str(path), "", read_people(path)) for path in named]
     told = {paths.absolute(path) for path in named}
-    own = paths.absolute(data_dir)
-    for manifest in sorted(own.parent.glob(f"*/{MANIFEST_FILE}")):
+    trained = [paths.absolute(directory) for directory in (data_dir, *more)]
+    homes = dict.fromkeys(directory.parent for directory in trained)
+    manifests = [m for home in homes for m in sorted(home.glob(f"*/{MANIFEST_FILE}"))]
+    for manifest in manifests:
         if told & {manifest, manifest.parent}:
             continue
         try:
@@ -122,7 +127,7 @@ def known_sets(data_dir: epath.PathLike, named: Sequence[str]) -> list[KnownSet]
             log.warning("people   evaluation set left out: %s", error)
             continue
         if people:
-            is_own = manifest.parent == own
+            is_own = manifest.parent in trained
             found.append(KnownSet(str(manifest.parent), "test", people, is_own))
     return found
 
@@ -155,7 +160,9 @@ def overlaps(people: People, sets: Sequence[KnownSet]) -> Iterator[tuple[int, st
 def tell(config: Any, people: People) -> None:
     """Says in the log whom a run trains on and which known evaluation sets that touches."""
     log.info("people   trained on: %s", people)
-    sets = known_sets(config.data.dir, tuple(config.data.get("evaluation_sets", ())))
+    data = config.data
+    named, more = (tuple(data.get(key, ())) for key in ("evaluation_sets", "more"))
+    sets = known_sets(data.dir, named, more)
     for level, line in overlaps(people, sets):
         log.log(level, "         %s", line)
 

@@ -159,7 +159,7 @@ MODEL = ("source", "weights_sha256", "notices")
 # rest is a mode's own.
 PLACED = frozenset(
     "simulated corpus data_dir mode seed step loss seconds device counts signal model people evals "
-    "training_figures notes".split()
+    "training_figures notes trained_with".split()
 )
 
 
@@ -363,6 +363,7 @@ def _details(content: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[
         ("Configuration (config.json)", config),
         ("Signal description", content.get("signal")),
         ("Counts of the data", content.get("counts")),
+        ("Trained with (config.data.more)", content.get("trained_with")),
         *((_spaced(k), v) for k, v in _of_mode(content).items() if not _is_short(v)),
     ):
         if value:

@@ -83,7 +83,7 @@ def summary(
     """
     manifest = None if corpus is None else corpus.manifest
     out: dict[str, Any] = {
-        "simulated": manifest is not None and manifest.simulated,
+        "simulated": corpus is not None and corpus.simulated,
         "corpus": None if manifest is None else manifest.corpus,
         "data_dir": config.data.dir,
         "mode": config.mode,
@@ -98,7 +98,21 @@ def summary(
         "people": people,
         "evals": list(results),
     }
+    if corpus is not None and corpus.beside:
+        out["trained_with"] = [_beside(other) for other in corpus.beside]
     return plain(out | {name: _of_eval(result) for name, result in results.items()})
+
+
+def _beside(corpus: Any) -> dict[str, Any]:
+    """What summary.json says of a directory that was trained on beside ``data_dir``."""
+    manifest = corpus.manifest
+    return {
+        "corpus": manifest.corpus,
+        "data_dir": str(corpus.directory),
+        "simulated": manifest.simulated,
+        "channels": list(corpus.spec.channels),
+        "counts": manifest.counts,
+    }
 
 
 def _of_eval(result: EvalResult) -> dict[str, Any]:

@@ -132,18 +132,19 @@ def describe(
 ) -> None:
     """Writes config.json and says in the log what is about to run."""
     write_config(config, workdir)
-    manifest = corpus.manifest
-    counts = manifest.counts.get("train", {})
-    kind = "SIMULATED" if manifest.simulated else "real"
     size = sum(int(np.prod(p.shape)) for p in jax.tree.leaves(state.params))
-    log.info("data     %s: %s (%s signals)", config.data.dir, manifest.corpus, kind)
-    log.info(
-        "         train: %s people, %s recordings, %s windows of %g s",
-        counts.get("people"),
-        counts.get("recordings"),
-        counts.get("windows"),
-        corpus.spec.window_s,
-    )
+    for own in corpus.every:
+        counts = own.manifest.counts.get("train", {})
+        kind = "SIMULATED" if own.manifest.simulated else "real"
+        log.info("data     %s: %s (%s signals)", own.directory, own.manifest.corpus, kind)
+        log.info(
+            "         train: %s people, %s recordings, %s windows of %g s, %d channels",
+            counts.get("people"),
+            counts.get("recordings"),
+            counts.get("windows"),
+            own.spec.window_s,
+            len(own.spec.channels),
+        )
     parts = [config.encoder.name, *([config.text.tower.name] if config.text else [])]
     log.info("model    %s (%s), %s parameters", config.objective.name, " + ".join(parts), size)
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind}"

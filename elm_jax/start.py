@@ -24,7 +24,7 @@ from elm_jax import paths
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
 from elm_jax.convert.parts import ModelParts
-from elm_jax.data.corpus import Corpus, normalisation_of
+from elm_jax.data.corpus import MOMENTS, Corpus, normalisation_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.messages import listed
 from elm_jax.optim import match_rules, path_of
@@ -153,11 +153,21 @@ def settle(config: Any, start: Start) -> None:
         config.encoder = ConfigDict(start.sections["encoder"])
 
 
-def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
-    """The corpus, scaled by its own mean and std or by those of the model it starts from.
+def normalised(
+    config: Any, corpus: Corpus, start: Start, *, open_fields: tuple[str, ...] = ()
+) -> Corpus:
+    """The corpus, scaled by its own mean and std, by those of the model it starts from, or by none.
+
+    Args:
+      config: of the run.
+      corpus: the data.
+      start: what the run starts from.
+      open_fields: of the signal, that the network leaves open (``build.open_fields``): in these the
+        model may have been trained on another signal.
 
     Raises:
-      ValueError: ``config.data.normalisation`` is unknown, or "model" without one.
+      ValueError: ``config.data.normalisation`` is unknown, "model" without one, or "corpus" of
+        several directories.
       SpecError: the model takes another signal than the corpus holds.
     """
     how = normalisation_of(config, default="corpus")
@@ -167,13 +177,21 @@ def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
             f"{start.spec.window_s:g}) and give that window: --config.signal.window_s"
         )
         source = f"config.data.dir={config.data.dir}"
-        start.spec.require_same(corpus.spec, source=source, hint=hint, ignore=("mean", "std"))
+        ignore = (*MOMENTS, *open_fields)
+        start.spec.require_same(corpus.spec, source=source, hint=hint, ignore=ignore)
+    if how == "none":
+        return corpus.without_normalisation()
     if how == "corpus":
+        if corpus.beside:
+            raise ValueError(
+                "config.data.normalisation='corpus' would scale each of the directories of "
+                "config.data.dir and config.data.more by its own mean and std, and the model could "
+                "not say by which; use 'none' (config.signal.scale alone) or 'model'"
+            )
         return corpus
     if start.spec is None:
         raise ValueError("config.data.normalisation='model' needs config.init_from")
-    scaled = dataclasses.replace(corpus.spec, mean=start.spec.mean, std=start.spec.std)
-    return corpus.with_normalisation(scaled)
+    return corpus.with_normalisation(start.spec)
 
 
 def takes_text_tower(config: Any) -> bool:

@@ -16,7 +16,7 @@ from elm_jax import build, evaluate, leakage, pretrained, results, run_dir, star
 from elm_jax.axes import Array
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert import probe as probes
-from elm_jax.cost import compile_step
+from elm_jax.cost import compile_steps
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import SignalSpec
@@ -62,12 +62,14 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     # -- data ---------------------------------------------------------------------------------
     begin = start.find(config, workdir)
     start.settle(config, begin)
-    corpus = start.normalised(config, Corpus.open(config), begin)
+    open_fields = build.open_fields(config)
+    corpus = Corpus.open(config, open_fields=open_fields)
+    corpus = start.normalised(config, corpus, begin, open_fields=open_fields)
     texts = _texts(config, corpus, workdir, begin)
     build.settle_labels(config, corpus)
     sampler, batches = build.build_batches(config, corpus, texts)
-    example = batches.batch(0)
-    processes = jax.process_count()
+    kinds = batches.kinds()
+    example, processes = kinds[0].example, jax.process_count()
     kinds_of_rows = {f"batch[{k!r}]": len(v) * processes for k, v in example.items()}
     require_divisible(kinds_of_rows, mesh, config.microbatches)
     per_epoch, rows = sampler.steps_per_epoch(0), sampler.rows_per_batch
@@ -133,8 +135,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         make_step, objective, optimizer, prepare, config.seed, remat=config.remat, place=place
     )
     at_once = make() if parts > 1 else None
-    step_fn, cost = compile_step(
-        make(microbatches=parts), state, example, mesh, dtype=config.dtype, at_once=at_once
+    step_fn, cost = compile_steps(
+        make(microbatches=parts), state, kinds, mesh, dtype=config.dtype, at_once=at_once
     )
     eyes = Watch(rows, cost, Spent.of(begin.extra.get("spent"), began_unix_s))
     probe = _probing(objective, corpus.spec, config.dtype, mesh)
@@ -229,7 +231,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         model=model.about,
         people=evaluate.about_people(config, corpus, model),
     )
-    return results.write_results(workdir, content, found, simulated=corpus.manifest.simulated)
+    return results.write_results(workdir, content, found, simulated=corpus.simulated)
 
 
 def _texts(

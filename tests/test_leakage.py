@@ -192,9 +192,8 @@ class Corpus:
     def __init__(self, **people):
         self._people = people
 
-    def reader(self, split):
-        rows = [SimpleNamespace(person=p) for p in self._people[split]]
-        return SimpleNamespace(recordings=rows)
+    def recordings(self, split):
+        return [SimpleNamespace(person=p) for p in self._people[split]]
 
 
 def test_only_people_who_are_drawn_count_and_ancestors_are_kept():

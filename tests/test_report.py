@@ -36,7 +36,7 @@ def drawing(n=1):
 def corpus(simulated=True, name="tiny"):
     counts = {"train": {"people": 8, "recordings": 9}, "test": {"people": 4, "recordings": 4}}
     manifest = SimpleNamespace(simulated=simulated, corpus=name, counts=counts)
-    return SimpleNamespace(manifest=manifest)
+    return SimpleNamespace(manifest=manifest, simulated=simulated, beside=())
 
 
 def run_of(folder, evals, *, simulated=True, metrics=0, name="tiny", **more):

@@ -135,10 +135,10 @@ def test_after_a_non_finite_step_the_same_command_goes_on_from_the_last_good_one
     whole_run, shards, tmp_path, monkeypatch
 ):
     workdir, config = epath.Path(tmp_path), recipe(shards, **{"checkpoint.every_epochs": 0.01})
-    compile_step, calls = train.compile_step, []
+    compile_steps, calls = train.compile_steps, []
 
     def compile_failing_step(*args, **kwargs):
-        step, cost = compile_step(*args, **kwargs)
+        step, cost = compile_steps(*args, **kwargs)
 
         def failing(state, batch):
             calls.append(1)
@@ -149,7 +149,7 @@ def test_after_a_non_finite_step_the_same_command_goes_on_from_the_last_good_one
         return failing, cost
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "compile_step", compile_failing_step)
+        patch.setattr(train, "compile_steps", compile_failing_step)
         with pytest.raises(train.NonFiniteLoss, match="Last good checkpoint: step 3"):
             train.train(config, workdir)
     assert Checkpoints(workdir, read_only=True).latest_step() == 3

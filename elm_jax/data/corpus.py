@@ -1,27 +1,32 @@
-"""A prepared directory as runs and evals use it: its signal checked, its text in segments."""
+"""Prepared directories as runs and evals use them: signals checked, text in segments.
+
+Mostly it is one. A training may have others beside it (``config.data.more``, sampler "mixture"),
+alike in all but their channels; evals read the first alone.
+"""
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from etils import epath
 
 from elm_jax import paths
-from elm_jax.data.manifest import Manifest
+from elm_jax.data.manifest import Manifest, RecordingRow
 from elm_jax.data.pipeline import Windows
 from elm_jax.data.shards import ShardReader
-from elm_jax.data.spec import SignalSpec
+from elm_jax.data.spec import SignalSpec, SpecError
 from elm_jax.data.text import segments_of
 
-NORMALISATIONS = ("corpus", "model")
+NORMALISATIONS = ("corpus", "model", "none")
+MOMENTS = ("mean", "std")
 
 
 def normalisation_of(config: Any, *, default: str) -> str:
     """``config.data.normalisation``: whose mean and std signals are normalised by.
 
     Raises:
-      ValueError: neither "corpus" nor "model".
+      ValueError: neither "corpus", "model" nor "none".
     """
     how = config.data.get("normalisation", default)
     if how not in NORMALISATIONS:
@@ -29,11 +34,49 @@ def normalisation_of(config: Any, *, default: str) -> str:
     return how
 
 
-def expected_spec(config: Any) -> SignalSpec:
-    """The signal that ``config.signal`` asks for (mean and std are the corpus's to say)."""
-    return SignalSpec.from_dict(
-        dict(config.signal.to_dict()) | {"mean": 0.0, "std": 1.0}, source="config.signal"
-    )
+def without_moments(spec: SignalSpec) -> SignalSpec:
+    """The same signal, scaled by ``scale`` alone."""
+    return spec.replace(mean=0.0, std=1.0)
+
+
+def moments_for(spec: SignalSpec, channels: tuple[str, ...], *, where: str) -> dict[str, Any]:
+    """The mean and std of ``spec`` for other ``channels``, by their names where each has its own.
+
+    Raises:
+      SpecError: ``spec`` says nothing of one of them; begins with ``where``.
+    """
+    found = {name: getattr(spec, name) for name in MOMENTS}
+    own = [name for name, value in found.items() if isinstance(value, tuple)]
+    if not own or channels == spec.channels:
+        return found
+    missing = sorted(set(channels) - set(spec.channels))
+    if missing:
+        raise SpecError(
+            f"{where}: there is no {' and '.join(own)} for channels {missing}, only for "
+            f"{list(spec.channels)}; use config.data.normalisation='none' or 'corpus'"
+        )
+    order = [spec.channels.index(name) for name in channels]
+    return {k: tuple(v[i] for i in order) if k in own else v for k, v in found.items()}
+
+
+def expected_spec(config: Any, *, open_fields: tuple[str, ...] = ()) -> SignalSpec:
+    """The signal that ``config.signal`` asks for (mean and std are the corpus's to say).
+
+    Where the network leaves channels open, ``config.signal.channels=()`` takes those of
+    ``config.data.dir``.
+
+    Raises:
+      SpecError: a field is missing or unknown, or channels that the network needs to know.
+    """
+    values = dict(config.signal.to_dict())
+    if not values.get("channels"):
+        if "channels" not in open_fields:
+            raise SpecError(
+                f"config.signal.channels is empty, and encoder {config.encoder.name!r} knows its "
+                "channels by their place: name them"
+            )
+        values["channels"] = Manifest.load(config.data.dir).spec.channels
+    return SignalSpec.from_dict(values | {"mean": 0.0, "std": 1.0}, source="config.signal")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,18 +87,26 @@ class Corpus:
       directory: where it is.
       manifest: what it holds.
       text: how reports become segments (``config.text``); None for a model without a text side.
+      beside: others that are trained on together with it.
     """
 
     directory: epath.Path
     manifest: Manifest
     text: Mapping[str, Any] | None
+    beside: tuple["Corpus", ...] = ()
 
     @classmethod
-    def open(cls, config: Any) -> "Corpus":
-        """Opens ``config.data.dir`` for training on ``config.signal``.
+    def open(cls, config: Any, *, open_fields: tuple[str, ...] = ()) -> "Corpus":
+        """Opens ``config.data.dir`` for training on ``config.signal``, and ``config.data.more``.
+
+        Args:
+          config: of the run.
+          open_fields: fields of the signal that the network leaves open
+            (``build.open_fields``): directories may then differ in their channels.
 
         Raises:
-          SpecError: the shards hold another signal than ``config.signal``.
+          SpecError: the shards hold another signal than ``config.signal``, or than each other.
+          ValueError: a directory is named twice.
         """
         hint = (
             "Prepare the recordings again with these settings (python -m data_prep.prepare "
@@ -63,7 +114,16 @@ class Corpus:
             "shards hold."
         )
         text = config.text.to_dict() if config.text else None
-        return cls.fitting(config.data.dir, expected_spec(config), hint=hint, text=text)
+        spec = expected_spec(config, open_fields=open_fields)
+        first = cls.fitting(config.data.dir, spec, hint=hint, text=text)
+        more = [paths.of(directory) for directory in config.data.get("more", ())]
+        named = [str(paths.absolute(d)) for d in (first.directory, *more)]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"config.data.dir and config.data.more name {twice[0]} twice")
+        beside = [cls(directory, Manifest.load(directory), text) for directory in more]
+        for other in beside:
+            first._require_alike(other, ignore_channels="channels" in open_fields)
+        return dataclasses.replace(first, beside=tuple(beside))
 
     @classmethod
     def fitting(
@@ -73,27 +133,101 @@ class Corpus:
         *,
         hint: str,
         text: Mapping[str, Any] | None = None,
+        open_fields: tuple[str, ...] = (),
     ) -> "Corpus":
         """Opens a prepared directory whose signal must be ``spec`` (mean and std may differ).
 
+        Args:
+          directory: the directory.
+          spec: what is expected.
+          hint: what to do where it holds another signal; ends the message.
+          text: how reports are read.
+          open_fields: of ``spec``, in which it may differ, too (``build.open_fields``).
+
         Raises:
-          SpecError: it holds another signal; ends with ``hint``: what to do.
+          SpecError: it holds another signal.
         """
         directory = paths.of(directory)
         manifest = Manifest.load(directory)
         source = str(directory / "manifest.json")
-        spec.require_same(manifest.spec, source=source, hint=hint, ignore=("mean", "std"))
+        ignore = (*MOMENTS, *open_fields)
+        spec.require_same(manifest.spec, source=source, hint=hint, ignore=ignore)
         return cls(directory, manifest, text)
+
+    def _require_alike(self, other: "Corpus", *, ignore_channels: bool) -> None:
+        """Raises unless one network takes both: equal but for channels and moments.
+
+        Raises:
+          SpecError: names both directories and all that differs.
+        """
+        ignore = (*MOMENTS, *(("channels",) if ignore_channels else ()))
+        lines = self.spec.differences(other.spec, ignore=ignore)
+        ours, theirs = self.manifest.steps_per_unit, other.manifest.steps_per_unit
+        if ours != theirs:
+            lines.append(
+                f"steps_per_unit (of the stored integers): expected {ours}, found {theirs}"
+            )
+        if lines:
+            listing = "\n  ".join(lines)
+            raise SpecError(
+                f"{other.directory} (config.data.more) is another signal than {self.directory} "
+                f"(config.data.dir), which it would be trained on with:\n  {listing}\nPrepare "
+                "both alike, or train on them one by one."
+            )
 
     @property
     def spec(self) -> SignalSpec:
         """The shards' signal, with the corpus's mean and std."""
         return self.manifest.spec
 
+    @property
+    def every(self) -> tuple["Corpus", ...]:
+        """This directory and those beside it, in order."""
+        return (self, *self.beside)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the signals is generated."""
+        return any(corpus.manifest.simulated for corpus in self.every)
+
+    def holding(self, split: str) -> tuple["Corpus", ...]:
+        """The directories with recordings in ``split``; of "train", all must be.
+
+        Where none is, this one: reading it says so.
+        """
+        if split == "train":
+            return self.every
+        found = tuple(c for c in self.every if c.manifest.people.get(split))
+        return found or (self,)
+
+    def recordings(self, split: str) -> list[RecordingRow]:
+        """Those of :meth:`holding`, directory after directory.
+
+        Raises:
+          ManifestError: there is none.
+        """
+        return [row for c in self.holding(split) for row in c.reader(split).recordings]
+
     def with_normalisation(self, spec: SignalSpec) -> "Corpus":
-        """The same data, scaled by the mean and std of ``spec``: those a model was trained with."""
-        own = dataclasses.replace(self.manifest, spec=spec)
-        return dataclasses.replace(self, manifest=own)
+        """The same data, scaled by the mean and std of ``spec``: those a model was trained with.
+
+        Raises:
+          SpecError: ``spec`` has a mean of each channel, and not of all that are here.
+        """
+
+        def moments(own: "Corpus") -> dict[str, Any]:
+            return moments_for(spec, own.spec.channels, where=str(own.directory))
+
+        return self._each(lambda own: own.spec.replace(**moments(own)))
+
+    def without_normalisation(self) -> "Corpus":
+        """The same data, scaled by ``spec.scale`` alone."""
+        return self._each(lambda own: without_moments(own.spec))
+
+    def _each(self, spec_of: Callable[["Corpus"], SignalSpec]) -> "Corpus":
+        manifest = dataclasses.replace(self.manifest, spec=spec_of(self))
+        beside = tuple(other._each(spec_of) for other in self.beside)
+        return dataclasses.replace(self, manifest=manifest, beside=beside)
 
     @functools.cache  # noqa: B019  (one corpus a run)
     def reader(self, split: str) -> ShardReader:

@@ -13,6 +13,8 @@ A batch of labelled windows has ``signal``, ``signal_valid`` and
 
     label          float32 [b, k]               as elm_jax.data.targets has it; NaN is missing
 
+A batch of windows without labels, of one of several directories: :mod:`elm_jax.data.mixture`.
+
 A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` int32: the row in
 :attr:`Windows.recording`.
 """
@@ -20,6 +22,7 @@ A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` in
 import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +34,22 @@ from elm_jax.data.samplers import BatchPlan, Sampler, share
 from elm_jax.data.shards import RecordingRow, ShardReader
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import TextTable
+
+
+class Kind(NamedTuple):
+    """Batches of equal shapes, for which a step is compiled.
+
+    Attributes:
+      example: one of them, this process's rows.
+      share: of all batches.
+    """
+
+    example: dict[str, np.ndarray]
+    share: float = 1.0
+
+    def more_often(self, share: float) -> "Kind":
+        """The same shapes with other batches beside."""
+        return self._replace(share=self.share + share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +92,16 @@ class Windows:
         counts = self.counts(recordings)
         return np.cumsum(counts) - counts
 
-    def read(self, reader: ShardReader, rows: Int[np.ndarray, " n"]) -> np.ndarray:
-        """int16 ``[n, c, t]`` for window numbers; ``-1`` gives zeros. A piece is opened once."""
+    def read(
+        self,
+        reader: ShardReader,
+        rows: Int[np.ndarray, " n"],
+        start: Int[np.ndarray, " n"] | None = None,
+    ) -> np.ndarray:
+        """int16 ``[n, c, t]`` for window numbers; ``-1`` gives zeros. A piece is opened once.
+
+        ``start``: the first sample of each, where it is not that of :attr:`start`.
+        """
         spec = reader.manifest.spec
         out = np.zeros((len(rows), len(spec.channels), spec.window_samples), np.int16)
         real = np.flatnonzero(rows >= 0)
@@ -83,7 +110,8 @@ class Windows:
         if not len(pieces):  # a process's share may be padding alone
             return out
         for piece, own in zip(pieces, np.split(real, first[1:]), strict=True):
-            out[own] = reader.cut(int(piece), self.start[rows[own]], spec.window_samples)
+            begin = self.start[rows[own]] if start is None else start[own]
+            out[own] = reader.cut(int(piece), begin, spec.window_samples)
         return out
 
 
@@ -107,6 +135,10 @@ class _Pipeline(abc.ABC):
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """This process's rows of the batch of a global step."""
         return self.assemble(share(self._sampler.plan(step), *self._process))
+
+    def kinds(self) -> list[Kind]:
+        """One: all batches have the same shapes."""
+        return [Kind(self.batch(0))]
 
     @abc.abstractmethod
     def assemble(self, plan: BatchPlan) -> dict[str, np.ndarray]:

@@ -18,7 +18,8 @@ def read_ahead(
     iterator ends the making.
 
     Args:
-      make: any thread may call it; all batches have the keys, shapes and types of the first.
+      make: any thread may call it; all batches have the keys and types of the first, and may
+        differ in their shapes.
       start: the first step.
       stop: the step after the last.
       threads: how many batches are made at the same time.
@@ -30,8 +31,9 @@ def read_ahead(
         return
     import tensorflow as tf
 
-    first = dict(make(start))  # whose shapes and types are those of all: XLA compiles but once
+    first = dict(make(start))  # whose types are those of all
     keys = sorted(first)
+    types = [tf.as_dtype(first[key].dtype) for key in keys]
     raised: dict[int, BaseException] = {}
 
     def arrays(step: np.integer) -> list[np.ndarray]:
@@ -45,9 +47,7 @@ def read_ahead(
 
     @tf.autograph.experimental.do_not_convert  # plain Python, nothing to be rewritten
     def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        made = tf.numpy_function(arrays, [step], [tf.as_dtype(first[k].dtype) for k in keys])
-        for key, array in zip(keys, made, strict=True):
-            array.set_shape(first[key].shape)
+        made = tf.numpy_function(arrays, [step], types)
         return dict(zip(keys, made, strict=True))
 
     dataset = tf.data.Dataset.range(start + 1, stop)

@@ -35,6 +35,7 @@ class Sampler(Protocol):
 
     Attributes:
       usable: ``[recordings]`` bool, which recordings are ever drawn: whom a model was trained on.
+        Of several directories, one after another (``data.corpus.Corpus.recordings``).
     """
 
     usable: np.ndarray
@@ -43,8 +44,8 @@ class Sampler(Protocol):
         """Batches in an epoch."""
         ...
 
-    def plan(self, step: int) -> BatchPlan:
-        """What the batch of a (global, from 0) step is made of."""
+    def plan(self, step: int) -> Any:
+        """What the batch of a (global, from 0) step is made of: a BatchPlan, mostly."""
         ...
 
 
@@ -324,17 +325,25 @@ class PairSampler:
         return BatchPlan(recording, crop, segment)
 
 
+def share_of(rows: int, process: int, processes: int) -> slice:
+    """The rows of one process out of those of a global batch.
+
+    Raises:
+      ValueError: they cannot be shared out evenly.
+    """
+    if rows % processes:
+        raise ValueError(
+            f"{rows} rows (bags, pairs, windows) a batch cannot be shared by {processes} "
+            f"processes; use {math.ceil(rows / processes) * processes}"
+        )
+    return slice(process * rows // processes, (process + 1) * rows // processes)
+
+
 def share(plan: BatchPlan, process: int, processes: int) -> BatchPlan:
     """The rows of one process out of a global plan.
 
     Raises:
       ValueError: the bags cannot be shared out evenly.
     """
-    bags = len(plan.recording)
-    if bags % processes:
-        raise ValueError(
-            f"{bags} bags a batch cannot be shared by {processes} processes; use "
-            f"{math.ceil(bags / processes) * processes}"
-        )
-    rows = slice(process * bags // processes, (process + 1) * bags // processes)
+    rows = share_of(len(plan.recording), process, processes)
     return BatchPlan(*(a[rows] for a in plan))
