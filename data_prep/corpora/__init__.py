@@ -13,6 +13,11 @@ CORPORA = {
     "tuev": "data_prep.corpora.tuev:Tuev",
     "tusz": "data_prep.corpora.tusz:Tusz",
     "nmt": "data_prep.corpora.nmt:Nmt",
+    "seed": "data_prep.corpora.seed:Seed",
+    "tsu_ssvep": "data_prep.corpora.tsu_ssvep:TsuSsvep",
+    "m3cv": "data_prep.corpora.m3cv:M3cv",
+    "hgd": "data_prep.corpora.hgd:Hgd",
+    "torch_tensors": "data_prep.corpora.torch_tensors:TorchTensors",
     "demo": "data_prep.corpora.demo:Demo",
 }
 
