@@ -69,7 +69,7 @@ def test_importing_the_package_is_quick_and_pulls_in_nothing_heavy():
 @pytest.mark.parametrize(
     ("module", "rooms"),
     [
-        ("torch", ("elm_jax/convert",)),
+        ("torch", ("elm_jax/convert", "data_prep/corpora/torch_tensors.py")),
         ("mne", ("elm_jax/signals", "data_prep")),
         # main hides accelerators from it, before anything else uses it; doctor says its version
         ("tensorflow", ("elm_jax/data", "data_prep", "elm_jax/main.py", "elm_jax/doctor.py")),
