@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import os
 import pathlib
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,8 @@ class Corpus:
       counted_label: the label whose values the summary counts; "" for none.
       example: a path of a published layout, for messages.
       file_suffixes: of the files that are recordings, in small letters.
+      published: option of the command line -> what it is for this corpus where it is not given:
+        the signal and window that it is published or benchmarked with.
       rename: electrode names of the files -> names the montage knows (``--rename``).
       findings: what ``sources`` noticed and left out, as :func:`data_prep.findings.finding` dicts.
     """
@@ -114,6 +117,7 @@ class Corpus:
     counted_label: str = ""
     example: str = ""
     file_suffixes: tuple[str, ...] = (".edf",)
+    published: Mapping[str, Any] = types.MappingProxyType({})
 
     def __init__(self, *, rename: Mapping[str, str] | None = None):
         self.rename = dict(rename) if rename else None
