@@ -17,6 +17,8 @@ FINDING_KINDS = {
     "other_channels": "the recording has other electrodes than those prepared here: skipped",
     "events_missing": "there is no file of events beside the recording: skipped",
     "events_unreadable": "the file of events beside the recording is not in its format: skipped",
+    "events_dropped": "what the published evaluation leaves out, by its rules",
+    "events_marked_bad": "trials that an expert marked as artefacts: kept",
     "events_not_understood": "rows of a file of events were left out",
     "person_excluded": "the person is on the exclusion list: skipped",
     "person_not_listed": "the person is not on the list given by --people: skipped",
