@@ -9,9 +9,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from data_prep.corpora import CORPORA
+from data_prep.corpora import CORPORA, corpus_class
 from data_prep.signal_options import add_signal_options
-from data_prep.split import parse_fractions
+from data_prep.split import BY, parse_fractions
 from data_prep.storage import MIN_SHARDS, SHARD_BYTES
 
 _EPILOG = """\
@@ -73,6 +73,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = _parser()
     args = parser.parse_args(argv)
     args.words = list(sys.argv[1:] if argv is None else argv)
+    for name, value in corpus_class(args.corpus).published.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    args.signal = args.signal or "elm"
     _require_one_way(parser, args)
     if args.input is None and args.corpus != "demo":
         parser.error(f"{args.corpus} needs --input DIR")
@@ -80,6 +84,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--out DIR is needed (only --dry_run goes without)")
     if not 0 < args.nmt_unit_factor < math.inf:
         parser.error("--nmt_unit_factor must be a positive number")
+    if (args.valid_recordings or args.test_recordings) and args.split_by != "recording":
+        parser.error("--valid_recordings and --test_recordings need --split_by recording")
+    if (args.valid_recordings or args.test_recordings) and args.split:
+        parser.error("recordings are split by their names or by --split; give one of the two")
     if args.workers is None:
         args.workers = os.cpu_count() or 1
     if args.workers < 0 or args.min_shards < 1 or args.shard_mb <= 0:
@@ -225,6 +233,14 @@ def _parser() -> argparse.ArgumentParser:
         help="nmt: multiply the values by this (default: 100, as they are that much too small for "
         "the unit that the files state; 1: for copies in which that is mended)",
     )
+    add(
+        "--wake_margin_min",
+        type=float,
+        default=30.0,
+        metavar="MIN",
+        help="sleep_edfx: how much of wakefulness is kept before the first and after the last "
+        "epoch of sleep (default: 30; inf: all)",
+    )
     add("--demo_people", type=int, metavar="N", help="demo: people to simulate (default: 96)")
     add("--demo_seed", type=int, metavar="N", help="demo: seed of the simulation (default: 0)")
     add = parser.add_argument_group("people and splits").add_argument
@@ -240,6 +256,28 @@ def _parser() -> argparse.ArgumentParser:
         metavar="train=F,valid=F,test=F",
         help="fractions of people (default: 0.67, 0, 0.33); published splits are kept, with "
         "validation people taken from the published training people",
+    )
+    add(
+        "--split_by",
+        choices=BY,
+        default="person",
+        help="recording: a person's recordings may be in several splits, as for studies of one "
+        "person; scores then say nothing about other people (default: person)",
+    )
+    for split in ("valid", "test"):
+        add(
+            f"--{split}_recordings",
+            type=lambda text: tuple(filter(None, (part.strip() for part in text.split(",")))),
+            default=(),
+            metavar="PATTERN,...",
+            help=f"with --split_by recording: those so named are in split {split}, such as '*R12'; "
+            "all that are not named are in train",
+        )
+    add(
+        "--test_people",
+        metavar="ID,...",
+        help="these people, and nobody else, are the test set; the others train (and validate, as "
+        "--split says). Leaving one person out is a preparation each: --test_people A01",
     )
     add("--split_seed", type=int, default=0, metavar="N", help="(default: 0)")
     add = parser.add_argument_group("running").add_argument

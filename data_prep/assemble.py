@@ -127,12 +127,12 @@ def usable(sources: Sequence[Source], parts: Sequence[Part]) -> list[tuple[Sourc
 
 
 def stored_rows(pairs: Sequence[tuple[Source, Part]], split_of: Mapping[str, str]) -> list[Stored]:
-    """What the shards will hold."""
+    """What the shards will hold; ``split_of`` has the split of each recording by its name."""
     return [
         Stored(
             recording=source.recording,
             person=source.person,
-            split=split_of[source.person],
+            split=split_of[source.recording],
             start_s=part.start_s,
             n_samples=part.n_samples,
             reports=source.reports,

@@ -19,7 +19,7 @@ from data_prep.assemble import (
 )
 from data_prep.parts import Part
 from data_prep.plan import Plan
-from data_prep.split import split_people
+from data_prep.split import split_recordings
 from data_prep.storage import label_counts
 from data_prep.summary import SKIPPING_FINDINGS, print_kinds
 from data_prep.work import PrepareError
@@ -55,7 +55,8 @@ def finish(
     if not pairs:
         _give_up(out, args, parts, skipped)
     skipped += Counter(f["kind"] for f in plan.findings if f["kind"] in SKIPPING_FINDINGS)
-    split_of = split_people([source for source, _ in pairs], plan.fractions, args.split_seed)
+    used = [source for source, _ in pairs]
+    split_of = split_recordings(used, plan.fractions, args.split_seed, args.split_by)
     defects = [defect for part in parts for defect in part.defects]
     rows, more_counts = stored_rows(pairs, split_of), {"skipped": dict(sorted(skipped.items()))}
     if label := plan.corpus.counted_label:

@@ -20,7 +20,7 @@ from data_prep.pairing import pair, read_rename, require_unique, warn_of_unnamed
 from data_prep.parts import Recipe
 from data_prep.places import ask_ahead
 from data_prep.signal_options import asked_signal
-from data_prep.split import settle_splits, split_people
+from data_prep.split import named_splits, settle_splits, split_recordings
 from data_prep.work import PrepareError, size_of
 from elm_jax.data.manifest import WORK_DIR, code_version
 from elm_jax.paths import is_remote
@@ -29,6 +29,8 @@ from elm_jax.paths import is_remote
 _READ_IN_PLACE = ("hdf5", "demo", "nmt")
 # Options that name a file which is read while planning.
 _TABLES = ("reports", "labels", "people", "exclude_people", "rename")
+# Splits whose recordings can be named.
+_NAMED = ("valid", "test")
 
 
 @dataclasses.dataclass
@@ -131,15 +133,20 @@ def make_plan(args: argparse.Namespace) -> Plan:
     findings = list(corpus.findings)
     sources, more = pair(sources, args)
     findings += more
-    if corpus.settles_splits:
+    if corpus.settles_splits and args.split_by == "person":
         sources, more = settle_splits(sources)
         findings += more
+    if args.test_people:
+        sources = hold_out(sources, args.test_people)
     require_unique(sources)
     choice = choose_channels(corpus, sources, spec, args)
     spec, sources, findings = choice.spec, choice.sources, findings + choice.findings
+    patterns = {split: getattr(args, f"{split}_recordings") for split in _NAMED}
+    sources = named_splits(sources, patterns)
     # Now, not after hours of work: a person in two published splits is an error.
-    split_people(sources, args.split, args.split_seed)
-    warn_of_unnamed_people(sources)
+    split_recordings(sources, args.split, args.split_seed, args.split_by)
+    if args.split_by == "person":
+        warn_of_unnamed_people(sources)
     sources = sorted(sources, key=lambda s: s.recording)
     ask_ahead([source.path for source in sources])
     written = {
@@ -151,8 +158,10 @@ def make_plan(args: argparse.Namespace) -> Plan:
         "subject_is_person": args.subject_is_person,
         "split": args.split,
         "split_seed": args.split_seed,
+        **({"test_people": args.test_people} if args.test_people else {}),
         "shard_mb": args.shard_mb,
         "min_shards": args.min_shards,
+        **_split_by(args),
         **choice.options,
         **corpus.stated_options(args),
     }
@@ -161,6 +170,14 @@ def make_plan(args: argparse.Namespace) -> Plan:
     worker.findings = []
     recipe = Recipe(worker, spec, options, out_path(args) / WORK_DIR / PARTS_DIR)
     return Plan(corpus, sources, findings, recipe, args.split, written)
+
+
+def _split_by(args: argparse.Namespace) -> dict[str, Any]:
+    """Stated where it is not by person: manifests without it are."""
+    if args.split_by == "person":
+        return {}
+    named = {f"{split}_recordings": getattr(args, f"{split}_recordings") for split in _NAMED}
+    return {"split_by": args.split_by} | {k: list(v) for k, v in named.items() if v}
 
 
 def out_path(args: argparse.Namespace) -> epath.Path:

@@ -6,6 +6,7 @@ one other person over each of the two cuts. (Hashing each person into a split on
 nobody, but gives a corpus of 12 people a fair chance of no test people at all.)
 """
 
+import fnmatch
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from data_prep.corpora.base import SPLITS, CorpusError, Source
 from data_prep.findings import finding
 
 DEFAULT_FRACTIONS = {"train": 0.67, "valid": 0.0, "test": 0.33}
+BY = ("person", "recording")
 
 
 def parse_fractions(text: str) -> dict[str, float]:
@@ -93,6 +95,27 @@ def settle_splits(sources: Sequence[Source]) -> tuple[list[Source], list[dict[st
     return kept, findings
 
 
+def hold_out(sources: Sequence[Source], people: str) -> list[Source]:
+    """The sources with these people as the test set and all others to train on.
+
+    Args:
+      sources: what there is; published splits are overruled.
+      people: ids as the corpus has them, with or without their institution, between commas.
+
+    Raises:
+      CorpusError: an id of nobody, or nobody is left to train on.
+    """
+    wanted = [text.strip() for text in people.split(",") if text.strip()]
+    known = {s.person for s in sources} | {s.person.partition(":")[2] for s in sources}
+    if unknown := [name for name in wanted if name not in known]:
+        some = ", ".join(sorted({s.person.partition(":")[2] for s in sources})[:12])
+        raise CorpusError(f"--test_people {people}: nobody is {unknown[0]!r}; there are {some}")
+    held = {s.person for s in sources if {s.person, s.person.partition(":")[2]} & set(wanted)}
+    if not held or held == {s.person for s in sources}:
+        raise CorpusError(f"--test_people {people}: leaves nobody to {'train' if held else 'test'}")
+    return [s.replace(split="test" if s.person in held else "train") for s in sources]
+
+
 def split_people(
     sources: Sequence[Source], fractions: Mapping[str, float] | None, seed: int
 ) -> dict[str, str]:
@@ -124,3 +147,58 @@ def split_people(
             published |= assign(train, parts, seed)
     free = {s.person for s in sources} - set(published)
     return assign(free, fractions or DEFAULT_FRACTIONS, seed) | published
+
+
+def split_recordings(
+    sources: Sequence[Source], fractions: Mapping[str, float] | None, seed: int, by: str
+) -> dict[str, str]:
+    """Recording -> split.
+
+    By "person", a person's recordings stay together (:func:`split_people`). By "recording", each
+    goes on its own: where there is one person, or where people are known beforehand and it is their
+    other sessions that a model is for. Scores then say nothing about people who are new.
+
+    Raises:
+      CorpusError: a person is in two published splits, and the split is by person.
+    """
+    if by == "person":
+        of_person = split_people(sources, fractions, seed)
+        return {source.recording: of_person[source.person] for source in sources}
+    given = {s.recording: s.split for s in sources if s.split is not None}
+    free = {s.recording for s in sources} - set(given)
+    return assign(free, fractions or DEFAULT_FRACTIONS, seed) | given
+
+
+def named_splits(sources: Sequence[Source], patterns: Mapping[str, Sequence[str]]) -> list[Source]:
+    """Gives recordings the split whose pattern their name fits; all others are for training.
+
+    Args:
+      sources: the recordings.
+      patterns: split -> patterns of whole names, as a shell has them (``*R12``).
+
+    Raises:
+      CorpusError: a pattern fits no recording, or a recording fits those of two splits.
+    """
+    if not any(patterns.values()):
+        return list(sources)
+    result, used = [], set()
+    for source in sources:
+        fits = {
+            (split, pattern)
+            for split, some in patterns.items()
+            for pattern in some
+            if fnmatch.fnmatchcase(source.recording, pattern)
+        }
+        if len(splits := {split for split, _ in fits}) > 1:
+            raise CorpusError(f"{source.recording}: is named for {' and '.join(sorted(splits))}")
+        used |= fits
+        result.append(source.replace(split=next(iter(splits), "train")))
+    for split, some in patterns.items():
+        for pattern in some:
+            if (split, pattern) not in used:
+                first = min(source.recording for source in sources)
+                raise CorpusError(
+                    f"--{split}_recordings {pattern}: fits no recording; they are named such as "
+                    f"{first!r}, and a pattern is of the whole name: *R12"
+                )
+    return result

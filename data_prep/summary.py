@@ -35,6 +35,13 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
         row = manifest.counts[split]
         cells = [f"{row[c]:.2f}" if c == "hours" else str(row[c]) for c in _COLUMNS]
         print("  " + "".join(cell.rjust(12) for cell in (split, *cells)))
+    if manifest.split_by == "recording":
+        both = set(manifest.people["test"]) & set(manifest.people["train"])
+        print(
+            f"  SPLIT BY RECORDING, not by person: {len(both)} of {len(manifest.people['test'])} "
+            "test people are in train too.\n  Scores say how well other recordings of the same "
+            "people are read, and nothing about new people."
+        )
     if factor := manifest.options.get("nmt_unit_factor"):
         print(f"  The files' values were multiplied by {factor:g} (--nmt_unit_factor)")
     _print_channels(manifest)

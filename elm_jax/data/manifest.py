@@ -77,6 +77,15 @@ class Manifest:
     defects: tuple[Mapping[str, Any], ...] = ()
 
     @property
+    def split_by(self) -> str:
+        """What was divided into splits: "person", or "recording".
+
+        By recording a person may be in several splits: scores are then of people who may have been
+        trained on, and say nothing about new ones.
+        """
+        return self.options.get("split_by", "person")
+
+    @property
     def steps_per_unit(self) -> float:
         """int16 steps in one ``spec.unit``."""
         return self.storage["steps_per_unit"]
