@@ -18,6 +18,9 @@ CORPORA = {
     "m3cv": "data_prep.corpora.m3cv:M3cv",
     "hgd": "data_prep.corpora.hgd:Hgd",
     "torch_tensors": "data_prep.corpora.torch_tensors:TorchTensors",
+    "bcic2a": "data_prep.corpora.bcic2a:Bcic2a",
+    "bcic2b": "data_prep.corpora.bcic2b:Bcic2b",
+    "sleep_edfx": "data_prep.corpora.sleep_edfx:SleepEdfx",
     "demo": "data_prep.corpora.demo:Demo",
 }
 
