@@ -103,13 +103,18 @@ def run(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, EvalResult]
 
 
 def _with_caution(result: EvalResult, evaluation: Eval, data: EvalData) -> EvalResult:
-    """With a note, where the people scored are so few that an interval over them says little."""
+    """With notes: where few people are scored, and where they may be those of training."""
     known = data.manifest.people
     people = {person for split in evaluation.scored_splits for person in known.get(split, ())}
-    if not result.scalars or not 0 < len(people) < FEW_PEOPLE:
-        return result
-    note = f"{len(people)} people are scored: an interval over so few says little"
-    return result._replace(notes=(*result.notes, note))
+    notes = []
+    if 0 < len(people) < FEW_PEOPLE:
+        notes.append(f"{len(people)} people are scored: an interval over so few says little")
+    if data.manifest.split_by == "recording":
+        notes.append(
+            "the data are split by recording: scores are of people who may have been trained on, "
+            "and say nothing about new people"
+        )
+    return result._replace(notes=(*result.notes, *notes)) if result.scalars else result
 
 
 def about_people(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, Any]:
