@@ -20,7 +20,7 @@ from data_prep.pairing import pair, read_rename, require_unique, warn_of_unnamed
 from data_prep.parts import Recipe
 from data_prep.places import ask_ahead
 from data_prep.signal_options import asked_signal
-from data_prep.split import named_splits, settle_splits, split_recordings
+from data_prep.split import hold_out, named_splits, settle_splits, split_recordings
 from data_prep.work import PrepareError, size_of
 from elm_jax.data.manifest import WORK_DIR, code_version
 from elm_jax.paths import is_remote

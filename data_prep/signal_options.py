@@ -24,9 +24,9 @@ def add_signal_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--signal",
         choices=sorted(PROFILES),
-        default="elm",
         help="what the signals shall be: elm (20 derivations, 100 Hz, 5 s; default) or eegpt "
-        "(electrodes against their mean, 256 Hz, 4 s); the options below override its fields",
+        "(electrodes against their mean, 256 Hz, 4 s; default of the corpora that are its "
+        "benchmarks, with their own window and band); the options below override its fields",
     )
     add(
         "--channels",
