@@ -154,7 +154,7 @@ class BatchNorm(nn.Module):
         factor = factor * self.scale
         return factor, self.bias - mean * factor
 
-    def runningaffine(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    def running_affine(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         """What evaluation does to a channel, ``x * factor + shift``; for folding into a layer."""
         # Variables fresh from a file are numpy arrays.
         return self._factor_and_shift(jnp.asarray(self.mean.value), jnp.asarray(self.var.value))
@@ -183,7 +183,7 @@ class BatchNorm(nn.Module):
         wide = x.astype(statistics_dtype(x))
         offset = jnp.zeros((), wide.dtype) if offset is None else offset
         if not train:
-            factor, shift = self.runningaffine()
+            factor, shift = self.running_affine()
             return (wide * factor + (shift + offset * factor)).astype(dtype)
         mean, var, count = self._moments(wide, valid)
         if not self.is_initializing():
