@@ -24,8 +24,8 @@ from elm_jax import paths
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
 from elm_jax.convert.parts import ModelParts
-from elm_jax.data.corpus import MOMENTS, Corpus, normalisation_of
-from elm_jax.data.spec import SignalSpec
+from elm_jax.data.corpus import Corpus, normalisation_of, tell_open
+from elm_jax.data.spec import MOMENTS, SignalSpec
 from elm_jax.messages import listed
 from elm_jax.optim import match_rules, path_of
 from elm_jax.processes import gather
@@ -179,6 +179,8 @@ def normalised(
         source = f"config.data.dir={config.data.dir}"
         ignore = (*MOMENTS, *open_fields)
         start.spec.require_same(corpus.spec, source=source, hint=hint, ignore=ignore)
+        for own in corpus.every:
+            tell_open(start.spec, own, open_fields)
     if how == "none":
         return corpus.without_normalisation()
     if how == "corpus":

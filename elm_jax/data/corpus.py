@@ -6,6 +6,7 @@ alike in all but their channels; evals read the first alone.
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,11 +16,12 @@ from elm_jax import paths
 from elm_jax.data.manifest import Manifest, RecordingRow
 from elm_jax.data.pipeline import Windows
 from elm_jax.data.shards import ShardReader
-from elm_jax.data.spec import SignalSpec, SpecError
+from elm_jax.data.spec import MOMENTS, SignalSpec, SpecError
 from elm_jax.data.text import segments_of
 
+log = logging.getLogger(__name__)
+
 NORMALISATIONS = ("corpus", "model", "none")
-MOMENTS = ("mean", "std")
 
 
 def normalisation_of(config: Any, *, default: str) -> str:
@@ -39,44 +41,44 @@ def without_moments(spec: SignalSpec) -> SignalSpec:
     return spec.replace(mean=0.0, std=1.0)
 
 
-def moments_for(spec: SignalSpec, channels: tuple[str, ...], *, where: str) -> dict[str, Any]:
-    """The mean and std of ``spec`` for other ``channels``, by their names where each has its own.
-
-    Raises:
-      SpecError: ``spec`` says nothing of one of them; begins with ``where``.
-    """
-    found = {name: getattr(spec, name) for name in MOMENTS}
-    own = [name for name, value in found.items() if isinstance(value, tuple)]
-    if not own or channels == spec.channels:
-        return found
-    missing = sorted(set(channels) - set(spec.channels))
-    if missing:
-        raise SpecError(
-            f"{where}: there is no {' and '.join(own)} for channels {missing}, only for "
-            f"{list(spec.channels)}; use config.data.normalisation='none' or 'corpus'"
-        )
-    order = [spec.channels.index(name) for name in channels]
-    return {k: tuple(v[i] for i in order) if k in own else v for k, v in found.items()}
-
-
 def expected_spec(config: Any, *, open_fields: tuple[str, ...] = ()) -> SignalSpec:
     """The signal that ``config.signal`` asks for (mean and std are the corpus's to say).
 
-    Where the network leaves channels open, ``config.signal.channels=()`` takes those of
-    ``config.data.dir``.
+    Fields that the network leaves open, and that ``config.signal`` leaves empty (None, or not
+    there; of channels also ``()``), are those of ``config.data.dir``.
 
     Raises:
-      SpecError: a field is missing or unknown, or channels that the network needs to know.
+      SpecError: a field is missing or unknown.
     """
     values = dict(config.signal.to_dict())
     if not values.get("channels"):
-        if "channels" not in open_fields:
-            raise SpecError(
-                f"config.signal.channels is empty, and encoder {config.encoder.name!r} knows its "
-                "channels by their place: name them"
-            )
-        values["channels"] = Manifest.load(config.data.dir).spec.channels
+        values["channels"] = None
+    empty = [name for name in open_fields if values.get(name) is None]
+    if empty:
+        stored = Manifest.load(config.data.dir).spec
+        values |= {name: getattr(stored, name) for name in empty}
+    missing = sorted(name for name, value in values.items() if value is None)
+    if missing:
+        raise SpecError(
+            f"config.signal: {missing} empty; only an encoder that reads channels by name takes "
+            "them from the data"
+        )
     return SignalSpec.from_dict(values | {"mean": 0.0, "std": 1.0}, source="config.signal")
+
+
+def tell_open(spec: SignalSpec, corpus: "Corpus", open_fields: tuple[str, ...]) -> None:
+    """Says in the log in what a corpus differs from the signals that a model was trained on."""
+    fixed = [f.name for f in dataclasses.fields(spec) if f.name not in open_fields]
+    for line in spec.differences(corpus.spec, ignore=(*fixed, "channels")):
+        log.warning("signal   %s: %s, in the model's training", corpus.directory, line)
+    ours, theirs = set(spec.channels), corpus.spec.channels
+    if theirs != spec.channels:
+        log.info(
+            "signal   %s: %d channels, of which the model was trained on %d; read by their names",
+            corpus.directory,
+            len(theirs),
+            len(ours.intersection(theirs)),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,19 +104,19 @@ class Corpus:
         Args:
           config: of the run.
           open_fields: fields of the signal that the network leaves open
-            (``build.open_fields``): directories may then differ in their channels.
+            (``build.open_fields``): directories may then differ in them, but for the window.
 
         Raises:
           SpecError: the shards hold another signal than ``config.signal``, or than each other.
           ValueError: a directory is named twice.
         """
+        spec = expected_spec(config, open_fields=open_fields)
         hint = (
             "Prepare the recordings again with these settings (python -m data_prep.prepare "
-            f"... --window_s {config.signal.window_s:g}), or set config.signal.* to what the "
+            f"... --window_s {spec.window_s:g}), or set config.signal.* to what the "
             "shards hold."
         )
         text = config.text.to_dict() if config.text else None
-        spec = expected_spec(config, open_fields=open_fields)
         first = cls.fitting(config.data.dir, spec, hint=hint, text=text)
         more = [paths.of(directory) for directory in config.data.get("more", ())]
         named = [str(paths.absolute(d)) for d in (first.directory, *more)]
@@ -122,7 +124,7 @@ class Corpus:
             raise ValueError(f"config.data.dir and config.data.more name {twice[0]} twice")
         beside = [cls(directory, Manifest.load(directory), text) for directory in more]
         for other in beside:
-            first._require_alike(other, ignore_channels="channels" in open_fields)
+            first._require_alike(other, open_fields)
         return dataclasses.replace(first, beside=tuple(beside))
 
     @classmethod
@@ -154,13 +156,13 @@ class Corpus:
         spec.require_same(manifest.spec, source=source, hint=hint, ignore=ignore)
         return cls(directory, manifest, text)
 
-    def _require_alike(self, other: "Corpus", *, ignore_channels: bool) -> None:
-        """Raises unless one network takes both: equal but for channels and moments.
+    def _require_alike(self, other: "Corpus", open_fields: tuple[str, ...]) -> None:
+        """Raises unless one training takes both: equal but for what is open; windows must be equal.
 
         Raises:
           SpecError: names both directories and all that differs.
         """
-        ignore = (*MOMENTS, *(("channels",) if ignore_channels else ()))
+        ignore = (*MOMENTS, *(name for name in open_fields if name != "window_s"))
         lines = self.spec.differences(other.spec, ignore=ignore)
         ours, theirs = self.manifest.steps_per_unit, other.manifest.steps_per_unit
         if ours != theirs:
@@ -215,10 +217,11 @@ class Corpus:
           SpecError: ``spec`` has a mean of each channel, and not of all that are here.
         """
 
-        def moments(own: "Corpus") -> dict[str, Any]:
-            return moments_for(spec, own.spec.channels, where=str(own.directory))
+        def scaled(own: "Corpus") -> SignalSpec:
+            named = spec.of_channels(own.spec.channels, source=str(own.directory))
+            return own.spec.replace(mean=named.mean, std=named.std)
 
-        return self._each(lambda own: own.spec.replace(**moments(own)))
+        return self._each(scaled)
 
     def without_normalisation(self) -> "Corpus":
         """The same data, scaled by ``spec.scale`` alone."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 UNITS_PER_V = {"uV": 1e6, "mV": 1e3}
+MOMENTS = ("mean", "std")
 RESAMPLERS = ("mne_fft", "polyphase")
 SLOW_SOURCES = ("refuse", "narrow")
 # Fields that came later: what is written without them had these values, and what has these values
@@ -116,6 +117,22 @@ class SignalSpec:
     def replace(self, **changes: Any) -> "SignalSpec":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+    def of_channels(self, channels: tuple[str, ...], *, source: str) -> "SignalSpec":
+        """The same signal of other channels; a mean or std of each goes by their names.
+
+        Raises:
+          SpecError: there is none of one of them; names ``source``.
+        """
+        own = {n: v for n in MOMENTS if isinstance(v := getattr(self, n), tuple)}
+        missing = sorted(set(channels) - set(self.channels))
+        if own and missing:
+            raise SpecError(
+                f"{source}: there is a {' and a '.join(own)} for each of {list(self.channels)}, "
+                f"and none for {missing}; use config.data.normalisation='none' or 'corpus'"
+            )
+        moments = {n: tuple(v[self.channels.index(c)] for c in channels) for n, v in own.items()}
+        return self.replace(channels=channels, **moments)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict; fields that came later stand in it where they say something."""
