@@ -101,8 +101,9 @@ def as_defects(file: str, what: str, *errors: type[Exception]) -> Iterator[None]
     except errors as error:
         raise bad_array(file, f"expected {what} ({type(error).__name__})") from error
     except OSError as error:
-        detail = error.strerror or f"expected {what}"
-        raise UnusableRecording(Defect(file, "unreadable_file", detail)) from error
+        if error.strerror is None:  # of the reader, not of the operating system
+            raise bad_array(file, f"expected {what}") from error
+        raise UnusableRecording(Defect(file, "unreadable_file", error.strerror)) from error
 
 
 def mat_names(path: pathlib.Path, file: str) -> dict[str, tuple[int, ...]]:
