@@ -8,6 +8,7 @@ no position in time here: the predictor and the reconstructor (models/masked_hea
 """
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -60,6 +61,7 @@ class EegTransformer(nn.Module):
       init_std: deviation of the initial values.
       qkv_bias: whether query, key and value have a bias.
       norm_eps: added to variances by layer norms.
+      norm_layer: makes the norms instead, called with ``name``.
       dictionary_size: rows of the table of electrodes.
       dtype: computed in; norms' statistics and softmax are at least float32.
       remat: what the backward pass computes again, block by block (see models/remat).
@@ -84,6 +86,7 @@ class EegTransformer(nn.Module):
     init_std: float = 0.02
     qkv_bias: bool = True
     norm_eps: float = 1e-6
+    norm_layer: Callable[..., nn.Module] | None = None
     dictionary_size: int = len(DICTIONARY)
     dtype: Dtype | None = None
     remat: str = "none"
@@ -171,7 +174,7 @@ class EegTransformer(nn.Module):
             functools.partial(make_block, self), self.depth, self.drop_path, x,
             remat=self.remat, last=s, train=train,
         )  # fmt: skip
-        return norm(self.norm_eps, self.dtype, "norm")(x)
+        return norm(self, "norm")(x)
 
 
 def make_block(sizes: nn.Module, drop_path: float, out_divisor: float, name: str) -> Block:
@@ -180,5 +183,5 @@ def make_block(sizes: nn.Module, drop_path: float, out_divisor: float, name: str
         heads=sizes.heads, mlp_ratio=sizes.mlp_ratio, dropout=sizes.dropout,
         attention_dropout=sizes.attention_dropout, drop_path=drop_path, out_divisor=out_divisor,
         init_std=sizes.init_std, qkv_bias=sizes.qkv_bias, norm_eps=sizes.norm_eps,
-        dtype=sizes.dtype, name=name,
+        norm_layer=sizes.norm_layer, dtype=sizes.dtype, name=name,
     )  # fmt: skip

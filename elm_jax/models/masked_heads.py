@@ -5,6 +5,7 @@ Only training uses them.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -47,6 +48,7 @@ class Predictor(nn.Module):
       init_std: deviation of the initial values.
       qkv_bias: whether query, key and value have a bias.
       norm_eps: added to variances by layer norms.
+      norm_layer: makes the norms instead, called with ``name``.
       dtype: computed in.
       remat: what the backward pass computes again, block by block (see models/remat).
     """
@@ -63,6 +65,7 @@ class Predictor(nn.Module):
     init_std: float = 0.02
     qkv_bias: bool = True
     norm_eps: float = 1e-6
+    norm_layer: Callable[..., nn.Module] | None = None
     dtype: Dtype | None = None
     remat: str = "none"
 
@@ -96,7 +99,7 @@ class Predictor(nn.Module):
             x.reshape(b, patches * s, d), _angles(self, position, d),
             remat=self.remat, train=train,
         )  # fmt: skip
-        x = norm(self.norm_eps, self.dtype, "norm")(x)
+        x = norm(self, "norm")(x)
         x = _project(self, "out", e // s)(x).reshape(b, patches, e)
         seen = (place < v)[:, None]
         return Predicted(x, jnp.where(seen, _spread(tokens, place, tokens[:, :1]), x))
@@ -119,6 +122,7 @@ class Reconstructor(nn.Module):
       init_std: deviation of the initial values.
       qkv_bias: whether query, key and value have a bias.
       norm_eps: added to variances by layer norms.
+      norm_layer: makes the norms instead, called with ``name``.
       dictionary_size: rows of the table of electrodes.
       dtype: computed in.
       remat: what the backward pass computes again, block by block (see models/remat).
@@ -137,6 +141,7 @@ class Reconstructor(nn.Module):
     init_std: float = 0.02
     qkv_bias: bool = True
     norm_eps: float = 1e-6
+    norm_layer: Callable[..., nn.Module] | None = None
     dictionary_size: int = len(DICTIONARY)
     dtype: Dtype | None = None
     remat: str = "none"
@@ -175,7 +180,7 @@ class Reconstructor(nn.Module):
             functools.partial(make_block, self), self.depth, self.drop_path,
             x, _angles(self, position, d), remat=self.remat, last=q, train=train,
         )  # fmt: skip
-        x = norm(self.norm_eps, self.dtype, "norm")(x)
+        x = norm(self, "norm")(x)
         return _project(self, "out", self.patch_size)(x)
 
 

@@ -65,6 +65,7 @@ class Block(nn.Module):
       init_std: deviation of the initial kernels.
       qkv_bias: whether query, key and value have a bias.
       norm_eps: added to the variance.
+      norm_layer: makes the norms, called with ``name``; None: layer norm.
       dtype: computed in; the norms' statistics and the softmax are at least float32.
     """
 
@@ -77,6 +78,7 @@ class Block(nn.Module):
     init_std: float = 0.02
     qkv_bias: bool = True
     norm_eps: float = 1e-6
+    norm_layer: Callable[..., nn.Module] | None = None
     dtype: Dtype | None = None
 
     @nn.compact
@@ -106,7 +108,7 @@ class Block(nn.Module):
             self.heads, self.attention_dropout, self.qkv_bias, True, out_init=out_init,
             **options, name="attention",
         )  # fmt: skip
-        normed = norm(self.norm_eps, self.dtype, "attention_norm")(x)
+        normed = norm(self, "attention_norm")(x)
         asking = normed if last is None else normed[:, -last:]
         mixed = attend(asking, normed, angle=angle, train=train)
         x = x if last is None else x[:, -last:]
@@ -115,13 +117,15 @@ class Block(nn.Module):
             int(x.shape[-1] * self.mlp_ratio), exact_gelu, self.dropout, self.dropout,
             down_init=out_init, **options, name="mlp",
         )  # fmt: skip
-        y = norm(self.norm_eps, self.dtype, "mlp_norm")(x)
+        y = norm(self, "mlp_norm")(x)
         return x + path(mlp(y, train=train), train=train)
 
 
-def norm(eps: float, dtype: Dtype | None, name: str) -> nn.LayerNorm:
-    """The layer norm that these models use everywhere."""
-    return nn.LayerNorm(eps, dtype=dtype, use_fast_variance=False, name=name)
+def norm(of: nn.Module, name: str) -> nn.Module:
+    """The norm that a module asks for with ``norm_layer``, ``norm_eps`` and ``dtype``."""
+    if of.norm_layer is not None:
+        return of.norm_layer(name=name)
+    return nn.LayerNorm(of.norm_eps, dtype=of.dtype, use_fast_variance=False, name=name)
 
 
 def run_blocks(
