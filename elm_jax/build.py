@@ -9,9 +9,8 @@
 A new system adds an entry here, a module in its room, and a recipe in configs/.
 """
 
-import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -21,6 +20,8 @@ from etils import epath
 
 from elm_jax.axes import Batch
 from elm_jax.channels import UnknownChannels, channel_ids
+from elm_jax.classifiers import adapted_spec, adapter_of, head_of
+from elm_jax.construct import construct, declared, lookup
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.labelled import Budget, Labelled
 from elm_jax.data.mixture import MixturePipeline, Part, mixture
@@ -38,7 +39,7 @@ from elm_jax.evals.robustness import Robustness
 from elm_jax.evals.zero_shot.eval import ZeroShot
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.eeg_transformer import EegTransformer
-from elm_jax.models.heads import Classifier, SignalProjector, TextProjector
+from elm_jax.models.heads import SignalProjector, TextProjector
 from elm_jax.models.remat import require_known
 from elm_jax.objectives.base import Objective
 from elm_jax.objectives.classify import Classify
@@ -54,41 +55,6 @@ from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
 log = logging.getLogger(__name__)
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-
-def construct(make: Callable[..., Any], settings: Mapping[str, Any], where: str, **extra: Any):
-    """Calls ``make`` with the settings but ``name``.
-
-    Raises:
-      ValueError: a keyword that ``make`` lacks, or needs and is not given; the message says
-        ``where`` and lists the known.
-    """
-    kwargs = {k: v for k, v in settings.items() if k != "name"}
-    known = [
-        p for p in inspect.signature(make).parameters if p not in ("self", "parent", "name", *extra)
-    ]
-    unknown = sorted(set(kwargs) - set(known))
-    if unknown:
-        raise ValueError(
-            f"{where}: unknown {unknown}; known: {sorted(known)}. Kinds differ in their settings: "
-            f"to change the kind give all of them, --{where}='{{\"name\": ..., ...}}'"
-        )
-    parameters = inspect.signature(make).parameters
-    missing = [p for p in known if parameters[p].default is parameters[p].empty and p not in kwargs]
-    if missing:
-        raise ValueError(f"{where}: lacks {missing}; known: {sorted(known)}")
-    return make(**kwargs, **extra)
-
-
-def lookup(kinds: Mapping[str, Any], name: str, where: str) -> Any:
-    """The entry of a kind.
-
-    Raises:
-      ValueError: an unknown name; lists the known ones.
-    """
-    if name not in kinds:
-        raise ValueError(f"{where} is {name!r}; known: {sorted(kinds)}")
-    return kinds[name]
 
 
 # -- data -----------------------------------------------------------------------------------------
@@ -305,6 +271,14 @@ def remat(config: Any) -> str:
     return name
 
 
+# What an encoder that reads channels by name leaves open. All but the first two are how signals
+# were made: they change what it sees, not whether it can; differences are said in the log.
+BY_NAME = (
+    "channels", "window_s", "highpass_hz", "lowpass_hz", "notch_hz", "clip", "resample",
+    "slow_source",
+)  # fmt: skip
+
+
 def open_fields(config: Any) -> tuple[str, ...]:
     """Fields of a SignalSpec that the network of ``config`` leaves open: none, mostly.
 
@@ -317,7 +291,7 @@ def open_fields(config: Any) -> tuple[str, ...]:
     """
     encoder = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
     adapted = config.objective.get("adapter")
-    return ("channels", "window_s") if getattr(encoder, "by_name", False) and not adapted else ()
+    return BY_NAME if getattr(encoder, "by_name", False) and not adapted else ()
 
 
 def build_encoder(config: Any, spec: SignalSpec) -> Any:
@@ -332,9 +306,7 @@ def build_encoder(config: Any, spec: SignalSpec) -> Any:
         dtype=compute_dtype(config),
         remat=remat(config),
     )
-    declared = inspect.signature(make).parameters
-    given = {name: value for name, value in known.items() if name in declared}
-    return construct(make, config.encoder.to_dict(), "config.encoder", **given)
+    return construct(make, config.encoder.to_dict(), "config.encoder", **declared(make, known))
 
 
 def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:
@@ -381,16 +353,13 @@ def _classify(config: Any, spec: SignalSpec, texts: TextSource | None) -> Object
         raise ValueError("config.objective.labels is empty: say in config.labels what is learnt")
     dtype = compute_dtype(config)
     target = Target.from_dict(settings.pop("labels"), where="config.objective.labels")
-    hidden = tuple(settings.pop("hidden", (256,)))
-    dropout = settings.pop("dropout", 0.0)
     signal_sizes, text_sizes = (settings.pop(f"{s}_projection", None) for s in ("signal", "text"))
     if text_sizes or texts is not None:
         raise ValueError("config.objective 'classify' reads no text: set config.text=None")
-    parts: dict[str, Any] = dict(
-        encoder=build_encoder(config, spec),
-        classifier=Classifier((*hidden, target.outputs), dropout=dropout, dtype=dtype),
-        target=target,
-    )
+    adapter = adapter_of(settings.pop("adapter", None), dtype)
+    encoder = build_encoder(config, adapted_spec(spec, adapter))
+    parts: dict[str, Any] = dict(encoder=encoder, adapter=adapter, target=target)
+    parts["classifier"] = head_of(settings, encoder, target.outputs, dtype)
     if signal_sizes:
         parts["signal_projector"] = SignalProjector(tuple(signal_sizes), dtype=dtype)
     settings["class_weight"] = tuple(settings.get("class_weight") or ())

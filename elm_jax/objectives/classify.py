@@ -12,22 +12,27 @@ from flax import linen as nn
 from elm_jax import losses
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 from elm_jax.data.targets import Target
-from elm_jax.models.layers import statistics_dtype
+from elm_jax.models.base import Encoded
 from elm_jax.objectives.base import Terms
 from elm_jax.objectives.two_tower import TwoTower
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classify(TwoTower):
-    """A classifier on the encoder's vector, or on the projection where there is a projector.
+    """A classifier on the encoder's tokens, on its one vector, or on the projection of that.
 
     Batches have ``signal``, ``signal_valid`` and ``label [b, k]`` as
-    :class:`elm_jax.data.targets.Target` gives it. Parameters are ``{"encoder"[,
+    :class:`elm_jax.data.targets.Target` gives it. Parameters are ``{["adapter",] "encoder"[,
     "signal_projector"], "classifier"}``.
 
+    A frozen encoder behind an adapter is differentiated through, so that the adapter learns, but
+    not by its own parameters; without an adapter nothing passes back through it.
+
     Attributes:
-      classifier: from vectors to ``target.outputs`` logits.
+      classifier: gives ``target.outputs`` logits; one with ``reads_tokens`` takes the encoder's
+        tokens, any other the projection or the one vector.
       target: what is predicted.
+      adapter: ahead of the encoder, whose channels are then the adapter's outputs; None: none.
       class_weight: of "multiclass", a weight a class; of "binary" and "multilabel", what the loss
         of a positive is multiplied by, one a label; empty: all one.
       label_smoothing: of "multiclass": share of the target that all classes divide.
@@ -35,6 +40,7 @@ class Classify(TwoTower):
 
     classifier: nn.Module
     target: Target
+    adapter: nn.Module | None = None
     class_weight: tuple[float, ...] = ()
     label_smoothing: float = 0.0
     rows_independent: ClassVar[bool] = True
@@ -42,6 +48,11 @@ class Classify(TwoTower):
     def __post_init__(self):
         if self.text_projector is not None or self.text_tower is not None:
             raise ValueError("config.objective 'classify' has no text side: text_projection=None")
+        if self.signal_projector is not None and self.reads_tokens:
+            raise ValueError(
+                "config.objective.head reads the encoder's tokens, not the projection: "
+                "config.objective.signal_projection=None"
+            )
         expected = 0 if self.target.kind == "regression" else self.target.outputs
         if self.class_weight and len(self.class_weight) != expected:
             raise ValueError(
@@ -55,32 +66,62 @@ class Classify(TwoTower):
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"config.objective.label_smoothing is {self.label_smoothing}")
 
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether the classifier takes the encoder's tokens."""
+        return getattr(self.classifier, "reads_tokens", False)
+
     def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
         """Fresh parameters and batch statistics."""
         key_towers, key_classifier = jax.random.split(key)
-        params, model_state = super().init(key_towers, batch)
-        out, _ = super().embed(params, model_state, _signal_side(batch), None, train=False)
+        made: dict[str, Any] = {}
+        ahead = batch
+        if self.adapter is not None:
+            key_adapter = jax.random.fold_in(key, 1)
+            keys = {"params": key_adapter, "dropout": key_adapter}
+            signal, made["adapter"] = self.adapter.init_with_output(
+                keys, batch["signal"], train=False
+            )
+            ahead = _renamed(batch, signal)
+        params, model_state = super().init(key_towers, ahead)
+        stats = dict(model_state["batch_stats"])
+        encoded = self._encode(params, stats, ahead, None, False)
+        vectors = self._projected(params, stats, ahead, encoded, train=False)
         keys = {"params": key_classifier, "dropout": key_classifier}
-        made = self.classifier.init(keys, out.get("projection", out["features"]), train=False)
-        stats = model_state["batch_stats"]
-        if "batch_stats" in made:
-            stats = stats | {"classifier": made["batch_stats"]}
-        return params | {"classifier": made["params"]}, {"batch_stats": stats}
+        made["classifier"] = self.classifier.init(keys, self._read(encoded, vectors), train=False)
+        params = dict(params) | {k: own["params"] for k, own in made.items() if "params" in own}
+        stats |= {k: own["batch_stats"] for k, own in made.items() if "batch_stats" in own}
+        return params, {"batch_stats": stats}
 
-    def embed(
-        self, params: Params, model_state: ModelState, batch: Batch, key: Key | None, *, train: bool
-    ) -> tuple[dict[str, Array], ModelState]:
+    def _read(self, encoded: Encoded, vectors: dict[str, Array]) -> Array:
+        """What the classifier takes."""
+        if self.reads_tokens:
+            return encoded.tokens
+        return vectors.get("projection", encoded.pooled)
+
+    def _of_signal(
+        self, params: Params, stats: dict, batch: Batch, key: Key | None, *, train: bool
+    ) -> dict[str, Array]:
         """``features``, ``projection`` where there is a projector, and ``logits [b, k]``."""
         keys = (None, None) if key is None else jax.random.split(key)
-        out, model_state = super().embed(params, model_state, batch, keys[0], train=train)
-        if "features" not in out:
-            return out, model_state
-        stats = dict(model_state["batch_stats"])
-        vector = out.get("projection", out["features"])
+        encoded = self._encoded(params, stats, batch, keys[0], train)
+        out = self._projected(params, stats, batch, encoded, train=train)
         valid = batch.get("signal_valid")
-        logits = self._call("classifier", params, stats, keys[1], vector, valid=valid, train=train)
-        out["logits"] = logits.astype(statistics_dtype(logits))
-        return out, dict(model_state) | {"batch_stats": stats}
+        taken = self._read(encoded, out)
+        logits = self._call("classifier", params, stats, keys[1], taken, valid=valid, train=train)
+        return out | {"logits": logits}
+
+    def _encoded(self, params, stats, batch, key, train: bool) -> Encoded:
+        if self.adapter is None:
+            return super()._encoded(params, stats, batch, key, train)
+        keys = (None, None) if key is None else jax.random.split(key)
+        valid = batch.get("signal_valid")
+        signal = self._call(
+            "adapter", params, stats, keys[0], batch["signal"], valid=valid, train=train
+        )
+        if self.encoder_frozen:
+            params = dict(params) | {"encoder": jax.lax.stop_gradient(params["encoder"])}
+        return self._encode(params, stats, _renamed(batch, signal), keys[1], train)
 
     def terms(self, out: dict[str, Array], batch: Batch) -> Terms:
         """One term; the share of right answers (regression: of variance explained) is reported."""
@@ -165,8 +206,9 @@ class Classify(TwoTower):
         return out
 
 
-def _signal_side(batch: Batch) -> Batch:
-    return {"signal": batch["signal"]}
+def _renamed(batch: Batch, signal: Array) -> dict[str, Array]:
+    """``batch`` with what an adapter gives, whose channels are not those of the recording."""
+    return {k: v for k, v in batch.items() if k != "channel_id"} | {"signal": signal}
 
 
 def _scored(label: Array, valid: Array) -> Array:

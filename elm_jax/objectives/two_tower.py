@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
+from elm_jax.models.base import Encoded
 from elm_jax.models.bert import pool_text
 from elm_jax.models.layers import statistics_dtype
 from elm_jax.objectives.base import LossOut, Terms
@@ -48,7 +49,7 @@ class TwoTower:
         made: dict[str, Any] = {}
         encoder_key = {"params": keys["encoder"], "dropout": keys["encoder"]}
         encoded, made["encoder"] = self.encoder.init_with_output(
-            encoder_key, batch["signal"], train=False
+            encoder_key, batch["signal"], **self._names(batch), train=False
         )
         if self.signal_projector is not None:
             made["signal_projector"] = self.signal_projector.init(
@@ -102,19 +103,7 @@ class TwoTower:
         key_signal, key_text = (None, None) if key is None else jax.random.split(key)
         out: dict[str, Array] = {}
         if "signal" in batch:
-            valid = batch.get("signal_valid")
-            features = self._features(params, stats, batch["signal"], valid, key_signal, train)
-            out["features"] = features
-            if self.signal_projector is not None:
-                out["projection"] = self._call(
-                    "signal_projector",
-                    params,
-                    stats,
-                    None,
-                    features,
-                    valid=valid,
-                    train=train,
-                )
+            out |= self._of_signal(params, stats, batch, key_signal, train=train)
         if self._has_text(batch):
             text = self._text_vector(params, stats, batch, key_text, train=train)
             out["text_projection"] = self._call(
@@ -129,10 +118,39 @@ class TwoTower:
         out = {name: x.astype(statistics_dtype(x)) for name, x in out.items()}
         return out, dict(model_state) | {"batch_stats": stats}
 
-    def _features(self, params, stats, signal, valid, key, train) -> Float[Array, "b d"]:
+    def _of_signal(
+        self, params: Params, stats: dict, batch: Batch, key: Key | None, *, train: bool
+    ) -> dict[str, Array]:
+        """``features``, and ``projection`` where there is a projector."""
+        encoded = self._encoded(params, stats, batch, key, train)
+        return self._projected(params, stats, batch, encoded, train=train)
+
+    def _projected(
+        self, params, stats, batch, encoded: Encoded, *, train: bool
+    ) -> dict[str, Array]:
+        out = {"features": encoded.pooled}
+        if self.signal_projector is not None:
+            valid = batch.get("signal_valid")
+            out["projection"] = self._call(
+                "signal_projector", params, stats, None, encoded.pooled, valid=valid, train=train
+            )
+        return out
+
+    def _encoded(self, params, stats, batch, key, train: bool) -> Encoded:
+        """What the encoder gives; nothing is differentiated through a frozen one."""
+        encoded = self._encode(params, stats, batch, key, train)
+        return jax.lax.stop_gradient(encoded) if self.encoder_frozen else encoded
+
+    def _encode(self, params, stats, batch, key, train: bool) -> Encoded:
         learns = train and not self.encoder_frozen
-        encoded = self._call("encoder", params, stats, key, signal, valid=valid, train=learns)
-        return jax.lax.stop_gradient(encoded.pooled) if self.encoder_frozen else encoded.pooled
+        valid, names = batch.get("signal_valid"), self._names(batch)
+        signal = batch["signal"]
+        return self._call("encoder", params, stats, key, signal, valid=valid, train=learns, **names)
+
+    def _names(self, batch: Batch) -> dict[str, Array]:
+        """The electrodes of each row, for an encoder that reads channels by name."""
+        by_name = getattr(self.encoder, "by_name", False) and "channel_id" in batch
+        return {"channel_id": batch["channel_id"]} if by_name else {}
 
     def _text_vector(self, params, stats, batch, key, *, train) -> Float[Array, "m d"]:
         if self.text_tower is None:
