@@ -105,11 +105,17 @@ class BcicSessions(Trials, ArrayCorpus):
         """
         raise NotImplementedError
 
+    def channel_names(self, source: Source) -> tuple[str, ...]:
+        """Electrodes as they are meant; what is none as the file has it."""
+        meant = gdf.read_electrodes(source.path, source.file, self._meant)
+        return tuple(electrode or label for label, electrode in meant.items())
+
     def read(self, source: Source) -> "Recording":
         """The session, its runs apart."""
-        return gdf.read_gdf(
-            source.path, source.file, lambda labels: self.electrodes(labels) | (self.rename or {})
-        )
+        return gdf.read_gdf(source.path, source.file, self._meant)
+
+    def _meant(self, labels: list[str]) -> dict[str, str | None]:
+        return self.electrodes(labels) | (self.rename or {})
 
 
 def _published(stem: str) -> str:

@@ -29,6 +29,7 @@ class Bcic2a(BcicSessions):
     name = "bcic2a"
     institution = "bcic2a"
     example = "A01T.gdf"
+    published = {"signal": "eegpt", "channels": ",".join(CHANNELS), "lowpass_hz": 38.0}
     session_name = re.compile(r"(?P<person>A0[1-9])(?P<session>[TE])", re.IGNORECASE)
     cues = {769: "left_hand", 770: "right_hand", 771: "feet", 772: "tongue"}
     classes = {word: number for number, word in enumerate(cues.values())}

@@ -23,6 +23,10 @@ class Bcic2b(BcicSessions):
     name = "bcic2b"
     institution = "bcic2b"
     example = "B0101T.gdf"
+    published = {
+        "signal": "eegpt", "channels": ",".join(CHANNELS), "montage": "electrodes",
+        "lowpass_hz": 38.0,
+    }  # fmt: skip
     session_name = re.compile(r"(?P<person>B0[1-9])(?P<session>0[1-5][TE])", re.IGNORECASE)
     cues = {769: "left_hand", 770: "right_hand"}
     classes = {word: number for number, word in enumerate(cues.values())}

@@ -11,6 +11,7 @@ import numpy as np
 
 from data_prep.corpora.arrays import as_defects, bad_array, read_mat
 from data_prep.corpora.event_files import Event, EventsError
+from data_prep.places import local_copy
 
 if TYPE_CHECKING:
     from elm_jax.signals.recording import Recording
@@ -109,9 +110,35 @@ def read_classes(path: pathlib.Path, file: str) -> list[int]:
     return [int(value) for value in values]
 
 
-def read_gdf(
-    path: os.PathLike, file: str, electrodes: Callable[[list[str]], dict[str, str | None]]
-) -> "Recording":
+#: Gets the names of a file's channels, as ``mne`` has made them unique; says what each is (None: no
+#: electrode), or raises ValueError if they are not what they should be.
+Electrodes = Callable[[list[str]], dict[str, str | None]]
+
+
+def read_electrodes(path: os.PathLike, file: str, electrodes: Electrodes) -> dict[str, str | None]:
+    """What the channels of a GDF file are; no sample is read.
+
+    Raises:
+      UnusableRecording: no GDF file, or other channels.
+    """
+    return _open(path, file, electrodes)[1]
+
+
+def _open(path: os.PathLike, file: str, electrodes: Electrodes) -> tuple[Any, dict]:
+    from elm_jax.signals.defects import Defect, UnusableRecording
+
+    try:
+        with local_copy(path) as local:
+            raw = open_gdf(local)
+    except EventsError as error:
+        raise UnusableRecording(Defect(file, "unreadable_file", str(error))) from None
+    try:
+        return raw, electrodes(list(raw.ch_names))
+    except ValueError as error:
+        raise bad_array(file, str(error)) from None
+
+
+def read_gdf(path: os.PathLike, file: str, electrodes: Electrodes) -> "Recording":
     """Reads a GDF file as a recording; no stretch runs from one run into the next.
 
     Between two runs stand 100 samples at the lowest value that the file can hold, in all channels
@@ -120,26 +147,17 @@ def read_gdf(
     Args:
       path: the file.
       file: the name to say in defects.
-      electrodes: gets the names of the channels, as ``mne`` has made them unique; says what each
-        is (None: no electrode), or raises ValueError if they are not what they should be.
+      electrodes: says what the channels are.
 
     Raises:
       UnusableRecording: no whole GDF file, or other channels.
     """
     from elm_jax.signals import stretches
-    from elm_jax.signals.defects import Defect, UnusableRecording
     from elm_jax.signals.recording import from_mne
 
-    try:
-        raw = open_gdf(pathlib.Path(path))
-    except EventsError as error:
-        raise UnusableRecording(Defect(file, "unreadable_file", str(error))) from None
+    raw, rename = _open(path, file, electrodes)
     with as_defects(file, "a whole GDF file", ValueError, RuntimeError):
         raw.load_data(verbose="ERROR")
-    try:
-        rename = electrodes(list(raw.ch_names))
-    except ValueError as error:
-        raise bad_array(file, str(error)) from None
     x = raw.get_data()
     lowest = np.isnan(x).all(axis=0) | (x == x.min(axis=1, keepdims=True)).all(axis=0)
     gaps = stretches.true_runs(lowest, MIN_GAP_SAMPLES)
