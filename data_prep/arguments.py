@@ -17,6 +17,9 @@ from data_prep.storage import MIN_SHARDS, SHARD_BYTES
 _EPILOG = """\
 corpora:
   edf_folder   any folder of EDF/BDF files; give people and reports by --reports or --people
+  edf_events   the same, with labels out of the files' annotations: windows around those that
+               --event_labels names
+  eegmmidb     PhysioNet EEG Motor Movement/Imagery: whole runs, or windows of its trials
   tueg         TUH EEG: TUEG, TUAB, TUSZ in every published folder layout, as unlabelled EEG
   tuab         TUH Abnormal EEG: normal or abnormal by recording, published train/eval split
   tuev         TUH EEG Events: 5 s around each event of a .rec file, six classes
@@ -147,6 +150,21 @@ def _split(text: str) -> dict[str, float]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _event_labels(text: str) -> dict[str, str]:
+    from data_prep.corpora.edf_events import parse_event_labels
+
+    try:
+        return parse_event_labels(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text.strip()):
+        raise argparse.ArgumentTypeError(f"expected numbers such as 4,8,12, found {text!r}")
+    return tuple(map(int, text.split(",")))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_prep.prepare",
@@ -218,6 +236,33 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="skip recordings whose raw length is above; inf: none (default: 9000; eegpt, "
         "tuev, tusz: none)",
+    )
+    add(
+        "--event_labels",
+        type=_event_labels,
+        metavar="TEXT=LABEL,...",
+        help="edf_events, eegmmidb: annotations to cut windows from, and their labels, such as "
+        "T1=left,T2=right; classes are numbered in this order",
+    )
+    add(
+        "--event_offset_s",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="edf_events, eegmmidb: windows begin so long after the annotation (default: 0)",
+    )
+    add(
+        "--cut",
+        choices=("recordings", "events"),
+        default="recordings",
+        help="eegmmidb: whole runs (default), or windows of their trials with labels",
+    )
+    add(
+        "--runs",
+        type=_numbers,
+        default=(),
+        metavar="N,...",
+        help="eegmmidb: only these of the runs 1 to 14, such as 4,8,12 (default: all)",
     )
     add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
     add(

@@ -36,11 +36,12 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
         cells = [f"{row[c]:.2f}" if c == "hours" else str(row[c]) for c in _COLUMNS]
         print("  " + "".join(cell.rjust(12) for cell in (split, *cells)))
     if manifest.split_by == "recording":
-        both = set(manifest.people["test"]) & set(manifest.people["train"])
+        homes = Counter(p for people in manifest.people.values() for p in people)
+        both = sum(n > 1 for n in homes.values())
         print(
-            f"  SPLIT BY RECORDING, not by person: {len(both)} of {len(manifest.people['test'])} "
-            "test people are in train too.\n  Scores say how well other recordings of the same "
-            "people are read, and nothing about new people."
+            f"  SPLIT BY RECORDING, not by person: {both} of {len(homes)} people are in several "
+            "splits.\n  Scores say how well other recordings of the same people are read, and "
+            "nothing about new people."
         )
     if factor := manifest.options.get("nmt_unit_factor"):
         print(f"  The files' values were multiplied by {factor:g} (--nmt_unit_factor)")
@@ -56,7 +57,10 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
 def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
-    if "labels" in manifest.counts:
+    if "channel_choice" in manifest.options:  # for models that read channels by name
+        recipe = "eegpt_probe" if "labels" in manifest.counts else "eegpt_pretrain"
+        more = "--config.model=MODEL " if "labels" in manifest.counts else ""
+    elif "labels" in manifest.counts:
         recipe, more = "elm_probe", f"--config.model=MODEL {_PROBED.get(manifest.corpus, '')}"
     elif not (recipe := _RECIPES.get(window_s, "")):
         recipe, more = "elm_5s", f"--config.signal.window_s={window_s:g} "

@@ -7,6 +7,8 @@ from data_prep.corpora.base import Corpus
 # Word on the command line -> "module:class"; modules load when they are asked for.
 CORPORA = {
     "edf_folder": "data_prep.corpora.edf_folder:EdfFolder",
+    "edf_events": "data_prep.corpora.edf_events:EdfEvents",
+    "eegmmidb": "data_prep.corpora.eegmmidb:Eegmmidb",
     "hdf5": "data_prep.corpora.hdf5:Hdf5",
     "tueg": "data_prep.corpora.tueg:Tueg",
     "tuab": "data_prep.corpora.tuab:Tuab",
@@ -21,6 +23,8 @@ CORPORA = {
     "bcic2a": "data_prep.corpora.bcic2a:Bcic2a",
     "bcic2b": "data_prep.corpora.bcic2b:Bcic2b",
     "sleep_edfx": "data_prep.corpora.sleep_edfx:SleepEdfx",
+    "kaggle_ern": "data_prep.corpora.kaggle_ern:KaggleErn",
+    "physio_p300": "data_prep.corpora.physio_p300:PhysioP300",
     "demo": "data_prep.corpora.demo:Demo",
 }
 

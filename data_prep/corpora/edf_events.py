@@ -1,0 +1,176 @@
+"""EDF+ and BDF+ files whose own annotations say what happened when: windows with those labels.
+
+Which texts are labels is said on the command line: ``--event_labels T1=left,T2=right`` (a text
+without ``=`` is its own label). All others are left out; their texts are never repeated, as people
+write anything into annotations, names among it.
+
+Windows begin ``--event_offset_s`` after the annotation. One follows the other while they end within
+it; an annotation that is shorter than a window, or only a moment, gives one, which shows what comes
+after it, too.
+"""
+
+import argparse
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from data_prep.corpora.annotations import read_annotations
+from data_prep.corpora.base import CorpusError, Source, find_files
+from data_prep.corpora.event_files import Event, EventsError, to_json
+from data_prep.corpora.events import EventCorpus
+from data_prep.places import input_path
+from elm_jax.data.spec import SignalSpec
+
+if TYPE_CHECKING:
+    from elm_jax.signals.pipeline import PrepOptions
+
+# Of texts that are not labels only codes are repeated, and only on the terminal: T1, 769, S1.
+_CODE = re.compile(r"[A-Za-z]{0,3}[ /]{0,2}\d{1,4}")
+# Annotations of one event may be marked with times that are rounded.
+_TOLERANCE_S = 1e-3
+
+
+class AnnotatedEdf(EventCorpus):
+    """A corpus of files with annotations of their own.
+
+    Attributes:
+      label_of: text -> label, of those that are wanted; set by :meth:`set_labels`.
+      seen: texts that were found, with their counts.
+    """
+
+    def __init__(self, *, rename: Mapping[str, str] | None = None):
+        super().__init__(rename=rename)
+        self.label_of: dict[str, str] = {}
+        self.seen: Counter[str] = Counter()
+
+    def set_labels(self, label_of: Mapping[str, str]) -> None:
+        """Fixes what is labelled; classes are numbered in this order."""
+        self.label_of = dict(label_of)
+        # Of this preparation: a class attribute in other corpora.
+        self.classes = {  # type: ignore[misc]
+            label: n for n, label in enumerate(dict.fromkeys(label_of.values()))
+        }
+
+    def with_annotations(
+        self, source: Source, offset_s: float, meanings: Mapping[str, str] | None = None
+    ) -> Source | None:
+        """The source with its events; None, and listed, if it has none that is wanted.
+
+        Args:
+          source: of an EDF+ or BDF+ file.
+          offset_s: of windows from the annotation's begin.
+          meanings: text -> what it means in this file; either can be asked for.
+        """
+        try:
+            rows = read_annotations(source.path)
+        except EventsError as error:
+            return self.leave_out(source.file, "events_unreadable", str(error))
+        self.seen.update(text.strip() for *_, text in rows)
+        events = set()
+        for start_s, length_s, text in rows:
+            text = text.strip()
+            names = (text, (meanings or {}).get(text, text))
+            label = next((self.label_of[n] for n in names if n in self.label_of), None)
+            if label is not None:
+                begin_s = round(start_s + offset_s, 6)
+                stop_s = max(start_s + length_s, begin_s + _TOLERANCE_S)
+                events.add(Event(begin_s, round(stop_s, 6), label))
+        if not events:
+            detail = f"none of its {len(rows)} annotations is one of --event_labels"
+            return self.leave_out(source.file, "events_not_asked", detail)
+        extra = {"events": to_json(sorted(events)), "classes": dict(self.classes)}
+        return source.replace(extra=source.extra | extra)
+
+    def found_texts(self) -> str:
+        """What the annotations say, for a message: codes with their counts, no other text."""
+        codes = {text: n for text, n in self.seen.most_common() if _CODE.fullmatch(text)}
+        parts = [f"{text} ({n})" for text, n in list(codes.items())[:12]]
+        if others := len(self.seen) - len(codes):
+            parts.append(f"{others} texts that are no codes")
+        return ", ".join(parts) or "no annotation"
+
+    def firsts(self, begin: int, end: int, n: int, spec: SignalSpec) -> list[int]:
+        """Windows one after another from the event's begin, at least one."""
+        length = spec.window_samples
+        if not 0 <= begin <= n - length:
+            return []
+        tolerance = round(_TOLERANCE_S * spec.sfreq_hz) + 1
+        whole = max((min(end + tolerance, n) - begin) // length, 1)
+        return [begin + k * length for k in range(whole) if begin + (k + 1) * length <= n]
+
+    # A corpus may be prepared as whole recordings as well: then there are no events.
+
+    def pieces(self, source: Source, spec: SignalSpec, options: "PrepOptions"):
+        """One piece a window, or the whole recording; see :meth:`Corpus.pieces`."""
+        of = super() if "events" in source.extra else super(EventCorpus, self)
+        return of.pieces(source, spec, options)
+
+    def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions"):
+        """The judgement of :meth:`pieces`."""
+        of = super() if "events" in source.extra else super(EventCorpus, self)
+        return of.judge(source, spec, options)
+
+    def notes(self, source: Source) -> list[str]:
+        """How many events of which label there are."""
+        of = super() if "events" in source.extra else super(EventCorpus, self)
+        return of.notes(source)
+
+
+class EdfEvents(AnnotatedEdf):
+    """Any folder of EDF+ or BDF+ files with annotations; recordings and people as in edf_folder."""
+
+    name = "edf_events"
+
+    def sources(self, args: argparse.Namespace) -> list[Source]:
+        """Lists the files that have an annotation that is a label; the others are findings.
+
+        Raises:
+          CorpusError: there is none, or it was not said which annotations are labels.
+        """
+        folder, institution = input_path(args.input), args.institution or self.institution
+        result, files = [], find_files(folder, (".edf", ".bdf"))
+        self.set_labels(args.event_labels or {})
+        for path in files:
+            file = path.relative_to(folder)
+            recording = file.with_suffix("").as_posix()
+            source = Source(recording, f"{institution}:{recording}", path, file.as_posix())
+            result.append(self.with_annotations(source, args.event_offset_s))
+        found = [source for source in result if source is not None]
+        if not args.event_labels or not found:
+            raise CorpusError(_which_labels(args, self.found_texts(), len(files)))
+        self.seen.clear()
+        return found
+
+    def stated_options(self, args: argparse.Namespace) -> dict[str, Any]:
+        """What was labelled, and from when on."""
+        return {"event_labels": dict(self.label_of), "event_offset_s": args.event_offset_s}
+
+
+def _which_labels(args: argparse.Namespace, found: str, n_files: int) -> str:
+    asked = ", ".join(args.event_labels or ()) or "none"
+    return (
+        f"--event_labels: no annotation of the {n_files} files in {args.input} is asked for (asked "
+        f"for: {asked}); found: {found}. Say which texts are labels: --event_labels "
+        "T1=left,T2=right"
+    )
+
+
+def parse_event_labels(text: str) -> dict[str, str]:
+    """Reads ``T1=left,T2=right``; a text without ``=`` is its own label.
+
+    Raises:
+      ValueError: an empty text or label, or a text twice.
+    """
+    result: dict[str, str] = {}
+    parts: Sequence[str] = [part for part in text.split(",") if part.strip()]
+    for part in parts:
+        name, _, label = (word.strip() for word in part.partition("="))
+        if not name or ("=" in part and not label):
+            raise ValueError(f"{part.strip()!r}: expected TEXT or TEXT=LABEL, such as T1=left")
+        if name in result:
+            raise ValueError(f"{name!r} stands there twice")
+        result[name] = label or name
+    if not result:
+        raise ValueError("expected TEXT=LABEL,... such as T1=left,T2=right")
+    return result
