@@ -37,6 +37,7 @@ from elm_jax.evals.probe.eval import Probe
 from elm_jax.evals.retrieval.eval import Retrieval
 from elm_jax.evals.robustness import Robustness
 from elm_jax.evals.zero_shot.eval import ZeroShot
+from elm_jax.masked_objectives import dual_aligned, masked_dual
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.heads import SignalProjector, TextProjector
@@ -50,6 +51,7 @@ from elm_jax.objectives.multi_instance import (
 )
 from elm_jax.objectives.two_tower import TwoTower
 from elm_jax.processes import this_process
+from elm_jax.schedules import RunLength
 from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
 
 log = logging.getLogger(__name__)
@@ -181,6 +183,17 @@ def settle_labels(config: Any, corpus: Corpus) -> None:
             config.objective.class_weight = found.balanced_weights()
 
 
+def settle_length(config: Any, length: RunLength) -> None:
+    """Completes ``config.objective.total_steps``, where it is left open, by the run's length.
+
+    A momentum encoder's schedule needs it; as it is written into the config, a finished model can
+    be read without its run.
+    """
+    if "total_steps" in config.objective and config.objective.total_steps is None:
+        with config.unlocked(), config.objective.ignore_type():
+            config.objective.total_steps = length.total_steps
+
+
 def _labelled_windows(
     config: Any, corpus: Corpus, texts: TextSource | None, split: str
 ) -> tuple[Sampler, Batches]:
@@ -279,19 +292,25 @@ BY_NAME = (
 )  # fmt: skip
 
 
-def open_fields(config: Any) -> tuple[str, ...]:
-    """Fields of a SignalSpec that the network of ``config`` leaves open: none, mostly.
+def fields_by_name(config: Any) -> tuple[str, ...]:
+    """Fields of a SignalSpec that the encoder of ``config`` leaves open: none, mostly.
 
-    An encoder that is ``by_name`` reads its channels by their names: any that the dictionary has,
-    in any order and number, in windows of any whole number of patches. An adapter ahead of it knows
-    them by their place.
+    One that is ``by_name`` reads its channels by their names: any that the dictionary has, in any
+    order and number, in windows of any whole number of patches.
 
     Args:
       config: a run's, or the recipe of a finished model, as ``convert.network.as_config`` reads it.
     """
     encoder = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
-    adapted = config.objective.get("adapter")
-    return BY_NAME if getattr(encoder, "by_name", False) and not adapted else ()
+    return BY_NAME if getattr(encoder, "by_name", False) else ()
+
+
+def open_fields(config: Any) -> tuple[str, ...]:
+    """Fields of a SignalSpec that the whole network of ``config`` leaves open.
+
+    None where an adapter stands ahead of the encoder: it knows channels by their place.
+    """
+    return () if config.objective.get("adapter") else fields_by_name(config)
 
 
 def build_encoder(config: Any, spec: SignalSpec) -> Any:
@@ -366,12 +385,27 @@ def _classify(config: Any, spec: SignalSpec, texts: TextSource | None) -> Object
     return construct(Classify, settings, "config.objective", **parts)
 
 
+def _masked(make: Callable[[Mapping[str, Any], Any], Objective]) -> Callable[..., Objective]:
+    """A builder for the objectives that hide parts of the signal from the encoder."""
+
+    def build(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
+        if texts is not None:
+            raise ValueError(
+                f"config.objective {config.objective.name!r} reads no text: set config.text=None"
+            )
+        return make(config.objective.to_dict(), build_encoder(config, spec))
+
+    return build
+
+
 OBJECTIVES = {
     "two_tower": _two_tower(TwoTower),  # a finished model: embeds, has no loss of its own
     "multi_instance": _two_tower(MultiInstance, "bags"),
     "soft_target_contrast": _two_tower(SoftTargetContrast, "pairs"),
     "orthogonal_alignment": _two_tower(OrthogonalAlignment, "pairs"),
     "classify": _classify,
+    "masked_dual": _masked(masked_dual),
+    "dual_aligned": _masked(dual_aligned),
 }
 
 

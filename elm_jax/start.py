@@ -20,7 +20,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from elm_jax import paths
+from elm_jax import build, paths
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
 from elm_jax.convert.parts import ModelParts
@@ -153,17 +153,8 @@ def settle(config: Any, start: Start) -> None:
         config.encoder = ConfigDict(start.sections["encoder"])
 
 
-def normalised(
-    config: Any, corpus: Corpus, start: Start, *, open_fields: tuple[str, ...] = ()
-) -> Corpus:
+def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
     """The corpus, scaled by its own mean and std, by those of the model it starts from, or by none.
-
-    Args:
-      config: of the run.
-      corpus: the data.
-      start: what the run starts from.
-      open_fields: of the signal, that the network leaves open (``build.open_fields``): in these the
-        model may have been trained on another signal.
 
     Raises:
       ValueError: ``config.data.normalisation`` is unknown, "model" without one, or "corpus" of
@@ -176,7 +167,7 @@ def normalised(
             "Prepare these recordings for this model (python -m data_prep.prepare ... --window_s "
             f"{start.spec.window_s:g}) and give that window: --config.signal.window_s"
         )
-        source = f"config.data.dir={config.data.dir}"
+        source, open_fields = f"config.data.dir={config.data.dir}", _open_fields(config, start)
         ignore = (*MOMENTS, *open_fields)
         start.spec.require_same(corpus.spec, source=source, hint=hint, ignore=ignore)
         for own in corpus.every:
@@ -196,9 +187,22 @@ def normalised(
     return corpus.with_normalisation(start.spec)
 
 
+def _open_fields(config: Any, start: Start) -> tuple[str, ...]:
+    """In which fields the model's signals may have been others: an encoder's, read by name.
+
+    An adapter that is taken over with it knows channels by their place.
+    """
+    adapted = (start.sections.get("objective") or {}).get("adapter")
+    return () if adapted and _takes(config, "adapter") else build.fields_by_name(config)
+
+
 def takes_text_tower(config: Any) -> bool:
     """Whether the text tower's parameters, and so its vocabulary, come from ``init_from``."""
-    verdicts = [v for pattern, v in rules_of(config) if re.fullmatch(pattern, "text_tower/any")]
+    return _takes(config, "text_tower")
+
+
+def _takes(config: Any, part: str) -> bool:
+    verdicts = [v for pattern, v in rules_of(config) if re.fullmatch(pattern, f"{part}/any")]
     return verdicts[:1] == ["load"]
 
 

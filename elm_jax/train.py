@@ -62,9 +62,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     # -- data ---------------------------------------------------------------------------------
     begin = start.find(config, workdir)
     start.settle(config, begin)
-    open_fields = build.open_fields(config)
-    corpus = Corpus.open(config, open_fields=open_fields)
-    corpus = start.normalised(config, corpus, begin, open_fields=open_fields)
+    corpus = Corpus.open(config, open_fields=build.open_fields(config))
+    corpus = start.normalised(config, corpus, begin)
     texts = _texts(config, corpus, workdir, begin)
     build.settle_labels(config, corpus)
     sampler, batches = build.build_batches(config, corpus, texts)

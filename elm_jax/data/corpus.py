@@ -41,28 +41,20 @@ def without_moments(spec: SignalSpec) -> SignalSpec:
     return spec.replace(mean=0.0, std=1.0)
 
 
-def expected_spec(config: Any, *, open_fields: tuple[str, ...] = ()) -> SignalSpec:
+def expected_spec(config: Any) -> SignalSpec:
     """The signal that ``config.signal`` asks for (mean and std are the corpus's to say).
 
-    Fields that the network leaves open, and that ``config.signal`` leaves empty (None, or not
-    there; of channels also ``()``), are those of ``config.data.dir``.
+    Fields of ``config.signal`` that are empty (None; of channels also ``()``) are those of
+    ``config.data.dir``.
 
     Raises:
       SpecError: a field is missing or unknown.
     """
     values = dict(config.signal.to_dict())
-    if not values.get("channels"):
-        values["channels"] = None
-    empty = [name for name in open_fields if values.get(name) is None]
+    empty = [k for k, v in values.items() if v is None or (k == "channels" and not v)]
     if empty:
         stored = Manifest.load(config.data.dir).spec
-        values |= {name: getattr(stored, name) for name in empty}
-    missing = sorted(name for name, value in values.items() if value is None)
-    if missing:
-        raise SpecError(
-            f"config.signal: {missing} empty; only an encoder that reads channels by name takes "
-            "them from the data"
-        )
+        values |= {name: getattr(stored, name, None) for name in empty}
     return SignalSpec.from_dict(values | {"mean": 0.0, "std": 1.0}, source="config.signal")
 
 
@@ -110,7 +102,7 @@ class Corpus:
           SpecError: the shards hold another signal than ``config.signal``, or than each other.
           ValueError: a directory is named twice.
         """
-        spec = expected_spec(config, open_fields=open_fields)
+        spec = expected_spec(config)
         hint = (
             "Prepare the recordings again with these settings (python -m data_prep.prepare "
             f"... --window_s {spec.window_s:g}), or set config.signal.* to what the "
