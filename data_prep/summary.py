@@ -7,16 +7,22 @@ from typing import TextIO
 
 from etils import epath
 
+from data_prep.corpora.events import say_counts
 from data_prep.findings import FINDING_KINDS, kind_sentence
 from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
 
 # The recipe that is published for a window.
 _RECIPES = {5.0: "elm_5s", 60.0: "elm_60s"}
 # What is probed where it is not "abnormal".
+_MULTICLASS = "--config.evals.probe.labels.name=event --config.evals.probe.labels.kind=multiclass "
 _PROBED = {
     "tusz": "--config.evals.probe.labels.name=event=seiz ",
-    "tuev": "--config.evals.probe.labels.name=event --config.evals.probe.labels.kind=multiclass ",
+    "bcic2b": "--config.evals.probe.labels.name=event=left_hand ",
+    "kaggle_ern": "--config.evals.probe.labels.name=event=error ",
+    "physio_p300": "--config.evals.probe.labels.name=event=target ",
+    **dict.fromkeys(("tuev", "bcic2a", "sleep_edfx"), _MULTICLASS),
 }
+_EVEN = 1.5  # classes of which the largest is no more than so many times the smallest
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
 
 
@@ -47,6 +53,7 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
         print(f"  The files' values were multiplied by {factor:g} (--nmt_unit_factor)")
     _print_channels(manifest)
     _print_labels(manifest)
+    _print_left_out(manifest)
     _print_defects(out, manifest)
     _print_gaps(manifest)
     # The demo is prepared by the main program, which goes on by itself.
@@ -101,6 +108,28 @@ def _print_labels(manifest: Manifest) -> None:
         width = max(12, *(len(text) + 2 for row in rows for text in row))
         for first, *others in rows:
             print("  " + first.rjust(12) + "".join(text.rjust(width) for text in others))
+        _print_balance(by_split.get("train", {}))
+
+
+def _print_balance(counted: Mapping[str, Mapping[str, int]]) -> None:
+    """The shares of the train split's windows, where they are far from equal."""
+    windows = {value: c["windows"] for value, c in counted.items() if c["windows"]}
+    if len(windows) > 1 and max(windows.values()) > _EVEN * min(windows.values()):
+        total = sum(windows.values())
+        shares = ", ".join(f"{value} {n / total:.1%}" for value, n in sorted(windows.items()))
+        print(f"  Unbalanced: of the train split's windows are {shares}")
+
+
+def _print_left_out(manifest: Manifest) -> None:
+    """What published evaluations leave out, added up over the recordings."""
+    totals: Counter[str] = Counter()
+    for defect in manifest.defects:
+        if defect["kind"] == "events_dropped":
+            for part in defect["detail"].split(", "):
+                n, _, what = part.partition(" ")
+                totals[what] += int(n)
+    if totals:
+        print(f"  Left out by the published rules: {say_counts(totals)}")
 
 
 def _print_gaps(manifest: Manifest) -> None:
