@@ -1,19 +1,20 @@
-"""KaggleERN, the INRIA BCI Challenge (NER 2015): was the spelled letter the right one? (26 people)
+"""KaggleERN, the INRIA BCI Challenge (NER 2015): feedback that is right or an error (26 people).
 
     train/Data_S02_Sess01.csv     16 people, 5 sessions:  Time,Fp1,...,O2,EOG,FeedBackEvent
     TrainLabels.csv               IdFeedBack,Prediction:  S02_Sess01_FB001,1
     test/Data_S01_Sess01.csv      10 other people
-    true_labels.csv               label: of the test set's feedbacks, in order of person and session;
-                                  published after the challenge, and a download of its own
+    true_labels.csv               label: of the test set's feedbacks, in order of person and
+                                  session; published after the challenge, a download of its own
 
 56 electrodes against the nose and one channel of the eyes (left out) at 200 Hz; a row with 1 in
-``FeedBackEvent`` is where a letter was shown: 60 in a session, 100 in the fifth. Labels: ``correct``
-(1) or ``error`` (0). Windows run from 0.7 s before it to 1.3 s after it. No unit is published: the
-values are taken as microvolts.
+``FeedBackEvent`` is where the speller showed its letter: 60 in a session, 100 in the fifth. Labels:
+``correct`` (1) or ``error`` (0). Windows run from 0.7 s before it to 1.3 s after it. No unit is
+published: the values are taken as microvolts.
 
 EEGPT tests on the ten people of the test set and trains on 12 of the 16 others, four times
 (``--exclude_people``); ``--split train=0.75,valid=0.25`` validates on the four instead. It filters
-nothing, takes 19 of the electrodes and scales each window to [-1, 1].
+nothing, takes 19 of the electrodes and scales each window to [-1, 1]. In its copy session 5 of
+person 22 could not be read, and session 4 was taken twice, with the other's labels.
 """
 
 import argparse

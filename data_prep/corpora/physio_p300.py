@@ -1,19 +1,19 @@
-"""PhysioP300 (PhysioNet ``erpbci`` 1.0.0): was the letter that one attends to flashed? (12 people)
+"""PhysioP300 (PhysioNet ``erpbci`` 1.0.0): did what one attends to flash or not (12 people).
 
     s01/rc01.edf ... s12/rc20.edf     a run: the spelling of one character
 
 The annotations of a run name the character (``#TgtA_``), its begin and end (``#start``, ``#end``),
 and for each flash the six characters of the row or column that lit up (``ABCDEF``). Labels:
-``target`` (1) if the character was among them, else ``nontarget`` (0), about five times as many.
+``target`` (1) if the character was among them, else ``nontarget`` (0), five times as many.
 
 64 electrodes against the CMS at 2048 Hz; of them the 58 that EEGPT takes. Windows run from 0.1 s
 before a flash for 2 s: the papers cut 2.1 s, of which their encoder, with patches of 64 samples
 every 32, reads 512 samples. Flashes are 0.15 s apart, so windows overlap.
 
 EEGPT leaves one person out (``--test_people s01``), of people 1 to 7, 9 and 11; here is everybody
-(``--exclude_people``). Its script names windows by their number in a run, so of all runs of a person
-the last one's overwrite the others'; here all are kept. It subtracts the mean of all 64 electrodes,
-here it is that of the 58.
+(``--exclude_people``). Its script names windows by their number in a run, so that of all runs of a
+person the last one's overwrite the others'; here all are kept. It subtracts the mean of all 64
+electrodes, here it is that of the 58.
 """
 
 import argparse
