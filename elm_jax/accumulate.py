@@ -18,7 +18,8 @@ batch gives, but for two things:
 - **BatchNorm** in training normalises by the statistics of its microbatch (over all devices), not
   of the whole batch, and the running statistics are updated once a microbatch, in order: n updates
   a step instead of one. With running statistics (a frozen encoder) nothing departs.
-- **Dropout** patterns are drawn for each microbatch from a key of its own.
+- **Dropout** patterns are drawn for each microbatch from a key of its own. What all rows of a batch
+  share (a mask) is drawn from ``batch["batch_key"]``, which every part is given.
 
 Parts are the same on any number of devices, and each device cuts its own rows (see
 :func:`split_rows`). Gradients are added in the parameters' type, float32, and summed over devices
@@ -74,9 +75,12 @@ def value_and_grad(
     """
 
     def run(params: Params, model_state: ModelState, batch: Batch, key: Key) -> Found:
+        batch_key = key
+
         def embed(learning: Params, state: ModelState, part: Batch, key: Key):
             whole = jax.tree.map(lambda t, p, x: x if t else p, trainable, params, learning)
-            return objective.embed(whole, state, prepare(part), key, train=True)
+            rows = dict(prepare(part)) | {"batch_key": batch_key}
+            return objective.embed(whole, state, rows, key, train=True)
 
         def score(out: dict[str, Array], rows: Batch = batch):
             terms, report = objective.terms(out, prepare(rows))

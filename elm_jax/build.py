@@ -10,7 +10,7 @@ A new system adds an entry here, a module in its room, and a recipe in configs/.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax

@@ -57,7 +57,11 @@ class Objective(Protocol):
     def embed(
         self, params: Params, model_state: ModelState, batch: Batch, key: Key | None, *, train: bool
     ) -> tuple[dict[str, Float[Array, "..."]], ModelState]:
-        """What :meth:`terms` reads, at least float32, one entry a row; and the state after it."""
+        """What :meth:`terms` reads, at least float32, one entry a row; and the state after it.
+
+        Where rows are part of a larger batch, ``batch`` has a ``batch_key``: for what all of them
+        share, such as a mask; ``key`` is the part's own.
+        """
         ...
 
     def terms(self, out: dict[str, Array], batch: Batch) -> Terms:

@@ -1,0 +1,79 @@
+"""From ``config.objective`` to a masked pretraining objective around an encoder.
+
+    config.objective = dict(
+        name="masked_dual",                       # EEGPT; "dual_aligned": DARE-EEG, a second view
+        predictor=dict(depth=2), reconstructor=dict(depth=4),
+        momentum=(0.996, 1.0), total_steps=None,  # None: the run's, see build.settle_length
+    )
+
+Predictor and reconstructor have the encoder's sizes and rates where their sections do not say.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from elm_jax.construct import construct, declared
+from elm_jax.models.masked_heads import Predictor, Reconstructor
+from elm_jax.models.view_projector import ViewProjector
+from elm_jax.objectives.dual_aligned import DualAligned
+from elm_jax.objectives.masked_dual import MaskedDual
+
+# What both heads take over from the encoder.
+_OF_ENCODER = (
+    "width", "heads", "summary_tokens", "patch_size", "mlp_ratio", "dropout", "attention_dropout",
+    "drop_path", "init_std", "qkv_bias", "norm_eps", "dictionary_size", "dtype", "remat",
+)  # fmt: skip
+_OF_VIEWS = (
+    "view_overlap", "overlap_jitter", "temperature", "mask_alignment", "mask_alignment_weight",
+    "activation_weight", "similarity",
+)  # fmt: skip
+
+
+def masked_dual(settings: Mapping[str, Any], encoder: nn.Module) -> MaskedDual:
+    """EEGPT's objective.
+
+    Args:
+      settings: ``config.objective``.
+      encoder: what learns.
+
+    Raises:
+      ValueError: an encoder that cannot be shown a part of the signal, unknown or missing settings.
+    """
+    if not getattr(encoder, "by_name", False):
+        raise ValueError(
+            f"config.objective {settings['name']!r} hides channels and time patches from the "
+            f"encoder; {type(encoder).__name__} cannot be shown a part: set "
+            "config.encoder.name='eeg_transformer'"
+        )
+    settings = dict(settings)
+    sizes = {name: getattr(encoder, name) for name in _OF_ENCODER}
+    heads = {}
+    for name, kind in (("predictor", Predictor), ("reconstructor", Reconstructor)):
+        given = declared(kind, sizes) | dict(settings.pop(name, None) or {})
+        heads[name] = construct(kind, given, f"config.objective.{name}")
+    if "momentum" in settings:
+        settings["momentum"] = tuple(settings["momentum"])
+    return construct(MaskedDual, settings, "config.objective", encoder=encoder, **heads)
+
+
+def dual_aligned(settings: Mapping[str, Any], encoder: nn.Module) -> DualAligned:
+    """DARE-EEG's objective; ``projection`` are the sizes of the projection of a view.
+
+    Args:
+      settings: ``config.objective``.
+      encoder: what learns.
+
+    Raises:
+      ValueError: as :func:`masked_dual`.
+    """
+    settings = dict(settings)
+    projector = ViewProjector(tuple(settings.pop("projection", (512, 256))), dtype=encoder.dtype)
+    views = {name: settings.pop(name) for name in _OF_VIEWS if name in settings}
+    if "view_overlap" in views:
+        views["view_overlap"] = tuple(views["view_overlap"])
+    masked = masked_dual(settings, encoder)
+    return construct(
+        DualAligned, views, "config.objective", masked=masked, view_projector=projector
+    )
