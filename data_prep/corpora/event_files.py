@@ -35,7 +35,8 @@ class EventFile:
     """What a file of events says.
 
     Attributes:
-      events: in order of time, each once, whatever the channels it was marked on.
+      events: in order of time, each once, whatever the channels it was marked on (or once a
+        channel, if it was so asked for).
       odd: rows left out, and why: text -> how many.
       duration_s: length of the recording, where the file states it.
     """
@@ -54,8 +55,13 @@ def find_sibling(path: pathlib.Path, suffix: str) -> pathlib.Path | None:
     return next((f for f in sorted(path.parent.iterdir()) if f.name.lower() == name), None)
 
 
-def read_rec(path: pathlib.Path, codes: Mapping[int, str]) -> EventFile:
+def read_rec(path: pathlib.Path, codes: Mapping[int, str], *, every_row: bool = False) -> EventFile:
     """Reads ``channel,start,stop,code`` lines; seconds, codes by number.
+
+    Args:
+      path: the file.
+      codes: number -> label.
+      every_row: take an event as often as there are rows of it, one a channel.
 
     Raises:
       EventsError: a line that is not four numbers.
@@ -69,7 +75,7 @@ def read_rec(path: pathlib.Path, codes: Mapping[int, str]) -> EventFile:
             raise EventsError(f"line {number}: expected channel,start,stop,code")
         _, start_s, stop_s, code = (_number(cell, number) for cell in cells)
         rows.append((start_s, stop_s, codes.get(code, f"{code:g}")))
-    return _collect(rows, codes.values(), None)
+    return _collect(rows, codes.values(), None, every_row=every_row)
 
 
 def read_csv_bi(path: pathlib.Path, labels: Iterable[str]) -> EventFile:
@@ -138,19 +144,23 @@ def _duration_s(text: str | None) -> float | None:
 
 
 def _collect(
-    rows: Iterable[tuple[float, float, str]], labels: Iterable[str], duration_s: float | None
+    rows: Iterable[tuple[float, float, str]],
+    labels: Iterable[str],
+    duration_s: float | None,
+    *,
+    every_row: bool = False,
 ) -> EventFile:
-    known, events, odd = set(labels), set(), {}
+    known, events, odd = set(labels), [], {}
     for start_s, stop_s, label in rows:
         if label not in known:
             why = f"label {label!r}" if _CODE.fullmatch(label) else "a label that is no code"
         elif stop_s <= start_s or stop_s <= 0:
             why = "an end that is not after the beginning"
         else:
-            events.add(Event(start_s, stop_s, label))
+            events.append(Event(start_s, stop_s, label))
             continue
         odd[why] = odd.get(why, 0) + 1
-    return EventFile(tuple(sorted(events)), odd, duration_s)
+    return EventFile(tuple(sorted(events if every_row else set(events))), odd, duration_s)
 
 
 def to_json(events: Iterable[Event]) -> list[list[Any]]:

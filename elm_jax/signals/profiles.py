@@ -38,7 +38,24 @@ EEGPT_SPEC = SignalSpec(
     mean=0.0, std=1.0, slow_source="narrow",
 )  # fmt: skip
 
-PROFILES = {"elm": ELM_SPEC, "eegpt": EEGPT_SPEC}
+#: The 23 electrodes that recordings of TUAB and TUEV in the montage 01_tcp_ar have, in the order of
+#: BIOT, LaBraM, EEGPT and DARE-EEG.
+TUH23 = (
+    "Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "F7", "F8", "T3", "T4", "T5",
+    "T6", "A1", "A2", "Fz", "Cz", "Pz", "T1", "T2",
+)  # fmt: skip
+
+#: What these papers cut TUAB and TUEV into: as referenced by the hospital, 200 Hz, windows of 10 s
+#: (TUEV: 5 s), hundreds of microvolts (ten times the scale of EEGPT's pretraining). The notch is
+#: theirs, too: at 50 Hz, though the hospital's mains have 60. The clip is ours: it is the largest
+#: that shards hold; they have none.
+TUH_SPEC = SignalSpec(
+    modality="eeg", channels=TUH23, montage="electrodes", sfreq_hz=200.0, window_s=10.0,
+    highpass_hz=0.1, lowpass_hz=75.0, resample="mne_fft", unit="uV", clip=1023.0, scale=0.01,
+    mean=0.0, std=1.0, notch_hz=(50.0,),
+)  # fmt: skip
+
+PROFILES = {"elm": ELM_SPEC, "eegpt": EEGPT_SPEC, "tuh": TUH_SPEC}
 
 #: Profiles of models that read channels by name: of a corpus they take what the dictionary knows.
 BY_NAME = frozenset({"eegpt"})
