@@ -22,9 +22,16 @@ corpora:
   eegmmidb     PhysioNet EEG Motor Movement/Imagery: whole runs, or windows of its trials
   tueg         TUH EEG: TUEG, TUAB, TUSZ in every published folder layout, as unlabelled EEG
   tuab         TUH Abnormal EEG: normal or abnormal by recording, published train/eval split
+  tuab_windows the same in 10 s, 23 electrodes, 200 Hz, as EEGPT and DARE-EEG cut it
   tuev         TUH EEG Events: 5 s around each event of a .rec file, six classes
+  tuev_rows    the same for each row of a .rec file, 23 electrodes, 200 Hz, as these cut it
   tusz         TUH EEG Seizure v2: windows of seizure and background out of .csv_bi files
   nmt          NMT Scalp EEG: normal or abnormal by recording, unit error mended
+  seed         SEED: clips with an emotion (Preprocessed_EEG), or raw .cnt sessions
+  tsu_ssvep    Tsinghua's benchmark of visual evoked potentials: S1.mat to S35.mat
+  m3cv         M3CV: epochs of 4 s in six paradigms, with their tables
+  hgd          High-Gamma Dataset: whole runs, .edf or .mat
+  torch_tensors  EEGPT's pretraining windows (TrainFolder, ValidFolder), people unknown
   hdf5         a file in ELM's published layout (needs --hdf5_unit)
   demo         simulated people; written first, to --input or beside --out
 

@@ -20,7 +20,7 @@ _PROBED = {
     "bcic2b": "--config.evals.probe.labels.name=event=left_hand ",
     "kaggle_ern": "--config.evals.probe.labels.name=event=error ",
     "physio_p300": "--config.evals.probe.labels.name=event=target ",
-    **dict.fromkeys(("tuev", "bcic2a", "sleep_edfx"), _MULTICLASS),
+    **dict.fromkeys(("tuev", "tuev_rows", "bcic2a", "sleep_edfx"), _MULTICLASS),
 }
 _EVEN = 1.5  # classes of which the largest is no more than so many times the smallest
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
