@@ -122,8 +122,12 @@ _KERNEL_DB = 75.0
 
 
 def half_rate_is_enough(sfreq_hz: float, pass_hz: float, new_hz: float) -> bool:
-    """Whether every second sample of a signal without content above ``pass_hz`` will do."""
-    return _kernel_db(sfreq_hz, pass_hz, new_hz) >= _KERNEL_DB
+    """Whether every second sample of a signal without content above ``pass_hz`` will do.
+
+    Not where the new rate is as high: what the filter leaves of the upper frequencies (-53 dB)
+    would all fold back into what is kept.
+    """
+    return new_hz < sfreq_hz / 2 and _kernel_db(sfreq_hz, pass_hz, new_hz) >= _KERNEL_DB
 
 
 def _kernel_db(sfreq_hz: float, pass_hz: float, new_hz: float) -> float:

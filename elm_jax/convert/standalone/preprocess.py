@@ -5,9 +5,10 @@
     windows, start_s = network_windows(signal, names, sfreq_hz, spec, unit="uV")   # [b, c, t], [b]
 
 ``signal`` is ``[electrodes, time]`` of one gap-free stretch. The steps are those that the model was
-trained with: a zero-phase FIR band-pass, the montage, clipping, resampling, scaling. They equal
-mne's ``Raw.filter`` and ``Raw.resample`` with their defaults. What this file leaves to you: reading
-files, gaps, flat and saturated electrodes. A spec with ``resample: polyphase`` needs SciPy as well.
+trained with: a zero-phase FIR band-pass (and notches), the montage, clipping, resampling, scaling.
+They equal mne's ``Raw.filter``, ``Raw.notch_filter`` and ``Raw.resample`` with their defaults. What
+this file leaves to you: reading files, gaps, flat and saturated electrodes. A spec with
+``resample: polyphase`` needs SciPy as well.
 
 Part of elm_jax, Apache-2.0.
 """
@@ -20,6 +21,7 @@ import re
 import numpy as np
 
 UV_PER_UNIT = {"V": 1e6, "mV": 1e3, "uV": 1.0, "nV": 1e-3}
+MONTAGES = ("tcp20", "electrodes", "average")
 RENAMED = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}  # today's names -> the montage's
 REFERENCE = re.compile(r"-(REF|LE|AVG|AV|AR|CAR|A1|A2|M1|M2|A1A2|AA|\(A1\+A2\)/2)$")
 HAMMING_LENGTH = 3.3  # taps x transition width / rate
@@ -56,10 +58,12 @@ def network_windows(signal, names, sfreq_hz, spec, *, unit):
         raise ValueError("signal holds NaN or infinity: cut such stretches out first")
     if unit not in UV_PER_UNIT:
         raise ValueError(f"unit is {unit!r}; known: {sorted(UV_PER_UNIT)}")
-    if sfreq_hz / 2 <= spec["lowpass_hz"]:
-        raise ValueError(f"{sfreq_hz} Hz cannot hold the band up to {spec['lowpass_hz']} Hz")
+    if spec["montage"] not in MONTAGES:
+        raise ValueError(f"montage is {spec['montage']!r}; known here: {MONTAGES}")
     x = montage(signal * UV_PER_UNIT[unit], names, spec["channels"])
-    x = band_pass(x, sfreq_hz, spec["highpass_hz"], spec["lowpass_hz"])
+    if spec["montage"] == "average":
+        x = x - x.mean(axis=0)
+    x = band_pass(x, sfreq_hz, spec["highpass_hz"], *edges_hz(sfreq_hz, spec))
     clip_uv = spec["clip"] * UV_PER_UNIT[spec["unit"]]
     x = resample(np.clip(x, -clip_uv, clip_uv), sfreq_hz, spec["sfreq_hz"], spec["resample"])
     x = x / UV_PER_UNIT[spec["unit"]]
@@ -100,6 +104,42 @@ def montage(x_uv, names, channels):
     return np.stack(rows)
 
 
+def edges_hz(sfreq_hz, spec):
+    """The band's upper edge and the notches, as far as the rate holds them.
+
+    Raises:
+      ValueError: it cannot hold the band, and the spec does not say that it may be narrowed.
+    """
+    lowpass_hz, half = spec["lowpass_hz"], sfreq_hz / 2
+    if spec.get("slow_source", "refuse") == "narrow":
+        if lowpass_hz > half - 1:
+            lowpass_hz = 0.9 * half
+    elif half <= lowpass_hz:
+        raise ValueError(f"{sfreq_hz} Hz cannot hold the band up to {lowpass_hz} Hz")
+    return lowpass_hz, [f for f in spec.get("notch_hz", ()) if f < half - 1]
+
+
+def design_notch(sfreq_hz, middle_hz):
+    """Taps of the FIR band-stop that mne designs for a notch: 1/200 wide, edges of 0.5 Hz."""
+    n_taps = max(math.ceil(HAMMING_LENGTH / 0.5 * sfreq_hz), 1) | 1
+    taps = np.zeros(n_taps)
+    taps[n_taps // 2] = 1.0
+    for side, sign in ((1, -1.0), (-1, 1.0)):
+        inner = middle_hz * (1 + side / 400)
+        add_lowpass(taps, *sorted((inner, inner + side * 0.5)), sfreq_hz, sign)
+    return taps
+
+
+def add_lowpass(taps, start_hz, stop_hz, sfreq_hz, sign):
+    """Adds a windowed sinc that falls from ``start_hz`` to ``stop_hz`` to the middle of taps."""
+    start, stop = 2 * start_hz / sfreq_hz, 2 * stop_hz / sfreq_hz
+    n = round(HAMMING_LENGTH / ((stop - start) / 2)) | 1
+    cutoff = (start + stop) / 2
+    sinc = cutoff * np.sinc(cutoff * (np.arange(n) - (n - 1) / 2)) * np.hamming(n)
+    offset = (len(taps) - n) // 2
+    taps[offset : len(taps) - offset] += sign * sinc / sinc.sum()
+
+
 def design_band_pass(sfreq_hz, highpass_hz, lowpass_hz):
     """Taps of the FIR filter that mne designs (windowed sinc, Hamming)."""
     low = min(max(0.25 * highpass_hz, 2.0), highpass_hz)
@@ -111,18 +151,15 @@ def design_band_pass(sfreq_hz, highpass_hz, lowpass_hz):
     if highpass_hz > 0:
         edges.append((highpass_hz - low, highpass_hz, -1.0))
     for start_hz, stop_hz, sign in edges:
-        start, stop = 2 * start_hz / sfreq_hz, 2 * stop_hz / sfreq_hz
-        n = round(HAMMING_LENGTH / ((stop - start) / 2)) | 1
-        cutoff = (start + stop) / 2
-        sinc = cutoff * np.sinc(cutoff * (np.arange(n) - (n - 1) / 2)) * np.hamming(n)
-        offset = (n_taps - n) // 2
-        taps[offset : n_taps - offset] += sign * sinc / sinc.sum()
+        add_lowpass(taps, start_hz, stop_hz, sfreq_hz, sign)
     return taps
 
 
-def band_pass(x, sfreq_hz, highpass_hz, lowpass_hz):
+def band_pass(x, sfreq_hz, highpass_hz, lowpass_hz, notch_hz=()):
     """Filters without shift; the ends go on mirrored about their last value, then as zeros."""
     taps = design_band_pass(sfreq_hz, highpass_hz, lowpass_hz)
+    for middle_hz in notch_hz:
+        taps = np.convolve(taps, design_notch(sfreq_hz, middle_hz))
     n, reach = x.shape[1], len(taps) // 2
     edge = min(len(taps), n) - 1
     extended = mirrored(x, edge, edge)
