@@ -43,6 +43,8 @@ TRANSFORMS: dict[str, Transform] = {
     "pointwise": Transform(lambda x: x[..., 0].T, lambda x: x.T[..., None], units=1),
     # [out, 1, 1, k] -> [k, out]: a convolution that does not overlap is a Dense a patch
     "patch": Transform(lambda x: x[:, 0, 0].T, lambda x: x.T[:, None, None], units=2),
+    # [channels, 1, k] -> [k, channels]: each channel's own filter
+    "depthwise": Transform(lambda x: x[:, 0].T, lambda x: x.T[:, None], units=1),
     "row": Transform(lambda x: x[0], lambda x: x[None], units=1),  # [1, ...] -> [...]
     "rows": Transform(lambda x: x[0, 0], lambda x: x[None, None], units=2),
 }

@@ -29,7 +29,14 @@ from elm_jax.convert.card import LICENCE_NOTES, model_card
 from elm_jax.convert.engine import ConvertError, LoadReport
 from elm_jax.convert.parts import ModelParts, origin_of, require_description, weights_sha256
 from elm_jax.convert.reader import StateDict, read_state_dict
-from elm_jax.convert.tensor_files import COUNTERS, FILES, counters_of, from_states, to_states
+from elm_jax.convert.tensor_files import (
+    COUNTERS,
+    STEMS,
+    Network,
+    counters_of,
+    from_states,
+    to_states,
+)
 from elm_jax.data.spec import SignalSpec
 
 FORMAT, FORMAT_VERSION = "elm_jax", 1
@@ -148,7 +155,8 @@ def as_numpy(parts: ModelParts) -> ModelParts:
 
 
 def _write_tensors(parts: ModelParts, directory: pathlib.Path) -> None:
-    states = to_states(parts.params, parts.model_state, parts.extra.get(COUNTERS))
+    whole = Network(parts.recipe, parts.params, parts.model_state)
+    states = to_states(whole, parts.extra.get(COUNTERS))
     for stem, state in states.items():
         path = directory / f"{stem}.safetensors"
         write_safetensors(state, path)
@@ -221,11 +229,10 @@ def read_folder(directory: epath.PathLike) -> ModelParts:
     spec = SignalSpec.from_dict(values["spec"], source=f"{source}/config.json")
     recipe = network.require_recipe(values["recipe"], f"{source}/config.json")
     recipe, text_dir, loaded = tower.read_tower(recipe, directory)
-    params, stats, report = _read_tensors(directory, recipe, spec, loaded)
+    params, model_state, report = _read_tensors(directory, recipe, spec, loaded)
     if loaded is not None:
         params["text_tower"] = loaded.variables["params"]
         report = report.joined(loaded.report, f"{tower.FOLDER}:")
-    model_state = {"batch_stats": stats}
     if (found := weights_sha256(params, model_state)) != values["weights_sha256"]:
         raise ConvertError(
             f"{source}: the weights have digest {found[:12]}..., config.json says "
@@ -272,7 +279,7 @@ def _read_tensors(
 ) -> tuple[dict[str, Any], dict[str, Any], LoadReport]:
     if not (directory / "model.safetensors").is_file():
         raise FileNotFoundError(f"{directory} lacks model.safetensors")
-    files = {file.stem: directory / f"{file.stem}.safetensors" for file in FILES}
+    files = {stem: directory / f"{stem}.safetensors" for stem in STEMS}
     states = {stem: read_state_dict(file) for stem, file in files.items() if file.is_file()}
     bert, width = None, None
     if loaded is not None:
@@ -289,4 +296,4 @@ def _read_tensors(
         raise ConvertError(
             f"{directory}/config.json: no network can be built from its recipe: {error!r}"
         ) from error
-    return from_states(states, *shapes, source=str(directory))
+    return from_states(states, Network(recipe, *shapes), source=str(directory))

@@ -120,11 +120,10 @@ def text_inputs(
 def shapes(
     objective: Objective, spec: SignalSpec, text: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(params, batch statistics) of an objective as shapes and types."""
+    """(params, model state) of an objective as shapes and types."""
     signal = jax.ShapeDtypeStruct((1, len(spec.channels), spec.window_samples), jnp.float32)
     batch = {"signal": signal, **{k: jnp.asarray(v) for k, v in text.items()}}
-    params, model_state = jax.eval_shape(objective.init, jax.random.key(0), batch)
-    return params, model_state["batch_stats"]
+    return jax.eval_shape(objective.init, jax.random.key(0), batch)
 
 
 def require_shapes(objective: Objective, parts: ModelParts) -> None:
@@ -141,8 +140,8 @@ def require_shapes(objective: Objective, parts: ModelParts) -> None:
     elif "text_projector" in parts.params:
         width = parts.params["text_projector"]["hidden"]["kernel"].shape[0]
         text = {"text_emb": np.zeros((1, width), np.float32)}
-    params, batch_stats = shapes(objective, parts.spec, text)
-    wanted = flatten({"params": params, "model_state": {"batch_stats": batch_stats}})
+    params, model_state = shapes(objective, parts.spec, text)
+    wanted = flatten({"params": params, "model_state": model_state})
     found = flatten({"params": parts.params, "model_state": parts.model_state})
     lines = [f"missing: {k} {wanted[k].shape}" for k in sorted(wanted.keys() - found)]
     lines += [f"unexpected: {k} {found[k].shape}" for k in sorted(found.keys() - wanted)]

@@ -31,8 +31,10 @@ class ModelParts:
       spec: the signal that it takes.
       recipe: JSON-ready sections ``{"dtype", "encoder", "objective", "text"}`` from which
         :mod:`elm_jax.build` makes the network; ``text`` is None without a text side.
-      params: ``{"encoder", "signal_projector"?, "text_projector"?, "text_tower"?, "classifier"?}``.
-      model_state: ``{"batch_stats": {the same names}}``.
+      params: ``{"encoder", "signal_projector"?, "text_projector"?, "text_tower"?, "classifier"?}``;
+        of a masked pretraining also ``{"predictor", "reconstructor", "view_projector"?}``.
+      model_state: ``{"batch_stats": {the same names}}``; of a masked pretraining also
+        ``{"target": {"encoder"}}``, the momentum twin.
       trained_on: the people it was trained on, as ``People.to_json()`` has them; None: not told.
       text_tower_dir: a local Hugging Face folder with the tower, or at least its tokenizer.
       assumed: fields of ``spec`` that the source does not tell.

@@ -21,9 +21,10 @@ from elm_jax.convert import folder, network, probe, released
 from elm_jax.convert.card import LICENCE_NOTES
 from elm_jax.convert.engine import ConvertError, LoadReport, flatten
 from elm_jax.convert.parts import ModelParts
-from elm_jax.convert.tensor_files import COUNTERS, FILES, to_states
+from elm_jax.convert.tensor_files import COUNTERS, MODELS, Network, to_states
 
 SUFFIXES = {"pt": (".pt", ".pth", ".bin", ".ckpt"), "safetensors": (".safetensors",)}
+_FILE = MODELS["conv_eeg"]
 WHY_LEFT_OUT = "left out as asked: the published file has the encoder and its projector only"
 
 
@@ -87,8 +88,8 @@ def write_single_file(
 def _write(parts: ModelParts, path: pathlib.Path, predict: probe.Predict | None) -> None:
     import yaml
 
-    (stem,) = (file.stem for file in FILES[:1])
-    state = to_states(parts.params, parts.model_state, parts.extra.get(COUNTERS))[stem]
+    whole = Network(parts.recipe, parts.params, parts.model_state)
+    state = to_states(whole, parts.extra.get(COUNTERS))[_FILE.stem]
     write = folder.write_safetensors if path.suffix == ".safetensors" else folder.write_pt
     write(state, path)
     made = network.make_probe(parts, predict)
@@ -99,7 +100,7 @@ def _write(parts: ModelParts, path: pathlib.Path, predict: probe.Predict | None)
 
 def _without(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts, dict[str, str]]:
     """What the published layout holds, and the excused paths of what it does not."""
-    kept = FILES[0].modules
+    kept = ("encoder", "signal_projector")
     extra = [name for name in parts.params if name not in kept]
     if lost := [name for name in extra if name not in leave_out]:
         raise ConvertError(

@@ -5,8 +5,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elm_jax.convert import elm, engine
-from elm_jax.convert.engine import ConvertError, ConvertRule, LoadReport, StateDict
+from elm_jax.convert import eegpt, elm, engine, heads
+from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport, StateDict
+
+COUNTERS = "batch_counters"  # where a model's description has counters_of() its source
+# What lies in a Hugging Face folder of its own.
+ELSEWHERE = ("text_tower",)
+
+
+class Network(NamedTuple):
+    """A model as files are chosen for it; leaves are arrays, or anything with a shape.
+
+    Attributes:
+      recipe: see :class:`elm_jax.convert.parts.ModelParts`.
+      params: by module.
+      model_state: ``{collection: {by module}}``.
+    """
+
+    recipe: Mapping[str, Any]
+    params: Mapping[str, Any]
+    model_state: Mapping[str, Any]
+
+    @property
+    def collections(self) -> dict[str, Mapping[str, Any]]:
+        """``{"params": ..., "batch_stats": ..., ...}``, each by module."""
+        return {"params": self.params, **self.model_state}
 
 
 class TensorFile(NamedTuple):
@@ -15,87 +38,111 @@ class TensorFile(NamedTuple):
     Attributes:
       stem: its name without suffix.
       modules: our names of the modules in it -> the names that the rules use for them.
-      rules: of the modules' parameters, to the rule table.
+      rules: of a model, to the rule table. Its paths begin with the module, then the collection:
+        ``encoder/params/...``.
+      excuses: PyTorch names in it that are no parameters.
     """
 
     stem: str
     modules: Mapping[str, str]
-    rules: Callable[[Mapping[str, Any]], list[ConvertRule]]
+    rules: Callable[[Network], list[ConvertRule]]
+    excuses: tuple[Excuse, ...] = elm.EXCUSES
 
 
-def _model_rules(params: Mapping[str, Any]) -> list[ConvertRule]:
-    projector = params.get("signal_projector")
+def _projector_rules(network: Network) -> list[ConvertRule]:
+    projector = network.params.get("signal_projector")
     if projector is None:
-        return elm.released_rules(None)
-    return elm.released_rules({"sizes": (1, 1) if "hidden" in projector else (1,)})
+        return []
+    return elm.PROJECTOR_RULES if "hidden" in projector else elm.SINGLE_PROJECTOR_RULES
 
 
-def _classifier_rules(params: Mapping[str, Any]) -> list[ConvertRule]:
-    return elm.classifier_rules(sum(name.startswith("hidden_") for name in params["classifier"]))
+def _conv_eeg_rules(network: Network) -> list[ConvertRule]:
+    return elm.ENCODER_RULES + _projector_rules(network) + heads.adapter_rules(network.recipe)
 
 
-FILES = (
-    TensorFile("model", {"encoder": "encoder", "signal_projector": "projector"}, _model_rules),
+def _eeg_transformer_rules(network: Network) -> list[ConvertRule]:
+    encoder = eegpt.model_rules(
+        patch_norm=network.recipe["encoder"].get("patch_norm", False),
+        twin="target" in network.model_state,
+    )
+    return encoder + _projector_rules(network) + heads.adapter_rules(network.recipe)
+
+
+def _classifier_rules(network: Network) -> list[ConvertRule]:
+    return heads.head_rules(network.recipe, network.params["classifier"])
+
+
+_BESIDE = {"signal_projector": "projector", "adapter": "adapter"}
+# The first file, by config.encoder.name: the encoder, and what stands before and behind it.
+MODELS = {
+    "conv_eeg": TensorFile("model", {"encoder": "encoder", **_BESIDE}, _conv_eeg_rules),
+    "eeg_transformer": TensorFile(
+        "model",
+        {name: name for name in ("encoder", *eegpt.PRETRAINING)} | _BESIDE,
+        _eeg_transformer_rules,
+    ),
+}
+FURTHER = (
     TensorFile(
         "text_projector", {"text_projector": "projector"}, lambda _: elm.TEXT_PROJECTOR_RULES
     ),
     TensorFile("classifier", {"classifier": "classifier"}, _classifier_rules),
 )
-COUNTERS = "batch_counters"  # where a model's description has counters_of() its source
-# What lies in a Hugging Face folder of its own.
-ELSEWHERE = ("text_tower",)
+STEMS = ("model", *(file.stem for file in FURTHER))
 
 
-def files_of(params: Mapping[str, Any]) -> list[TensorFile]:
-    """The files that a model with these parameters has.
+def files_of(network: Network) -> list[TensorFile]:
+    """The files that a model has.
 
     Raises:
-      ConvertError: parameters of a module that no file has a place for.
+      ConvertError: an encoder without rules, or parameters of a module that no file has a place
+        for.
     """
-    placed = {module for file in FILES for module in file.modules} | set(ELSEWHERE)
-    if lost := sorted(set(params) - placed):
+    name = network.recipe["encoder"].get("name")
+    if name not in MODELS:
+        raise ConvertError(f"no rules to export encoder {name!r}; known: {sorted(MODELS)}")
+    files = (MODELS[name], *FURTHER)
+    placed = {module for file in files for module in file.modules} | set(ELSEWHERE)
+    if lost := sorted(set(network.params) - placed):
         raise ConvertError(f"no rules to export the parameters of {lost}; known: {sorted(placed)}")
-    return [file for file in FILES if set(file.modules) & set(params)]
+    return [file for file in files if set(file.modules) & set(network.params)]
 
 
-def _tree(file: TensorFile, params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
-    """The modules of a file as ``{name in the rules: {"params", "batch_stats"?}}``."""
+def _tree(file: TensorFile, network: Network) -> dict[str, Any]:
+    """The modules of a file as ``{name in the rules: {collection: ...}}``."""
     return {
-        inner: {"params": params[ours]} | ({"batch_stats": stats[ours]} if ours in stats else {})
+        inner: {name: own[ours] for name, own in network.collections.items() if ours in own}
         for ours, inner in file.modules.items()
-        if ours in params
+        if ours in network.params
     }
 
 
 def _prefix(file: TensorFile) -> str:
     """In front of the names in a report, for all files but the first."""
-    return "" if file is FILES[0] else f"{file.stem}:"
+    return "" if file not in FURTHER else f"{file.stem}:"
 
 
 def counters_of(report: LoadReport) -> dict[str, int]:
     """The batch counters that came with PyTorch tensors, as numbers for a description."""
-    return {name: int(value) for name, value in report.kept.items()}
+    counters = {n: v for n, v in report.kept.items() if n.endswith("num_batches_tracked")}
+    return {name: int(value) for name, value in counters.items()}
 
 
 def to_states(
-    params: Mapping[str, Any],
-    model_state: Mapping[str, Any],
-    counters: Mapping[str, int] | None = None,
-) -> dict[str, StateDict]:
+    network: Network, counters: Mapping[str, int] | None = None
+) -> dict[str, dict[str, np.ndarray]]:
     """A model as state dicts by file stem, batch counters included.
 
     Args:
-      params: by module.
-      model_state: ``{"batch_stats": {by module}}``.
+      network: the model.
       counters: from :func:`counters_of` its source; what is not in there is written as 0.
 
     Raises:
       ConvertError: parameters without a rule.
     """
     states = {}
-    for file in files_of(params):
-        tree = _tree(file, params, model_state["batch_stats"])
-        state = elm.with_counters(tree, file.rules(params))
+    for file in files_of(network):
+        state = elm.with_counters(_tree(file, network), file.rules(network))
         for name in (n for n in state if n.endswith("num_batches_tracked")):
             count = (counters or {}).get(_prefix(file) + name, 0)
             state[name] = np.asarray(count, np.int64)
@@ -104,45 +151,38 @@ def to_states(
 
 
 def from_states(
-    states: Mapping[str, StateDict],
-    params_shape: Mapping[str, Any],
-    stats_shape: Mapping[str, Any],
-    *,
-    source: str,
+    states: Mapping[str, StateDict], shapes: Network, *, source: str
 ) -> tuple[dict[str, Any], dict[str, Any], LoadReport]:
-    """(params, batch statistics, report) out of the state dicts that :func:`to_states` gives.
+    """(params, model state, report) out of the state dicts that :func:`to_states` gives.
 
     Args:
       states: by file stem.
-      params_shape: shapes of the model that is to be filled.
-      stats_shape: of its batch statistics.
+      shapes: of the model that is to be filled.
       source: for messages.
 
     Raises:
       ConvertError: a tensor does not fit, is missing or unknown; or a file of tensors.
     """
-    shapes = {name: value for name, value in params_shape.items() if name not in ELSEWHERE}
+    params = {name: value for name, value in shapes.params.items() if name not in ELSEWHERE}
+    shapes = shapes._replace(params=params)
     wanted = {file.stem: file for file in files_of(shapes)}
     if set(wanted) != set(states):
         raise ConvertError(
             f"{source}: the settings ask for the tensor files {sorted(wanted)}, found "
             f"{sorted(states)}"
         )
-    params: dict[str, Any] = {}
-    stats: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {name: {} for name in shapes.collections}
     joined = LoadReport(source)
     for stem, file in wanted.items():
         tree, report = engine.from_torch(
             states[stem],
             file.rules(shapes),
-            _tree(file, shapes, stats_shape),
-            excuses=elm.EXCUSES,
+            _tree(file, shapes),
+            excuses=file.excuses,
             source=f"{source}/{stem}.safetensors",
         )
         joined = joined.joined(report, _prefix(file))
         for ours, inner in file.modules.items():
-            if inner in tree:
-                params[ours] = tree[inner]["params"]
-            if "batch_stats" in tree.get(inner, {}):
-                stats[ours] = tree[inner]["batch_stats"]
-    return params, stats, joined
+            for name, value in tree.get(inner, {}).items():
+                found[name][ours] = value
+    return found.pop("params"), found, joined

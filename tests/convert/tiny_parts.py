@@ -68,7 +68,7 @@ def tiny_parts(kind, folder=None, *, seed=0, encoder=None, spec=SPEC):
     width = 8 if kind == "frozen_tower" else None
     objective = network.build_network(recipe, spec, bert)
     text = network.text_inputs(recipe, text_width=width, bert=bert)
-    params, stats = network.shapes(objective, spec, text)
+    params, state = network.shapes(objective, spec, text)
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):
@@ -79,7 +79,7 @@ def tiny_parts(kind, folder=None, *, seed=0, encoder=None, spec=SPEC):
         spec=spec,
         recipe=recipe,
         params=jax.tree_util.tree_map_with_path(draw, params),
-        model_state={"batch_stats": jax.tree_util.tree_map_with_path(draw, stats)},
+        model_state=jax.tree_util.tree_map_with_path(draw, state),
         trained_on=People.of(["tuh:aaaaaaaa", "tuh:aaaaaaab"]).to_json(),
         text_tower_dir=tokenizer,
         source=f"tiny {kind}",
