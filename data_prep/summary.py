@@ -64,7 +64,7 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
 def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
-    if "channel_choice" in manifest.options:  # for models that read channels by name
+    if manifest.spec.montage == "average":  # for models that read channels by name
         recipe = "eegpt_probe" if "labels" in manifest.counts else "eegpt_pretrain"
         more = "--config.model=MODEL " if "labels" in manifest.counts else ""
     elif "labels" in manifest.counts:

@@ -26,9 +26,35 @@ class ArrayCorpus(Corpus):
 
     Trials are short, so recordings are prepared whole: nothing is cut off at their start, and none
     is skipped for its length, unless options say otherwise.
+
+    Attributes:
+      channels: labels of the rows, where they are the same in all files.
     """
 
     whole_recordings = True
+    channels: tuple[str, ...] = ()
+
+    def row_labels(self, source: Source) -> Sequence[str]:
+        """Labels of a source's rows, without reading its signal.
+
+        Raises:
+          UnusableRecording: the file cannot be read.
+        """
+        return self.channels
+
+    def channel_names(self, source: Source) -> tuple[str, ...]:
+        """Canonical names of the rows, each once; see :meth:`Corpus.channel_names`."""
+        from elm_jax.signals.names import parse_label
+
+        if source.kind == "edf":
+            return super().channel_names(source)
+        meant = {k.strip().upper(): v for k, v in (self.rename or {}).items()}
+        names = {}
+        for label in self.row_labels(source):
+            parsed = parse_label(meant.get(label.strip().upper(), label) or "")
+            electrode = parsed.kind in ("electrode", "bipolar")
+            names[parsed.name if electrode else label] = None
+        return tuple(names)
 
     def read(self, source: Source) -> "Recording":
         """Reads one source.

@@ -12,9 +12,11 @@ files' annotations (the corpus ``edf_events``). Electrodes between those of the 
 """
 
 import argparse
+import contextlib
 import pathlib
 import re
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +37,7 @@ class Hgd(ArrayCorpus):
     institution = "hgd"
     example = "data/train/1.edf"
     counted_label = "part"
+    published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
     file_suffixes = (".edf", ".mat")
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
@@ -66,6 +69,13 @@ class Hgd(ArrayCorpus):
             kind=path.suffix.lower()[1:],
         )
 
+    def row_labels(self, source: Source) -> list[str]:
+        """Those of a ``.mat`` file."""
+        import h5py
+
+        with _reading(source.file), h5py.File(source.path) as stored:
+            return _names(stored)
+
     def read(self, source: Source) -> "Recording":
         """A ``.mat`` file."""
         from elm_jax.signals.recording import from_arrays
@@ -87,17 +97,21 @@ def read_bbci(path: pathlib.Path, file: str) -> tuple[np.ndarray, list[str], flo
 
     from elm_jax.signals.names import parse_label
 
-    with (
-        as_defects(file, "a BBCI file of MATLAB 7.3", KeyError, ValueError, TypeError),
-        h5py.File(path) as stored,
-    ):
-        names = [
-            "".join(map(chr, np.ravel(stored[reference][()])))
-            for reference in np.ravel(stored["nfo"]["clab"][()])
-        ]
+    with _reading(file), h5py.File(path) as stored:
+        names = _names(stored)
         sfreq_hz = float(np.ravel(stored["nfo"]["fs"][()])[0])
         wanted = [i for i, name in enumerate(names) if parse_label(name).kind == "electrode"]
         rows = [np.ravel(stored[f"ch{i + 1}"][()]).astype(np.float32) for i in wanted]
     if not rows or len({len(row) for row in rows}) > 1 or sfreq_hz <= 0:
         raise bad_array(file, f"{len(rows)} electrodes, not all of one length, {sfreq_hz:g} Hz")
     return np.stack(rows), [names[i] for i in wanted], sfreq_hz
+
+
+def _reading(file: str) -> contextlib.AbstractContextManager[None]:
+    return as_defects(file, "a BBCI file of MATLAB 7.3", KeyError, ValueError, TypeError)
+
+
+def _names(stored: Any) -> list[str]:
+    """Names of the rows: references to arrays of characters."""
+    references = np.ravel(stored["nfo"]["clab"][()])
+    return ["".join(map(chr, np.ravel(stored[reference][()]))) for reference in references]

@@ -21,6 +21,7 @@ them from a disk.
 
 import argparse
 import pathlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from data_prep.corpora.arrays import ArrayCorpus, none_found, read_mat, require_shape
@@ -59,6 +60,8 @@ class M3cv(ArrayCorpus):
     institution = "m3cv"
     example = "aistudio/Enrollment_Info.csv with aistudio/Enrollment/epoch000001.mat"
     counted_label = "task"
+    published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
+    channels = tuple(CHANNELS)
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
         """Lists the recordings out of the tables.

@@ -20,6 +20,7 @@ nobody is in two splits.
 import argparse
 import pathlib
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from data_prep.corpora.arrays import (
@@ -41,7 +42,7 @@ CHANNELS = (
     "FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 "
     "T7 C5 C3 C1 CZ C2 C4 C6 T8 TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 "
     "PO7 PO5 PO3 POZ PO4 PO6 PO8 CB1 O1 OZ O2 CB2"
-).split()
+).split()  # fmt: skip
 SFREQ_HZ = 200.0
 EMOTIONS = {"negative": 0, "neutral": 1, "positive": 2}
 LABELS_FILE = "label.mat"
@@ -59,6 +60,8 @@ class Seed(ArrayCorpus):
     institution = "seed"
     example = "Preprocessed_EEG/1_20131027.mat or SEED_RAW_EEG/1_1.cnt"
     counted_label = "emotion"
+    published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
+    channels = tuple(CHANNELS)
     file_suffixes = (".mat", ".cnt")
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
@@ -118,6 +121,10 @@ class Seed(ArrayCorpus):
         self.findings.append(finding(name, "recording_without_label", detail))
         return []
 
+    def row_labels(self, source: Source) -> list[str]:
+        """Of a raw session those that stand in its header."""
+        return list(self.channels) if source.kind == "mat" else _open_cnt(source).ch_names
+
     def read(self, source: Source) -> "Recording":
         """All clips of a session, or a raw session."""
         from elm_jax.signals.recording import from_arrays
@@ -144,14 +151,20 @@ class Seed(ArrayCorpus):
         )
 
 
-def _read_cnt(source: Source, rename: dict[str, str] | None) -> "Recording":
+def _open_cnt(source: Source) -> Any:
+    """A raw session as ``mne.io.Raw``, its samples not yet read."""
     import mne
 
+    with as_defects(source.file, "a Neuroscan .cnt file", ValueError, RuntimeError, IndexError):
+        return mne.io.read_raw_cnt(source.path, preload=False, verbose="ERROR")
+
+
+def _read_cnt(source: Source, rename: dict[str, str] | None) -> "Recording":
     from elm_jax.signals.recording import from_mne
 
-    with as_defects(source.file, "a Neuroscan .cnt file", ValueError, RuntimeError, IndexError):
-        raw = mne.io.read_raw_cnt(source.path, preload=True, verbose="ERROR")
-    return from_mne(raw, rename=rename, file=source.file)
+    raw = _open_cnt(source)
+    with as_defects(source.file, "as many samples as its header says", ValueError, RuntimeError):
+        return from_mne(raw, rename=rename, file=source.file)
 
 
 def _count_sessions(sources: list[Source]) -> list[Source]:

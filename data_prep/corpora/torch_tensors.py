@@ -21,12 +21,14 @@ import argparse
 import importlib.util
 import pathlib
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from data_prep.corpora.arrays import ArrayCorpus, as_defects, bad_array, none_found, require_shape
 from data_prep.corpora.base import CorpusError, Source, find_files
 from data_prep.findings import finding
 from data_prep.places import input_path
+from elm_jax.signals.profiles import EEGPT58
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +49,8 @@ class TorchTensors(ArrayCorpus):
     institution = "unknown_person"
     example = "merged/TrainFolder/0/PhysioNetMI_0.edf"
     counted_label = "set"
+    published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
+    channels = EEGPT58
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
         """Lists the files, by hundreds.
@@ -107,7 +111,6 @@ class TorchTensors(ArrayCorpus):
 
     def read(self, source: Source) -> "Recording":
         """The windows of a recording."""
-        from elm_jax.signals.profiles import EEGPT58
         from elm_jax.signals.recording import from_arrays
 
         trials = []

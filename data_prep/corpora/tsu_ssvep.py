@@ -16,6 +16,7 @@ filter of 0.1 Hz is long, so little but the band above about 0.5 Hz is sound in 
 import argparse
 import pathlib
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from data_prep.corpora.arrays import ArrayCorpus, read_mat, require_shape
@@ -29,7 +30,7 @@ CHANNELS = (
     "FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 "
     "T7 C5 C3 C1 CZ C2 C4 C6 T8 M1 TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 M2 "
     "P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 CB1 O1 OZ O2 CB2"
-).split()
+).split()  # fmt: skip
 SFREQ_HZ = 250.0
 FLICKER_FILE = "Freq_Phase.mat"
 SHAPE = (64, 1500, 40, 6)
@@ -44,6 +45,8 @@ class TsuSsvep(ArrayCorpus):
     institution = "tsu_ssvep"
     example = "S1.mat"
     counted_label = "frequency_hz"
+    published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
+    channels = tuple(CHANNELS)
     file_suffixes = (".mat",)
 
     def sources(self, args: argparse.Namespace) -> list[Source]:

@@ -1,6 +1,7 @@
 """SEED, SSVEP benchmark, M3CV, High-Gamma and EEGPT's tensors, each as it is published."""
 
 import argparse
+import pathlib
 import sys
 
 import numpy as np
@@ -10,8 +11,9 @@ from layouts import edf_bytes, prepare, records
 from published_arrays import bbci_file, cnt_file, eeg, m3cv_part, seed_session
 
 from data_prep.corpora import corpus_class, m3cv, seed, tsu_ssvep
-from data_prep.corpora.base import CorpusError
+from data_prep.corpora.base import CorpusError, Source
 from data_prep.split import split_people
+from elm_jax.channels import known_channels
 from elm_jax.data.manifest import Manifest, load_recordings
 from elm_jax.signals.defects import UnusableRecording
 from elm_jax.signals.pipeline import EVAL_OPTIONS
@@ -80,6 +82,7 @@ def test_rows_keep_their_names_and_their_unit(seed_folder):
 def test_seed_goes_into_shards_by_person(seed_folder, tmp_path):
     assert prepare("seed", seed_folder, tmp_path / "out", "--split", "train=0.5,test=0.5") == 0
     manifest = Manifest.load(tmp_path / "out")
+    assert manifest.spec.channels == EEGPT58 and manifest.spec.sfreq_hz == 256
     assert sorted(map(len, manifest.people.values())) == [0, 1, 1]
     words = {p.labels["emotion"] for r in load_recordings(tmp_path / "out") for p in r.pieces}
     assert words == set(seed.EMOTIONS)
@@ -125,6 +128,14 @@ def test_raw_sessions_are_read_by_mne_in_microvolts(tmp_path):
     assert (source.person, source.labels, source.kind) == ("seed:3", {"session": 1}, "cnt")
     recording = corpus.read(source)
     assert recording.sfreq_hz == 1000 and "M1" in recording.channels
+    assert corpus.channel_names(source) == (
+        *recording.channels[:57],
+        "CB1",
+        *recording.channels[57:60],
+        "CB2",
+        "M1",
+        "VEO",
+    )
     np.testing.assert_allclose(recording.signal_uv[0], signal_uv[0], atol=0.006)
     pieces, judgement = corpus.pieces(source, EEGPT_SPEC, EVAL_OPTIONS)
     assert judgement.usable and pieces[0].signal.shape == (58, 3072)
@@ -268,6 +279,7 @@ def test_runs_are_recordings_whole_in_both_kinds_of_file(tmp_path):
         assert (source.recording, source.person, source.labels) == (
             "train_1", "hgd:1", {"part": "train"},
         )  # fmt: skip
+        assert set(EEGPT58) < set(corpus.channel_names(source))
         pieces, judgement = corpus.pieces(source, EEGPT_SPEC, EVAL_OPTIONS)
         assert judgement.usable and judgement.sfreq_hz == 500
         made[kind] = pieces[0].signal
@@ -330,7 +342,7 @@ def test_tensors_are_windows_of_the_published_electrodes_in_millivolts(merged):
 
 
 def test_unknown_people_are_said_and_nobody_is_tested_on(merged, tmp_path, capsys):
-    assert prepare("torch_tensors", merged, tmp_path / "out", "--window_s", 4) == 0
+    assert prepare("torch_tensors", merged, tmp_path / "out") == 0
     assert "people who are not named" in capsys.readouterr().out
     manifest = Manifest.load(tmp_path / "out")
     assert {k: len(v) for k, v in manifest.people.items()} == {"train": 3, "valid": 1, "test": 0}
@@ -369,6 +381,24 @@ def test_without_torch_it_says_what_to_install(merged, monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with pytest.raises(CorpusError, match=r"pip install 'elm_jax\[torch\]'"):
         listed("torch_tensors", merged)
+
+
+def test_what_the_dictionary_knows_of_a_corpus_can_be_prepared(seed_folder, tmp_path):
+    argv = ("--channels", "dictionary", "--split", "train=1")
+    assert prepare("seed", seed_folder, tmp_path / "out", *argv) == 0
+    manifest = Manifest.load(tmp_path / "out")
+    assert set(manifest.spec.channels) - set(EEGPT58) == {"PO5", "PO6"}
+    choice = manifest.options["channel_choice"]
+    assert choice["left_out"] == {"CB1": 3, "CB2": 3} and choice["sets"] == [[60, 3]]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("tsu_ssvep", 60), ("m3cv", 60), ("torch_tensors", 58)]
+)
+def test_every_corpus_has_the_published_electrodes(name, known):
+    corpus = corpus_class(name)()
+    names = corpus.channel_names(Source("r", "i:p", pathlib.Path("x"), "x", kind="mat"))
+    assert set(EEGPT58) <= set(names) and len(known_channels(names)[0]) == known
 
 
 @pytest.mark.parametrize("name", ["seed", "tsu_ssvep", "m3cv", "hgd", "torch_tensors"])
