@@ -7,6 +7,8 @@
         rules=((".*", "train"),),                 # first full match wins: "train", "freeze", or a
     )                                             # factor of the rate: ("encoder/.*", 0.1)
 
+``layer_decay=0.65`` makes early layers of a transformer learn less: :mod:`elm_jax.layer_decay`.
+
 One-dimensional parameters (biases, normalisation) are neither decayed nor adapted.
 """
 
@@ -20,6 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from elm_jax.axes import Params
+from elm_jax.layer_decay import layer_factors
 from elm_jax.schedules import RunLength, Schedule, make_schedule
 
 Momentum = float | Callable[[Any], Any]  # a number, or one by step
@@ -134,7 +137,7 @@ _KINDS = {
     "adamw": (adamw, _ADAM),
     "sgd": (sgd, dict(weight_decay=0.0, momentum=0.9)),
 }
-_COMMON = {"name", "rate", "reference_rows", "schedule", "rules", "clip_norm"}
+_COMMON = {"name", "rate", "reference_rows", "schedule", "rules", "clip_norm", "layer_decay"}
 
 
 def make_optimizer(settings: Mapping[str, Any], params: Params, length: RunLength) -> Optimizer:
@@ -168,6 +171,9 @@ def make_optimizer(settings: Mapping[str, Any], params: Params, length: RunLengt
     if settings.get("clip_norm"):
         tx = optax.chain(optax.clip_by_global_norm(settings["clip_norm"]), tx)
     factors = _factors(settings.get("rules", ((".*", "train"),)), params)
+    if settings.get("layer_decay"):
+        by_layer = layer_factors(params, settings["layer_decay"])
+        factors = jax.tree.map(lambda rule, layer: rule * layer, factors, by_layer)
     trainable = jax.tree.map(bool, factors)
     labels = jax.tree.map(lambda factor: "train" if factor else "freeze", factors)
     steps = [optax.multi_transform({"train": tx, "freeze": optax.set_to_zero()}, labels)]
