@@ -20,7 +20,7 @@ from etils import epath
 
 from elm_jax.axes import Batch
 from elm_jax.channels import UnknownChannels, channel_ids
-from elm_jax.classifiers import adapted_spec, adapter_of, head_of
+from elm_jax.classifiers import adapted_spec, adapter_of, head_of, takes_any_window
 from elm_jax.construct import construct, declared, lookup
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.labelled import Budget, Labelled
@@ -308,9 +308,13 @@ def fields_by_name(config: Any) -> tuple[str, ...]:
 def open_fields(config: Any) -> tuple[str, ...]:
     """Fields of a SignalSpec that the whole network of ``config`` leaves open.
 
-    None where an adapter stands ahead of the encoder: it knows channels by their place.
+    None where an adapter stands ahead of the encoder: it knows channels by their place. The window
+    is not open where a head has weights for every token of it.
     """
-    return () if config.objective.get("adapter") else fields_by_name(config)
+    if config.objective.get("adapter"):
+        return ()
+    fixed = () if takes_any_window(config.objective.get("head")) else ("window_s",)
+    return tuple(name for name in fields_by_name(config) if name not in fixed)
 
 
 def build_encoder(config: Any, spec: SignalSpec) -> Any:

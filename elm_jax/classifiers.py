@@ -54,6 +54,19 @@ def head_of(settings: dict[str, Any], encoder: nn.Module, outputs: int, dtype: A
     return construct(make, head, where, outputs=outputs, **declared(make, offered))
 
 
+def takes_any_window(head: Mapping[str, Any] | None) -> bool:
+    """Whether a head pools over time, so that it takes as many tokens as there are.
+
+    Args:
+      head: ``config.objective.head``.
+    """
+    if not head:
+        return True
+    own = {"linear": "flatten", "mlp": "flatten", "attention": "attention"}
+    pooling = head.get("pooling", own.get(head["name"], "flatten"))
+    return pooling != "flatten" and not head.get("per_token") and head["name"] != "two_stage"
+
+
 def adapter_of(settings: Mapping[str, Any] | None, dtype: Any) -> nn.Module | None:
     """The adapter of ``config.objective.adapter``; None where there is none.
 
