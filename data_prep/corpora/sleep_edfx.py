@@ -134,6 +134,8 @@ def staged(
     Raises:
       EventsError: a text that is no stage, or no sleep.
     """
+    if not rows:
+        raise EventsError("has no annotation; is it a hypnogram, and whole?")
     stages, dropped = [], Counter()
     for start_s, length_s, text in sorted(rows):
         if text in STAGES:
