@@ -137,6 +137,9 @@ def _agreed(seen: int, folder: epath.Path) -> int:
 def settle(config: Any, start: Start) -> None:
     """Writes into the config what only the model that a run starts from knows.
 
+    The encoder is the model's; rates of dropout and the like that ``config.encoder`` gives beside
+    the name take the place of the model's own.
+
     Raises:
       ValueError: there is no such model.
     """
@@ -149,8 +152,9 @@ def settle(config: Any, start: Start) -> None:
             "beside it (or the folder of both), a saved folder, or a Hugging Face id; or try the "
             "recipe with ':demo', which trains a small one first"
         )
+    own = {k: v for k, v in config.encoder.to_dict().items() if k != "name"}
     with config.unlocked(), config.ignore_type():
-        config.encoder = ConfigDict(start.sections["encoder"])
+        config.encoder = ConfigDict(dict(start.sections["encoder"]) | own)
 
 
 def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
