@@ -194,8 +194,19 @@ def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
 def _open_fields(config: Any, start: Start) -> tuple[str, ...]:
     """In which fields the model's signals may have been others: an encoder's, read by name.
 
-    An adapter that is taken over with it knows channels by their place.
+    An adapter that is taken over with it knows channels by their place. ``config.init_signal`` is
+    "any" where an encoder is tuned to other signals altogether (another rate, band, scale), as
+    EEGPT's is to TUAB's 200 Hz: what differs is told.
+
+    Raises:
+      ValueError: ``config.init_signal`` is neither "same" nor "any".
     """
+    allowed = config.get("init_signal", "same")
+    if allowed not in ("same", "any"):
+        raise ValueError(f"config.init_signal is {allowed!r}; known: 'same', 'any'")
+    if allowed == "any":
+        names = (field.name for field in dataclasses.fields(SignalSpec))
+        return tuple(name for name in names if name not in MOMENTS)
     adapted = (start.sections.get("objective") or {}).get("adapter")
     return () if adapted and _takes(config, "adapter") else build.fields_by_name(config)
 
