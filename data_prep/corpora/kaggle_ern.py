@@ -44,7 +44,6 @@ TEST_PEOPLE = (1, 3, 4, 5, 8, 9, 10, 15, 19, 25)
 WORDS = {"0": "error", "1": "correct"}
 _SESSION = re.compile(r"Data_S(?P<person>\d\d)_Sess(?P<session>0[1-5])", re.IGNORECASE)
 _FOLDERS = ("train", "test")
-_ENDS = (b"time", b"feedbackevent")
 
 # Words of the feedbacks of (person, session).
 Labels = Mapping[tuple[int, int], list[str]]
@@ -148,15 +147,15 @@ def feedbacks(path: pathlib.Path) -> list[float]:
     """
     try:
         with path.open("rb") as file:
-            if not file.readline().rstrip().lower().endswith(b"," + _ENDS[1]):
+            if not file.readline().rstrip().lower().endswith(b",feedbackevent"):
                 raise EventsError("its last column is not FeedBackEvent")
             # Nearly all rows end in ",0": they are told by that alone.
-            ends = ((k, row.rstrip()) for k, row in enumerate(file))
-            marked = [(k, row.rpartition(b",")[2]) for k, row in ends if not row.endswith(b",0")]
+            rows = enumerate(row for line in file if (row := line.rstrip()))
+            marked = [(k, row.rpartition(b",")[2]) for k, row in rows if not row.endswith(b",0")]
     except OSError as error:
         raise EventsError(f"cannot be read ({error.strerror})") from None
     try:
-        return [k / SFREQ_HZ for k, cell in marked if cell and float(cell) > 0]
+        return [k / SFREQ_HZ for k, cell in marked if float(cell) > 0]
     except ValueError:
         raise EventsError("FeedBackEvent is not of numbers") from None
 
