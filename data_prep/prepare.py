@@ -18,7 +18,7 @@ from data_prep.finish import finish
 from data_prep.places import state_of
 from data_prep.plan import Plan, differences, make_plan, out_path
 from data_prep.reports_file import ReportsError
-from data_prep.summary import print_summary
+from data_prep.summary import print_channels, print_summary
 from data_prep.tables import TableError
 from data_prep.work import PrepareError, prepare_parts
 from elm_jax.data.manifest import (
@@ -102,6 +102,7 @@ def _dry_run(plan: Plan, args: argparse.Namespace, cluster: "Cluster | None") ->
         print("\n".join(shares.describe(epath.Path(args.out), plan, args)))
         print("Nothing was written (--dry_run).")
         return True
+    print_channels(plan.recipe.spec, plan.options)
     sources = plan.sources
     if args.part:
         print("\n".join(shares.describe(epath.Path(args.out), plan, args)))

@@ -3,13 +3,14 @@
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from etils import epath
 
 from data_prep.corpora.events import say_counts
 from data_prep.findings import FINDING_KINDS, kind_sentence
 from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
+from elm_jax.data.spec import SignalSpec
 
 # The recipe that is published for a window.
 _RECIPES = {5.0: "elm_5s", 60.0: "elm_60s"}
@@ -51,7 +52,7 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
         )
     if factor := manifest.options.get("nmt_unit_factor"):
         print(f"  The files' values were multiplied by {factor:g} (--nmt_unit_factor)")
-    _print_channels(manifest)
+    print_channels(manifest.spec, manifest.options)
     _print_labels(manifest)
     _print_left_out(manifest)
     _print_defects(out, manifest)
@@ -77,12 +78,17 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
     )
 
 
-def _print_channels(manifest: Manifest) -> None:
-    """What of the recordings' channels is not in the result, where the dictionary chose."""
-    choice = manifest.options.get("channel_choice")
+def print_channels(spec: SignalSpec, options: Mapping[str, Any]) -> None:
+    """What of the recordings' channels is not in the result, where the dictionary chose.
+
+    Args:
+      spec: of the signals.
+      options: of the plan or the manifest.
+    """
+    choice = options.get("channel_choice")
     if not choice:
         return
-    print(f"  Channels: {', '.join(manifest.spec.channels)}")
+    print(f"  Channels: {', '.join(spec.channels)}")
     if choice["left_out"]:
         names = (f"{name} ({n})" for name, n in choice["left_out"].items())
         print(f"  Left out, not in the dictionary (recordings): {', '.join(names)}")

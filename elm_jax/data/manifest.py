@@ -253,6 +253,7 @@ def code_version() -> str:
 
     package = pathlib.Path(elm_jax.__file__).parent
     files = [package / "data" / f"{name}.py" for name in ("spec", "manifest", "shards")]
+    files += [package / "channels.py"]
     files += sorted((package / "signals").rglob("*.py"))
     files += sorted((package.parent / "data_prep").rglob("*.py"))
     digest = hashlib.sha256()
