@@ -7,7 +7,7 @@ import jax
 from etils import epath
 
 from elm_jax import run_dir
-from elm_jax.data.corpus import Corpus, normalisation_of
+from elm_jax.data.corpus import Corpus, normalisation_of, tell_open
 from elm_jax.pretrained import Pretrained, load_pretrained
 from elm_jax.sharding import make_mesh
 from elm_jax.sources import recipe_of
@@ -50,13 +50,15 @@ def open_model(config: Any, workdir: epath.Path) -> Pretrained:
 
 
 def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus]:
-    """The model and the corpus of ``config.data.dir``, both with the same mean and std.
+    """The model and the corpus of ``config.data.dir``, both of the same signal.
 
-    ``config.data.normalisation``: "model" (default): those that the model was trained with;
-    "corpus": the corpus's own.
+    ``config.data.normalisation``: "model" (default): the mean and std that the model was trained
+    with; "corpus": the corpus's own; "none": neither. A model that reads channels by name takes
+    those of the corpus, and its window.
 
     Raises:
       SpecError: the corpus was prepared as another signal than the model takes.
+      UnknownChannels: the corpus has channels that a model which reads them by name does not know.
     """
     model = open_model(config, workdir)
     how = normalisation_of(config, default="model")
@@ -69,11 +71,18 @@ def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus]
         f"{model.spec.window_s:g} --out ANOTHER"
     )
     corpus = Corpus.fitting(
-        config.data.dir, model.spec, hint=hint, text=_text(config, model.recipe["text"])
+        config.data.dir,
+        model.spec,
+        hint=hint,
+        text=_text(config, model.recipe["text"]),
+        open_fields=model.open_fields,
     )
-    if how == "corpus":
-        return model.with_normalisation(corpus.spec), corpus
-    return model, corpus.with_normalisation(model.spec)
+    tell_open(model.spec, corpus, model.open_fields)
+    if how == "model":
+        corpus = corpus.with_normalisation(model.spec)
+        return model.taking(corpus.spec), corpus
+    corpus = corpus if how == "corpus" else corpus.without_normalisation()
+    return model.taking(corpus.spec).with_normalisation(corpus.spec), corpus
 
 
 def _text(config: Any, of_model: dict[str, Any] | None) -> dict[str, Any] | None:

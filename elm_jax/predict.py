@@ -43,7 +43,7 @@ def make_predict(
       a function from a batch to float32 arrays on the host. Where the number of rows is a multiple
       of the mesh's ways, each device computes its share of them.
     """
-    mesh = mesh or _mesh_of(params) or make_mesh(ALL_DEVICES)
+    mesh = mesh or mesh_of(params)
     everywhere, rows = replicated(mesh), batch_sharding(mesh)
     params, model_state = jax.device_put((params, model_state), everywhere)
 
@@ -87,6 +87,8 @@ def _of_own_rows(predict: Predict, mesh: Mesh) -> Predict:
     return of_own
 
 
-def _mesh_of(params: Params) -> Mesh | None:
+def mesh_of(params: Params) -> Mesh:
+    """The mesh on which parameters lie; all devices where they are on none."""
     leaf = jax.tree.leaves(params)[0]
-    return getattr(getattr(leaf, "sharding", None), "mesh", None)
+    mesh = getattr(getattr(leaf, "sharding", None), "mesh", None)
+    return mesh or make_mesh(ALL_DEVICES)

@@ -22,13 +22,13 @@ from elm_jax.convert import network
 from elm_jax.convert.parts import SELECTED_ON, ModelParts, weights_sha256
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import to_network
-from elm_jax.data.spec import SignalSpec
+from elm_jax.data.spec import MOMENTS, SignalSpec, SpecError
 from elm_jax.evals.base import Predict
 from elm_jax.objectives.base import Objective
-from elm_jax.predict import make_predict
-from elm_jax.sharding import to_host
+from elm_jax.predict import make_predict, mesh_of
+from elm_jax.sharding import replicated, to_host
 from elm_jax.signals.defects import Defect
-from elm_jax.signals.one_recording import UnusableSignal, windows_of
+from elm_jax.signals.one_recording import UnusableSignal, windows_by_name, windows_of
 from elm_jax.sources import read_parts, recipe_of
 from elm_jax.state import TrainState
 from elm_jax.text_source import TextSource
@@ -51,6 +51,7 @@ class Encoding(NamedTuple):
       logits: of the classes of a fine-tuned model.
       start_s: where each window begins, from the start of the recording (:meth:`Pretrained.embed`).
       defects: what was noticed about the recording, such as stretches that were left out.
+      channels: of the recording that were used (:meth:`Pretrained.embed`); empty elsewhere.
     """
 
     features: Float[np.ndarray, "b d"]
@@ -58,6 +59,7 @@ class Encoding(NamedTuple):
     logits: Float[np.ndarray, "b k"] | None = None
     start_s: Float[np.ndarray, " b"] | None = None
     defects: tuple[Defect, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(eq=False)
@@ -140,6 +142,9 @@ class Pretrained:
         Nothing is cut from the start: windows follow one another from the first sample on, anew
         after every gap; what is left at the end of a stretch and is shorter than a window goes.
 
+        A model that reads channels by name takes those electrodes of the recording that it knows,
+        at least four, whatever it was trained on; the log says which it left out.
+
         Args:
           recording: an ``mne.io.Raw`` (volts), or the path of an EDF, EDF+ or BDF file.
           rename: channel label in the recording -> electrode or derivation meant.
@@ -149,9 +154,13 @@ class Pretrained:
           UnusableSignal: a montage that cannot be built (names the missing electrodes), a
             recording shorter than a window, a broken file.
         """
-        found = windows_of(recording, self.spec, rename=rename)
-        encoding = self.encode(found.signal)
-        return encoding._replace(start_s=found.start_s, defects=found.defects)
+        if "channels" in self.open_fields:
+            found, spec = windows_by_name(recording, self.spec, rename=rename)
+        else:
+            found, spec = windows_of(recording, self.spec, rename=rename), self.spec
+        encoding = self.taking(spec).encode(found.signal)
+        told = dict(start_s=found.start_s, defects=found.defects, channels=spec.channels)
+        return encoding._replace(**told)
 
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n e"]:
         """Vectors of texts in the space of ``projection``.
@@ -196,6 +205,64 @@ class Pretrained:
         """
         prepare = to_network(spec or self.spec, steps_per_unit)
         return make_predict(self.objective, self.params, self.model_state, prepare=prepare)
+
+    # -- signals that it takes ------------------------------------------------------------------
+
+    @functools.cached_property
+    def open_fields(self) -> tuple[str, ...]:
+        """Fields of ``spec`` in which signals may differ: see ``build.open_fields``."""
+        return build.open_fields(network.as_config(self.recipe))
+
+    def taking(self, spec: SignalSpec) -> "Pretrained":
+        """The same model for signals of ``spec``, which may differ from its own in what is open.
+
+        Its parameters are those of this one. A montage is compiled once, however often it is asked
+        for.
+
+        Raises:
+          SpecError: it does not take such signals: another rate or unit; channels or a window that
+            a part of it, such as a classifier, was not made for.
+        """
+        if spec == self.spec:
+            return self
+        hint = f"{self.source} takes no other signals than those it was trained on in these fields."
+        ignore = (*MOMENTS, *self.open_fields)
+        self.spec.require_same(spec, source="the signal", hint=hint, ignore=ignore)
+        if spec not in self._others:
+            objective = self._objective_of(spec)
+            parts = self.parts and dataclasses.replace(self.parts, probe=None)  # of another shape
+            changed = dict(spec=spec, objective=objective, parts=parts)
+            self._others[spec] = dataclasses.replace(self, **changed, **self._placed)
+        return self._others[spec]
+
+    @functools.cached_property
+    def _others(self) -> dict[SignalSpec, "Pretrained"]:
+        return {}
+
+    def _objective_of(self, spec: SignalSpec) -> Objective:
+        """The network for such signals, of which these parameters must be."""
+        if (spec.channels, spec.window_samples) == (self.spec.channels, self.spec.window_samples):
+            return self.objective
+        config = network.as_config(self.recipe)
+        try:
+            objective = build.build_objective(config, spec, self.texts)
+            own = (self.params, self.model_state)
+            network.require_shapes(
+                objective, ModelParts(spec, self.recipe, *own, source=self.source)
+            )
+        except ValueError as error:
+            raise SpecError(
+                f"{self.source} does not take {len(spec.channels)} channels in windows of "
+                f"{spec.window_s:g} s: {error}"
+            ) from error
+        return objective
+
+    @functools.cached_property
+    def _placed(self) -> dict[str, Any]:
+        """Parameters and state on the devices, so that every montage uses the same."""
+        where = replicated(mesh_of(self.params))
+        params, model_state = jax.device_put((self.params, self.model_state), where)
+        return {"params": params, "model_state": model_state}
 
     # -- what it is -----------------------------------------------------------------------------
 

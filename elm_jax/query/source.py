@@ -152,13 +152,14 @@ def of_file(model: Pretrained, path: str, *, rename: str = "") -> Source:
     for defect in encoding.defects:
         log.warning("query    %s", defect)
     pieces: list[Piece] = []
+    spec = model.spec.of_channels(encoding.channels, source=path)
 
     def signal_uv(recording: int, at_s: float):
         if not pieces:
-            pieces.extend(prepare_file(path, model.spec, EVAL_OPTIONS, rename=names)[0])
-        per_unit = np.float32(UV_PER_V / UNITS_PER_V[model.spec.unit])
+            pieces.extend(prepare_file(path, spec, EVAL_OPTIONS, rename=names)[0])
+        per_unit = np.float32(UV_PER_V / UNITS_PER_V[spec.unit])
         for piece in pieces:
-            stop_s = piece.start_s + piece.signal.shape[1] / model.spec.sfreq_hz
+            stop_s = piece.start_s + piece.signal.shape[1] / spec.sfreq_hz
             if piece.start_s - 1e-6 <= at_s < stop_s:
                 return piece.signal * per_unit, piece.start_s
         raise ValueError(f"{path} has no signal at {at_s:g} s")
@@ -167,10 +168,10 @@ def of_file(model: Pretrained, path: str, *, rename: str = "") -> Source:
     return Source(
         path,
         encoding.projection,
-        Timeline(np.zeros(n, np.int64), encoding.start_s, model.spec.window_s),
+        Timeline(np.zeros(n, np.int64), encoding.start_s, spec.window_s),
         [{"recording": paths.of(path).name}],
         signal_uv,
-        model.spec,
+        spec,
         False,
     )
 

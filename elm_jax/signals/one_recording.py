@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from elm_jax import staging
 from elm_jax.axes import Float
+from elm_jax.channels import channel_id, known_channels
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.defects import Defect, UnusableRecording
 from elm_jax.signals.pipeline import (
@@ -20,7 +22,7 @@ from elm_jax.signals.pipeline import (
     process,
     windows,
 )
-from elm_jax.signals.recording import from_mne
+from elm_jax.signals.recording import Recording, from_mne, read_edf
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 _TAKEN_OUT = ("channel_marked_bad", "bad_annotation", "non_finite", "flat_stretch",
               "saturated_stretch", "short_stretch")  # fmt: skip
 _MOST_SAID = 4
+# Of the electrodes that a model knows by name; with fewer there is nothing to compare.
+FEWEST_BY_NAME = 4
 
 
 class UnusableSignal(ValueError):
@@ -65,6 +69,64 @@ def windows_of(
         shorter than a window, a broken file.
     """
     pieces, verdict = _prepare(recording, spec, rename)
+    return _windows(pieces, verdict, spec)
+
+
+def windows_by_name(
+    recording: Any, spec: SignalSpec, *, rename: Mapping[str, str | None] | None = None
+) -> tuple[RecordingWindows, SignalSpec]:
+    """Prepares a recording for a model that reads channels by name: with those that it knows.
+
+    Its rows are those electrodes of the recording that the dictionary has, in the dictionary's
+    order, but for such as are flat in all of it. What is left out is said in the log.
+
+    Args:
+      recording: an ``mne.io.Raw`` (volts), or the path of an EDF, EDF+ or BDF file.
+      spec: what the model takes, but for the channels.
+      rename: channel label in the recording -> electrode meant.
+
+    Returns:
+      the windows, and ``spec`` with their channels.
+
+    Raises:
+      FileNotFoundError, TypeError: as :func:`windows_of`.
+      UnusableSignal: fewer than ``FEWEST_BY_NAME`` known electrodes, a recording shorter than a
+        window, a broken file.
+      SpecError: ``spec`` has a mean of each channel, and not of all of these.
+    """
+    try:
+        taken = _read(recording, rename)
+    except UnusableRecording as verdict:
+        raise UnusableSignal(str(verdict)) from verdict
+    kept, unknown = known_channels(taken.channels)
+    kept, flat = tuple(sorted(kept, key=channel_id)), []
+    while True:
+        if len(kept) < FEWEST_BY_NAME:
+            raise UnusableSignal(_too_few(taken, kept, flat))
+        own = spec.of_channels(kept, source=taken.file)
+        verdict = judge(taken, own, EVAL_OPTIONS)
+        broken = {d.channel for d in verdict.defects if d.kind == "flat_channel"}
+        if verdict.usable or not broken.intersection(kept):
+            break
+        flat += sorted(broken.intersection(kept))
+        kept = tuple(name for name in kept if name not in broken)
+    left_out = [*unknown, *taken.unknown, *(f"{name} (flat)" for name in flat)]
+    said = f"; left out: {', '.join(left_out)}" if left_out else ""
+    log.info("%s: %d electrodes read by name%s", taken.file, len(kept), said)
+    pieces = process(taken, own, EVAL_OPTIONS)[0] if verdict.usable else []
+    return _windows(pieces, verdict, own), own
+
+
+def _too_few(taken: Recording, kept: Sequence[str], flat: Sequence[str]) -> str:
+    known = f"{', '.join(kept) or 'none'}{f'; flat: {flat}' if flat else ''}"
+    return (
+        f"{taken.file}: {len(kept)} electrodes are known by name ({known}), at least "
+        f"{FEWEST_BY_NAME} are needed; found {', '.join((*taken.found, *taken.unknown))}. Say what "
+        "they are by rename="
+    )
+
+
+def _windows(pieces: Sequence[Piece], verdict: Judgement, spec: SignalSpec) -> RecordingWindows:
     if not pieces:
         raise UnusableSignal(_why_unusable(verdict, spec))
     _require_eeg(pieces, verdict, spec)
@@ -81,22 +143,35 @@ def windows_of(
 def _prepare(
     recording: Any, spec: SignalSpec, rename: Mapping | None
 ) -> tuple[list[Piece], Judgement]:
-    if isinstance(recording, str | os.PathLike):
-        path = staging.local(recording)
-        if not path.is_file():
-            raise FileNotFoundError(f"no recording {path}")
+    if (path := _file(recording)) is not None:
         return prepare_file(path, spec, EVAL_OPTIONS, rename=rename)
-    if not hasattr(recording, "get_data") or not hasattr(recording, "first_time"):
-        raise TypeError(
-            f"expected an mne.io.Raw or the path of an EDF file, found {type(recording)}; for "
-            "arrays of network values there is encode()"
-        )
     try:
         taken = from_mne(recording, rename=rename)
     except UnusableRecording as verdict:
         raise UnusableSignal(str(verdict)) from verdict
     verdict = judge(taken, spec, EVAL_OPTIONS)
     return (process(taken, spec, EVAL_OPTIONS)[0] if verdict.usable else []), verdict
+
+
+def _read(recording: Any, rename: Mapping | None) -> Recording:
+    """All its electrodes."""
+    path = _file(recording)
+    return from_mne(recording, rename=rename) if path is None else read_edf(path, rename=rename)
+
+
+def _file(recording: Any) -> pathlib.Path | None:
+    """The local path of a recording in a file; None for one in memory."""
+    if isinstance(recording, str | os.PathLike):
+        path = staging.local(recording)
+        if not path.is_file():
+            raise FileNotFoundError(f"no recording {path}")
+        return path
+    if not hasattr(recording, "get_data") or not hasattr(recording, "first_time"):
+        raise TypeError(
+            f"expected an mne.io.Raw or the path of an EDF file, found {type(recording)}; for "
+            "arrays of network values there is encode()"
+        )
+    return None
 
 
 def _require_eeg(pieces: Sequence[Piece], verdict: Judgement, spec: SignalSpec) -> None:
