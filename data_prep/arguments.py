@@ -32,14 +32,20 @@ corpora:
   m3cv         M3CV: epochs of 4 s in six paradigms, with their tables
   hgd          High-Gamma Dataset: whole runs, .edf or .mat
   torch_tensors  EEGPT's pretraining windows (TrainFolder, ValidFolder), people unknown
+  bcic2a       BCI Competition IV 2a: imagery of four kinds, GDF with true labels in .mat
+  bcic2b       BCI Competition IV 2b: left or right hand, three derivations, likewise
+  sleep_edfx   Sleep-EDF Expanded, cassette study: epochs of 30 s in five stages
+  kaggle_ern   INRIA BCI Challenge: right and wrong feedback, CSV with TrainLabels.csv
+  physio_p300  PhysioNet erpbci: flashes with and without the target
   hdf5         a file in ELM's published layout (needs --hdf5_unit)
   demo         simulated people; written first, to --input or beside --out
 
 people:
   A person is institution:id. The same id at the same institution is the same person in every
   corpus (tuh:aaaaaaaa in TUEG and TUAB), equal ids at two institutions are two people. Splits,
-  --people and --exclude_people go by person. tuab, tuev, tusz and nmt keep their published splits;
-  who is in a test set and elsewhere stays in the test set only, and is listed.
+  --people and --exclude_people go by person. tuab, tuev, tusz, nmt and kaggle_ern keep their
+  published splits; who is in a test set and elsewhere stays in the test set only, and is listed.
+  bcic2a, bcic2b, sleep_edfx and physio_p300 are benchmarked by leaving people out: --test_people.
 
 The same command run again goes on where it was stopped. File names are kept, as names of
 recordings, in the prepared directory; nothing of a file's header is.
@@ -248,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
         "--event_labels",
         type=_event_labels,
         metavar="TEXT=LABEL,...",
-        help="edf_events, eegmmidb: annotations to cut windows from, and their labels, such as "
+        help="edf_events, eegmmidb, hgd: annotations to cut windows from, and their labels, such as "
         "T1=left,T2=right; classes are numbered in this order",
     )
     add(
@@ -256,13 +262,13 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         metavar="S",
-        help="edf_events, eegmmidb: windows begin so long after the annotation (default: 0)",
+        help="edf_events, eegmmidb, hgd: windows begin so long after the annotation (default: 0)",
     )
     add(
         "--cut",
         choices=("recordings", "events"),
         default="recordings",
-        help="eegmmidb: whole runs (default), or windows of their trials with labels",
+        help="eegmmidb, hgd: whole runs (default), or windows of their trials with labels",
     )
     add(
         "--runs",
