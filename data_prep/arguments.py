@@ -254,8 +254,8 @@ def _parser() -> argparse.ArgumentParser:
         "--event_labels",
         type=_event_labels,
         metavar="TEXT=LABEL,...",
-        help="edf_events, eegmmidb, hgd: annotations to cut windows from, and their labels, such as "
-        "T1=left,T2=right; classes are numbered in this order",
+        help="edf_events, eegmmidb, hgd: annotations to cut windows from, and their labels, such "
+        "as T1=left,T2=right; classes are numbered in this order",
     )
     add(
         "--event_offset_s",

@@ -52,6 +52,14 @@ class AnnotatedEdf(EventCorpus):
             label: n for n, label in enumerate(dict.fromkeys(label_of.values()))
         }
 
+    def annotations(self, source: Source) -> list[tuple[float, float, str]]:
+        """(onset, duration, text) of what is marked in a file, in seconds, by time.
+
+        Raises:
+          EventsError: it cannot be read.
+        """
+        return read_annotations(source.path)
+
     def with_annotations(
         self, source: Source, offset_s: float, meanings: Mapping[str, str] | None = None
     ) -> Source | None:
@@ -63,7 +71,7 @@ class AnnotatedEdf(EventCorpus):
           meanings: text -> what it means in this file; either can be asked for.
         """
         try:
-            rows = read_annotations(source.path)
+            rows = self.annotations(source)
         except EventsError as error:
             return self.leave_out(source.file, "events_unreadable", str(error))
         self.seen.update(text.strip() for *_, text in rows)

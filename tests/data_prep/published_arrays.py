@@ -54,16 +54,24 @@ def m3cv_part(root, part, rows, rng, columns="EpochID,SubjectID,Session,Task,Usa
             scipy.io.savemat(root / part / f"{row[0]}.mat", {"epoch_data": epoch})
 
 
-def bbci_file(path, names, signal_uv, sfreq_hz):
-    """A BBCI file as MATLAB 7.3 saves it: names as references to arrays of characters."""
+def bbci_file(path, names, signal_uv, sfreq_hz, cues=()):
+    """A BBCI file as MATLAB 7.3 saves it; cues are (ms, class counted from 1)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
-        nfo = file.create_group("nfo")
-        references = np.empty((len(names), 1), h5py.ref_dtype)
-        for k, (name, row) in enumerate(zip(names, signal_uv, strict=True)):
-            text = np.array([[ord(c)] for c in name], np.uint16)
-            references[k, 0] = file.create_dataset(f"#refs#/{k}", data=text).ref
+
+        def texts(name, words):
+            """References to arrays of characters."""
+            references = np.empty((len(words), 1), h5py.ref_dtype)
+            for k, word in enumerate(words):
+                text = np.array([[ord(c)] for c in word], np.uint16)
+                references[k, 0] = file.create_dataset(f"#refs#/{name}{k}", data=text).ref
+            file.create_dataset(name, data=references)
+
+        texts("nfo/clab", names)
+        texts("nfo/className", ["Right Hand", "Left Hand", "Rest", "Feet"])
+        for k, row in enumerate(signal_uv):
             file.create_dataset(f"ch{k + 1}", data=row[None])
-        nfo.create_dataset("clab", data=references)
-        nfo.create_dataset("fs", data=[[float(sfreq_hz)]])
-        nfo.create_dataset("T", data=[[float(signal_uv.shape[1])]])
+        file.create_dataset("nfo/fs", data=[[float(sfreq_hz)]])
+        file.create_dataset("nfo/T", data=[[float(signal_uv.shape[1])]])
+        file.create_dataset("mrk/time", data=np.array([[t for t, _ in cues]], float))
+        file.create_dataset("mrk/event/desc", data=np.array([[n for _, n in cues]], float))

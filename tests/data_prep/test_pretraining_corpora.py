@@ -22,13 +22,12 @@ from elm_jax.signals.profiles import EEGPT58, EEGPT_SPEC
 RNG = np.random.default_rng(0)
 
 
-def args(folder, **more):
-    return argparse.Namespace(input=folder, institution=None, **more)
-
-
-def listed(name, folder):
+def listed(name, folder, **more):
+    """The corpus and its sources by name."""
+    given = {"institution": None, "split_by": "person", "cut": "recordings", "event_labels": None}
+    args = argparse.Namespace(input=folder, **given | more)
     corpus = corpus_class(name)()
-    return corpus, sorted(corpus.sources(args(folder)), key=lambda s: s.recording)
+    return corpus, sorted(corpus.sources(args), key=lambda s: s.recording)
 
 
 def kinds(corpus):
@@ -294,9 +293,39 @@ def test_train_and_test_of_a_person_stay_together(tmp_path):
     corpus, sources = listed("hgd", tmp_path)
     assert {s.split for s in sources} == {None}
     assert split_people(sources, None, 0).keys() == {"hgd:1", "hgd:2"}
+    _, sources = listed("hgd", tmp_path, split_by="recording")
+    assert {s.recording: s.split for s in sources} == {
+        "test_1": "test", "test_2": "test", "train_1": "train", "train_2": "train",
+    }  # fmt: skip
     (tmp_path / "train" / "1.edf").write_bytes(b"")
     with pytest.raises(CorpusError, match="the same recording"):
         listed("hgd", tmp_path)
+
+
+def test_trials_are_cut_from_their_cues_alike_in_both_kinds_of_file(tmp_path, capsys):
+    signal_uv = eeg(RNG, len(HGD_NAMES), 15_000)
+    cues = [(2000, 1), (9500, 4), (16_000, 2), (28_000, 3)]  # the last one is cut off
+    bbci_file(tmp_path / "mat" / "train" / "3.mat", HGD_NAMES, signal_uv, 500, cues)
+    edf = tmp_path / "edf" / "train" / "3.edf"
+    edf.parent.mkdir(parents=True)
+    labels = [f"EEG {name}" for name in HGD_NAMES]
+    edf.write_bytes(edf_bytes(signal_uv, labels, 500, annotation="rest"))  # at 1.5 s
+    argv = ("--cut", "events", "--split", "train=1")
+    for kind in ("mat", "edf"):
+        assert prepare("hgd", tmp_path / kind, tmp_path / f"{kind}_out", *argv) == 0
+    (row,) = load_recordings(tmp_path / "mat_out")
+    assert [(p.start_s, p.labels["event"], p.labels["event_class"]) for p in row.pieces] == [
+        (2, "right_hand", 0), (9.5, "feet", 3), (16, "left_hand", 1),
+    ]  # fmt: skip
+    assert [d["kind"] for d in Manifest.load(tmp_path / "mat_out").defects] == ["event_lost"]
+    (row,) = load_recordings(tmp_path / "edf_out")
+    assert [(p.start_s, p.labels["event"]) for p in row.pieces] == [(1.5, "rest")]
+    argv = ("--cut", "events", "--event_labels", "left_hand=left,right_hand=right")
+    assert prepare("hgd", tmp_path / "mat", tmp_path / "two", *argv, "--split", "train=1") == 0
+    (row,) = load_recordings(tmp_path / "two")
+    assert [(p.labels["event"], p.labels["event_class"]) for p in row.pieces] == [
+        ("right", 1), ("left", 0),
+    ]  # fmt: skip
 
 
 def test_a_mat_file_of_something_else_is_a_defect(tmp_path):
