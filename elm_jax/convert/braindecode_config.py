@@ -1,0 +1,229 @@
+"""``config.json`` of ``braindecode.models.EEGPT`` <-> a signal and a recipe of ours.
+
+It holds the arguments of that class. Three things it cannot hold are lost there, and here: how
+signals were prepared, a ``norm_layer`` of the user's own (it is written as null), and what code
+its names of modules stand for.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from elm_jax.channels import DICTIONARY, UnknownChannels, channel_id, channel_ids
+from elm_jax.convert.engine import ConvertError
+from elm_jax.data.spec import SignalSpec
+from elm_jax.models.adapters import TEN_TWENTY
+from elm_jax.signals.names import parse_label
+from elm_jax.signals.profiles import EEGPT_SPEC
+
+#: The arguments, with the values that braindecode 1.8 gives them.
+DEFAULTS: dict[str, Any] = dict(
+    n_outputs=None, n_chans=None, chs_info=None, n_times=None, input_window_seconds=None,
+    sfreq=None, patch_size=64, patch_stride=32, embed_num=4, embed_dim=512, depth=8, num_heads=8,
+    mlp_ratio=4.0, drop_prob=0.0, attn_drop_rate=0.0, drop_path_rate=0.0, init_std=0.02,
+    qkv_bias=True, patch_module=None, norm_layer=None, layer_norm_eps=1e-6,
+    return_encoder_output=False, chan_proj_type="conv1d_constraint", n_chans_target=19,
+    chan_conv_max_norm=1.0, final_layer=None,
+)  # fmt: skip
+VERSION = "1.8.1"  # whose layout this is
+# Its arguments -> fields of our encoder.
+ENCODER = dict(
+    embed_dim="width", depth="depth", num_heads="heads", embed_num="summary_tokens",
+    patch_size="patch_size", patch_stride="patch_stride", mlp_ratio="mlp_ratio",
+    drop_prob="dropout", attn_drop_rate="attention_dropout", drop_path_rate="drop_path",
+    init_std="init_std", qkv_bias="qkv_bias", layer_norm_eps="norm_eps",
+)  # fmt: skip
+# What the config does not say of the signal.
+ASSUMED = ("montage", "highpass_hz", "lowpass_hz", "clip", "scale", "mean", "std")
+HEAD = dict(name="two_stage", hidden=16, dropout=0.5, max_norm=[1.0, 0.25])
+NO_HEAD = dict(name="two_tower", signal_projection=None, text_projection=None)
+
+
+def is_config(values: Any) -> bool:
+    """Whether a ``config.json`` is one of braindecode's EEGPT."""
+    return isinstance(values, Mapping) and "format" not in values and _TELLING <= set(values)
+
+
+_TELLING = {"embed_num", "embed_dim", "patch_size", "num_heads"}
+
+
+def read_config(path: epath.PathLike) -> dict[str, Any]:
+    """The arguments, defaults where the file does not say.
+
+    Raises:
+      ConvertError: broken, of another class, with an argument that braindecode 1.8 lacks, or of
+        another kind.
+    """
+    path = pathlib.Path(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConvertError(f"{path}: broken JSON: {error}") from error
+    if not is_config(values):
+        raise ConvertError(f"{path}: expected the arguments of braindecode.models.EEGPT")
+    values = {k: v for k, v in values.items() if k != "braindecode_version"}
+    if unknown := sorted(set(values) - set(DEFAULTS)):
+        raise ConvertError(
+            f"{path}: arguments {unknown} are not known (braindecode {VERSION} has none such)"
+        )
+    values = DEFAULTS | values
+    wrong = [name for name, value in values.items() if not _is_of_kind(name, value)]
+    if wrong:
+        given = {name: values[name] for name in wrong}
+        raise ConvertError(f"{path}: arguments of the wrong kind: {given}")
+    return values
+
+
+def _is_of_kind(name: str, value: Any) -> bool:
+    default = DEFAULTS[name]
+    if value is None:
+        return default is None or name == "patch_stride"
+    if name == "chs_info":
+        return isinstance(value, list) and all(
+            isinstance(ch, dict) and isinstance(ch.get("ch_name"), str) for ch in value
+        )
+    if name in ("patch_module", "norm_layer", "final_layer", "chan_proj_type"):
+        return isinstance(value, str)
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    whole = isinstance(default, int) or name in ("n_outputs", "n_chans", "n_times")
+    return isinstance(value, int if whole else int | float)
+
+
+# -- into our terms -------------------------------------------------------------------------------
+
+
+def spec_of(config: Mapping[str, Any], *, source: str) -> tuple[SignalSpec, tuple[str, ...]]:
+    """The signal, and the fields of it that the config does not tell.
+
+    Raises:
+      ConvertError: channels that the dictionary lacks, or no number of samples.
+      SpecError: an impossible window.
+    """
+    assumed = list(ASSUMED)
+    names = _channels(config, source)
+    if config["chs_info"] is None:
+        assumed.append("channels")
+    samples, window_s, sfreq_hz = (config[k] for k in ("n_times", "input_window_seconds", "sfreq"))
+    if sfreq_hz is None and None not in (samples, window_s):
+        sfreq_hz = samples / window_s
+    if sfreq_hz is None:
+        sfreq_hz = EEGPT_SPEC.sfreq_hz
+        assumed.append("sfreq_hz")
+    if samples is None and window_s is not None:
+        samples = round(window_s * sfreq_hz)
+    if samples is None:
+        raise ConvertError(f"{source}: neither n_times nor input_window_seconds is said")
+    spec = EEGPT_SPEC.replace(
+        channels=names,
+        sfreq_hz=float(sfreq_hz),
+        window_s=samples / sfreq_hz,
+        lowpass_hz=min(EEGPT_SPEC.lowpass_hz, sfreq_hz / 2),
+    )
+    return spec, tuple(assumed)
+
+
+def _channels(config: Mapping[str, Any], source: str) -> tuple[str, ...]:
+    """Names of the signal's rows, in the house's spelling."""
+    projects = config["chan_proj_type"] != "none"
+    if config["chs_info"] is None:
+        count = config["n_chans"]
+        if count is None:
+            raise ConvertError(f"{source}: neither n_chans nor chs_info is said")
+        if projects:
+            return tuple(f"channel {i + 1}" for i in range(count))
+        if count > len(DICTIONARY):
+            raise ConvertError(
+                f"{source}: {count} channels without names; the dictionary has {len(DICTIONARY)}"
+            )
+        return tuple(map(canonical, DICTIONARY[:count]))  # numbered through, as braindecode does
+    names = tuple(ch["ch_name"] for ch in config["chs_info"])
+    if projects:
+        return tuple(map(canonical, names))
+    try:
+        channel_ids(names)
+    except UnknownChannels as error:
+        raise ConvertError(
+            f"{source}: {error}. braindecode gave such a channel the learnt vector of whatever "
+            "electrode has its place's number"
+        ) from error
+    return tuple(map(canonical, names))
+
+
+def canonical(name: str) -> str:
+    """An electrode's name in the house's spelling; other names as they are."""
+    return name if channel_id(name) is None else parse_label(name).name
+
+
+def recipe_of(
+    config: Mapping[str, Any], *, patch_norm: bool, dictionary_size: int, source: str
+) -> dict[str, Any]:
+    """The network: encoder, adapter and head.
+
+    Args:
+      config: from :func:`read_config`.
+      patch_norm: whether patches are normed: the tensors tell, the config names code.
+      dictionary_size: rows of the table of electrodes: likewise.
+      source: for messages.
+
+    Raises:
+      ConvertError: an unknown projection.
+    """
+    encoder = {ours: config[theirs] for theirs, ours in ENCODER.items()}
+    stride = config["patch_stride"] or config["patch_size"]
+    samples = spec_of(config, source=source)[0].window_samples
+    objective: dict[str, Any] = dict(NO_HEAD)
+    if not config["return_encoder_output"]:
+        head = HEAD if config["final_layer"] is None else _OWN_HEAD
+        objective = classifier_of(config["n_outputs"], head=head, source=source)
+    if (adapter := _adapter(config, source)) is not None:
+        objective["adapter"] = adapter
+    return dict(
+        dtype="float32",
+        encoder=dict(name="eeg_transformer", **encoder)
+        | dict(
+            patch_norm=patch_norm,
+            pad_window=(samples - config["patch_size"]) % stride != 0,
+            dictionary_size=dictionary_size,
+        ),
+        objective=objective,
+        text=None,
+    )
+
+
+# ``final_layer``: a linear layer on the flattened tokens, nothing constrained.
+_OWN_HEAD = dict(name="linear", pooling="flatten", dropout=0.0, max_norm=None)
+
+
+def classifier_of(
+    n_outputs: int | None, *, head: Mapping[str, Any] = HEAD, source: str
+) -> dict[str, Any]:
+    """``config.objective`` of a classifier whose classes have numbers for names.
+
+    Raises:
+      ConvertError: no number of outputs.
+    """
+    if n_outputs is None or n_outputs < 1:
+        raise ConvertError(f"{source}: n_outputs is {n_outputs}: how many classes there are")
+    labels: dict[str, Any] = dict(name="output", kind="multiclass")
+    labels["classes"] = [str(i) for i in range(n_outputs)]
+    if n_outputs == 1:
+        labels = dict(name="output", kind="regression", mean=0.0, std=1.0)
+    return dict(name="classify", labels=labels, head=dict(head))
+
+
+def _adapter(config: Mapping[str, Any], source: str) -> dict[str, Any] | None:
+    kind, channels = config["chan_proj_type"], list(TEN_TWENTY)
+    kinds = {
+        "none": None,
+        "linear": dict(name="linear", channels=channels),
+        "conv1d_constraint": dict(
+            name="conv", channels=channels, max_norm=config["chan_conv_max_norm"]
+        ),
+    }
+    if kind not in kinds:
+        raise ConvertError(f"{source}: chan_proj_type is {kind!r}; known: {sorted(kinds)}")
+    return kinds[kind]

@@ -1,0 +1,327 @@
+"""Folders that ``braindecode.models.EEGPT`` saves, here or on the Hugging Face hub: both ways.
+
+config.json                                   the arguments of the class
+model.safetensors, and or pytorch_model.bin   its state dict
+
+The original weights are reached so, too: braindecode hosts them in this layout.
+"""
+
+import dataclasses
+import json
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from elm_jax import paths, staging
+from elm_jax.channels import DICTIONARY, channel_id
+from elm_jax.convert import (
+    braindecode_config,
+    eegpt,
+    eegpt_parts,
+    engine,
+    folder,
+    heads,
+    network,
+)
+from elm_jax.convert.braindecode_config import DEFAULTS, VERSION
+from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport
+from elm_jax.convert.parts import ModelParts
+from elm_jax.convert.reader import StateDict, read_hf_weights
+from elm_jax.models.adapters import TEN_TWENTY
+
+# A final layer of the user's own that is one linear layer: its place in braindecode's Sequential.
+_OWN_HEAD = eegpt.linear_rules(r"final_layer\.1", "classifier/params/out")
+
+
+def is_folder(path: epath.PathLike) -> bool:
+    """Whether this is a folder that braindecode's EEGPT saved."""
+    try:
+        with paths.told():
+            text = (paths.of(path) / "config.json").read_text(encoding="utf-8")
+        return braindecode_config.is_config(json.loads(text))
+    except paths.RemoteMissing:
+        return False
+    except paths.RemoteError:
+        raise
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def read_folder(directory: epath.PathLike, *, n_outputs: int | None = None) -> ModelParts:
+    """Reads what ``EEGPT.save_pretrained`` or ``push_to_hub`` of braindecode wrote.
+
+    Args:
+      directory: with ``config.json`` and weights.
+      n_outputs: classes wanted; another number than is stored gives a new head, as in braindecode.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ConvertError: another class or newer arguments, tensors that do not fit them, channels that
+        the dictionary lacks or numbers of channels that do not belong to their names.
+      UnreadableWeights: the weights are broken or unsafe.
+    """
+    source = str(directory)
+    directory = staging.local_folder(directory)
+    config = braindecode_config.read_config(directory / "config.json")
+    return from_state(read_hf_weights(directory), config, n_outputs=n_outputs, source=source)
+
+
+def from_state(
+    state: StateDict,
+    config: dict[str, Any],
+    *,
+    n_outputs: int | None = None,
+    source: str = "state dict",
+) -> ModelParts:
+    """A model from the state dict and all arguments of braindecode's EEGPT.
+
+    Args:
+      state: arrays by name.
+      config: see :func:`elm_jax.convert.braindecode_config.read_config`.
+      n_outputs: see :func:`read_folder`.
+      source: for messages.
+
+    Raises:
+      ConvertError: see :func:`read_folder`.
+    """
+    fresh = n_outputs is not None and (
+        n_outputs != config["n_outputs"] or config["return_encoder_output"]
+    )
+    if fresh:
+        new = dict(n_outputs=n_outputs, return_encoder_output=False, final_layer=None)
+        config = config | new
+    if config["return_encoder_output"] and config["chan_proj_type"] != "none":
+        raise ConvertError(
+            f"{source}: it has a channel projection and no head; n_outputs=... gives it one"
+        )
+    sizes = eegpt.encoder_settings(state, source=source)
+    spec, assumed = braindecode_config.spec_of(config, source=source)
+    recipe = braindecode_config.recipe_of(
+        config,
+        patch_norm=sizes["patch_norm"],
+        dictionary_size=sizes["dictionary_size"],
+        source=source,
+    )
+    _require_numbers(state, config, spec.channels, source)
+    old_head = Excuse(
+        r"final_layer\..*", f"the stored head: n_outputs={n_outputs} asks for another"
+    )
+    params, model_state, report = eegpt_parts.fill(
+        state,
+        recipe,
+        spec,
+        _rules(recipe, config),
+        fresh_head=fresh,
+        excuses=[old_head] if fresh else [],
+        source=source,
+    )
+    return ModelParts(
+        spec=spec,
+        recipe=recipe,
+        params=params,
+        model_state=model_state,
+        assumed=assumed,
+        report=report,
+        source=source,
+        extra={eegpt_parts.FRESH_HEAD: n_outputs} if fresh else {},
+    )
+
+
+def _rules(recipe: dict[str, Any], config: dict[str, Any]) -> list[ConvertRule]:
+    encoder = eegpt.encoder_rules(patch_norm=recipe["encoder"]["patch_norm"])
+    head = _OWN_HEAD if config["final_layer"] is not None else heads.head_rules(recipe, {})
+    return [*encoder, *heads.adapter_rules(recipe), *head]
+
+
+def _require_numbers(
+    state: StateDict, config: dict[str, Any], channels: tuple[str, ...], source: str
+) -> None:
+    """Raises unless the stored numbers of the channels are those of their names."""
+    if "chans_id" not in state:
+        return
+    names = TEN_TWENTY if config["chan_proj_type"] != "none" else channels
+    found, expected = state["chans_id"].reshape(-1).tolist(), [channel_id(n) for n in names]
+    if found != expected:
+        raise ConvertError(
+            f"{source}: chans_id, the numbers of the channels in the dictionary, are {found}; the "
+            f"channels {', '.join(names)} have {expected}"
+        )
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+def write_folder(
+    parts: ModelParts,
+    directory: epath.PathLike,
+    *,
+    leave_out: Collection[str] = (),
+    overwrite: bool = False,
+) -> LoadReport:
+    """Writes a model that ``braindecode.models.EEGPT.from_pretrained(directory)`` reads strictly.
+
+    Of a masked pretraining it is the momentum twin that goes, as ``target_encoder``.
+
+    Args:
+      parts: the model.
+      directory: to make; an existing one must be braindecode's, with ``overwrite``.
+      leave_out: modules that braindecode has no place for and that may go, by name.
+      overwrite: replace the model that is there.
+
+    Returns:
+      what became of every tensor, as found when the folder was read back.
+
+    Raises:
+      FileExistsError: ``directory`` is something else, or ``overwrite`` was not said.
+      ConvertError: something of the model that braindecode's class does not have.
+    """
+    target = paths.absolute(directory)
+    parts, excused = _of_class(folder.as_numpy(parts), leave_out)
+    config, state = config_of(parts), state_of(parts)
+    with folder.replacing(target, ours=is_folder(target), overwrite=overwrite) as unique:
+        folder.write_safetensors(state, unique / "model.safetensors")
+        folder.write_json(unique / "config.json", config | {"braindecode_version": VERSION})
+        (unique / "README.md").write_text(_card(parts), encoding="utf-8")
+        back = read_folder(unique)
+        if back.weights_sha256 != parts.weights_sha256:
+            raise ConvertError(f"{target}: what was written reads back differently")
+        back.report.source = parts.source or str(target)
+        back.report.excused |= excused
+        folder.write_report(unique / "load_report.json", parts.report, back.report)
+    return back.report
+
+
+def _of_class(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts, dict[str, str]]:
+    """What of a model braindecode's class has, and the excused paths of the rest."""
+    where = f"{parts.source}: braindecode's EEGPT"
+    encoder, objective = parts.recipe["encoder"], dict(parts.recipe["objective"])
+    if encoder["name"] != "eeg_transformer":
+        raise ConvertError(f"{where} is no {encoder['name']!r}")
+    params = dict(parts.params)
+    twin = parts.model_state.get("target", {}).get("encoder")
+    extra = [name for name in params if name not in ("encoder", "adapter", "classifier")]
+    if lost := [name for name in extra if name not in leave_out]:
+        raise ConvertError(
+            f"{where} has no place for {', '.join(lost)}. Write a folder (--to folder), or say "
+            f"that it may go: --leave_out {','.join(extra)}"
+        )
+    excused = {f"params/{p}": WHY for p in engine.flatten({k: params.pop(k) for k in extra})}
+    if twin is not None:
+        excused |= {
+            f"params/encoder/{path}": "its momentum twin goes, as target_encoder"
+            for path in engine.flatten(params["encoder"])
+        }
+        params["encoder"] = twin
+    if "classifier" not in params:
+        objective = dict(braindecode_config.NO_HEAD)
+    changes: dict[str, Any] = dict(
+        params=params,
+        model_state={"batch_stats": {}},
+        recipe=dict(parts.recipe) | {"objective": objective},
+    )
+    return dataclasses.replace(parts, **changes), excused
+
+
+WHY = "left out as asked: braindecode's class has no place for it"
+
+
+def config_of(parts: ModelParts) -> dict[str, Any]:
+    """The arguments of braindecode's class for a model.
+
+    Raises:
+      ConvertError: it has no argument for something of the model; names all of them.
+    """
+    module = network.build_network(parts.recipe, parts.spec).encoder
+    objective, spec = parts.recipe["objective"], parts.spec
+    adapter, labels = objective.get("adapter"), objective.get("labels") or {}
+    config = {theirs: getattr(module, ours) for theirs, ours in braindecode_config.ENCODER.items()}
+    config |= dict(
+        n_outputs=max(1, len(labels.get("classes") or ())) if labels else None,
+        chs_info=[_channel(name) for name in spec.channels],
+        n_times=spec.window_samples,
+        sfreq=spec.sfreq_hz,
+        return_encoder_output=not labels,
+        chan_proj_type="none",
+    )
+    if adapter:
+        config["chan_proj_type"] = _PROJECTIONS.get(adapter["name"], "")
+        config["chan_conv_max_norm"] = adapter.get("max_norm", 1.0)
+    if problems := _problems(parts, module, config):
+        listing = "\n  ".join(problems)
+        raise ConvertError(f"{parts.source}: braindecode's EEGPT has no argument for\n  {listing}")
+    return DEFAULTS | config
+
+
+_PROJECTIONS = {"conv": "conv1d_constraint", "linear": "linear"}
+
+
+def _problems(parts: ModelParts, module: Any, config: dict[str, Any]) -> list[str]:
+    """What of a model braindecode's arguments cannot say."""
+    objective, head = parts.recipe["objective"], parts.recipe["objective"].get("head")
+    adapter, labels = objective.get("adapter") or {}, objective.get("labels") or {}
+    rows = len(adapter.get("channels", parts.spec.channels))
+    plain = braindecode_config.HEAD
+    checks = {
+        "normed patches (a class of the user's own there)": module.patch_norm,
+        f"a table of {module.dictionary_size} electrodes": module.dictionary_size
+        != max(len(DICTIONARY), rows),
+        f"adapter {adapter.get('name')!r}": adapter and not config["chan_proj_type"],
+        "an adapter to other electrodes than the 19 of the 10-20 system": adapter
+        and tuple(adapter.get("channels", ())) != TEN_TWENTY,
+        "an adapter that changes the number of samples": adapter.get("samples"),
+        "an adapter whose convolution is not constrained": adapter.get("name") == "conv"
+        and config["chan_conv_max_norm"] is None,
+        f"head {(head or {}).get('name')!r}": labels and (head or {}).get("name") != plain["name"],
+        f"a two-stage head with {head}": head
+        and head["name"] == plain["name"]
+        and any(_as_list(head.get(k, plain[k])) != plain[k] for k in ("hidden", "max_norm")),
+        f"outputs in a unit of their own ({labels})": labels.get("kind") == "regression"
+        and (labels.get("mean", 0.0), labels.get("std", 1.0)) != (0.0, 1.0),
+        "a projector": "signal_projector" in parts.params,
+    }
+    return [problem for problem, there in checks.items() if there]
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple | list) else value
+
+
+def _channel(name: str) -> dict[str, Any]:
+    """A channel as braindecode stores it: it knows T7, not T3."""
+    number = channel_id(name)
+    return {"ch_name": name if number is None else DICTIONARY[number], "kind": _MNE_EEG}
+
+
+_MNE_EEG = 2  # FIFFV_EEG_CH
+
+
+def state_of(parts: ModelParts) -> dict[str, np.ndarray]:
+    """The state dict of braindecode's class for a model.
+
+    Raises:
+      ConvertError: parameters that it has no name for.
+    """
+    recipe = parts.recipe
+    rules = eegpt.encoder_rules(patch_norm=recipe["encoder"].get("patch_norm", False))
+    rules = [*rules, *heads.adapter_rules(recipe), *heads.head_rules(recipe, parts.params)]
+    state = engine.to_torch(eegpt_parts.by_module(parts.params), rules)
+    channels = TEN_TWENTY if recipe["objective"].get("adapter") else parts.spec.channels
+    numbers = np.asarray([channel_id(name) for name in channels], np.int64)
+    return state | {"chans_id": numbers[None]}
+
+
+def _card(parts: ModelParts) -> str:
+    spec = parts.spec
+    scale = f"{spec.scale:g} per {spec.unit}, mean {spec.mean}, std {spec.std}"
+    return (
+        "---\nlibrary_name: braindecode\ntags: [eeg]\n---\n"
+        '# EEGPT\n\n`braindecode.models.EEGPT.from_pretrained("FOLDER")` reads this folder.\n\n'
+        f"Input: {', '.join(spec.channels)}; {spec.sfreq_hz:g} Hz, {spec.window_s:g} s, montage "
+        f"{spec.montage}, {spec.highpass_hz:g} to {spec.lowpass_hz:g} Hz; network values are "
+        f"{scale}. braindecode prepares nothing of this itself.\n"
+    )
