@@ -11,7 +11,9 @@ from data_prep.corpora import gdf
 from data_prep.corpora.base import CorpusError
 from data_prep.corpora.bcic2a import CHANNELS, Bcic2a
 from data_prep.corpora.event_files import EventsError
+from elm_jax.data.labels import window_labels
 from elm_jax.data.manifest import Manifest, load_recordings
+from elm_jax.data.pipeline import Windows
 
 CUES = {769: "left_hand", 770: "right_hand", 771: "feet", 772: "tongue"}
 
@@ -62,6 +64,12 @@ def test_classes_are_the_cues_of_session_t_and_the_true_labels_of_session_e(prep
     assert [x["event"] for x in rows["A01T"]] == words
     assert [x["event"] for x in rows["A01E"]] == words[::-1]
     assert [x["event_class"] for x in rows["A01E"]] == [3, 2, 1, 0]
+
+
+def test_probes_read_the_class_of_every_window(prepared):
+    rows = load_recordings(prepared, "train")
+    windows = Windows.of(rows, Manifest.load(prepared).spec.window_samples)
+    assert window_labels(rows, windows, "event_class").tolist() == [3, 2, 1, 0, 0, 1, 2, 3]
 
 
 def test_no_window_runs_over_the_missing_samples_between_runs(prepared, bcic2a, tmp_path):

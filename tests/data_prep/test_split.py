@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.corpora.base import CorpusError, Source
-from data_prep.split import DEFAULT_FRACTIONS, assign, parse_fractions, split_people
+from data_prep.split import (
+    DEFAULT_FRACTIONS,
+    assign,
+    hold_out,
+    parse_fractions,
+    split_people,
+)
 
 people = st.sets(st.integers(0, 10_000).map(lambda i: f"x:{i}"), min_size=1, max_size=60)
 fractions = st.sampled_from(
@@ -83,3 +89,22 @@ def test_impossible_fractions_are_refused(text):
 
 def test_fractions_are_read():
     assert parse_fractions("train=0.8, test=0.2") == {"train": 0.8, "valid": 0.0, "test": 0.2}
+
+
+def test_people_held_out_are_the_test_set_whatever_was_published():
+    sources = [source("a:1", "test"), source("a:2", "train"), source("a:2", None, 1), source("b:1")]
+    for people, held in (("2", {"a:2"}), ("a:1, 2", {"a:1", "a:2"}), ("1", {"a:1", "b:1"})):
+        split = {s.person: s.split for s in hold_out(sources, people)}
+        assert split == {p: "test" if p in held else "train" for p in ("a:1", "a:2", "b:1")}
+    fractions = {"train": 0.5, "valid": 0.5, "test": 0.0}
+    split = split_people(hold_out(sources, "b:1"), fractions, seed=0)
+    assert split["b:1"] == "test" and sorted(split.values()) == ["test", "train", "valid"]
+
+
+@pytest.mark.parametrize(
+    ("people", "said"),
+    [("3", "nobody is '3'"), ("1,2", "nobody to train"), (",", "nobody to test")],
+)
+def test_people_held_out_must_be_there_and_leave_some(people, said):
+    with pytest.raises(CorpusError, match=said):
+        hold_out([source("a:1"), source("a:2")], people)
