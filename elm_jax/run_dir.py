@@ -30,6 +30,8 @@ SAME_ON_RESUME = (
 )  # fmt: skip
 # Stands in config.encoder.name for the encoder of the model that a run starts from.
 OF_INIT_FROM = "of_init_from"
+# In config.objective: how long the run is, which the schedule of a momentum follows.
+OF_LENGTH = "total_steps"
 SAME_MODEL = ("encoder", "objective", "text")
 
 
@@ -49,7 +51,8 @@ def differences(old: Any, new: Any, path: str) -> list[str]:
 def adopt(config: Any, saved: Mapping[str, Any]) -> None:
     """Writes into a training config what its run found out.
 
-    That is what ``start.settle`` and ``build.settle_labels`` wrote while it ran.
+    That is what ``start.settle``, ``build.settle_labels`` and ``build.settle_length`` wrote while
+    it ran.
 
     Args:
       config: a recipe's, as it was before its run.
@@ -61,6 +64,8 @@ def adopt(config: Any, saved: Mapping[str, Any]) -> None:
     with config.unlocked(), config.ignore_type():
         if config.encoder.name == OF_INIT_FROM:
             config.encoder = ConfigDict(saved["encoder"])
+        if config.objective.get(OF_LENGTH, 0) is None:
+            config.objective[OF_LENGTH] = (saved.get("objective") or {}).get(OF_LENGTH)
     learnt = (saved.get("objective") or {}).get("labels")
     asked = config.get("labels")
     if not (learnt and asked):
@@ -103,9 +108,11 @@ def require_same_run(config: Any, saved: Mapping[str, Any], where: str) -> None:
       ValueError: lists every difference.
     """
     new = plain_config(config)
-    # A run may be made longer, so the schedule is left out.
+    # A run may be made longer, so the schedule is left out, and what follows its length.
     saved, new = (
-        c | {"optimizer": {k: v for k, v in c["optimizer"].items() if k != "schedule"}}
+        c
+        | {"optimizer": {k: v for k, v in c["optimizer"].items() if k != "schedule"}}
+        | {"objective": {k: v for k, v in c["objective"].items() if k != OF_LENGTH}}
         for c in (saved, new)
     )
     lines = [

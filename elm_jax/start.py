@@ -249,6 +249,8 @@ def overlay(
 ) -> tuple[TrainState, str]:
     """``state`` with the tensors of ``parts`` that ``rules`` name, each where it was laid out.
 
+    Where only one of the two has a momentum encoder, see :func:`_of_momentum_twins`.
+
     Raises:
       ValueError: a rule without a match, or a tensor that is to be loaded and is not there, or not
         in this shape and type.
@@ -256,6 +258,7 @@ def overlay(
     wanted = {"params": state.params, **state.model_state}
     found = {"params": parts.params, **parts.model_state}
     wanted, found = ({k: flat(tree) for k, tree in side.items()} for side in (wanted, found))
+    found = _of_momentum_twins(wanted, found)
     names = {name: None for tree in wanted.values() for name in tree}
     what = dict(zip(names, _verdicts(names, rules), strict=True))
     loads = {k: [n for n in tree if what[n] == "load"] for k, tree in wanted.items()}
@@ -275,6 +278,23 @@ def overlay(
         model_state={k: take(k, tree) for k, tree in state.model_state.items()},
     )
     return new, f"from {parts.source}: {_in_words(what)}"
+
+
+def _of_momentum_twins(
+    wanted: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """``found`` for a run that has a momentum encoder where the source has none, or the reverse.
+
+    What was pretrained so stands by its momentum encoder: a run without one takes over those
+    parameters. A run that has one begins with two copies of what it takes over.
+    """
+    if ("target" in found) == ("target" in wanted):
+        return dict(found)
+    if "target" in found:
+        twins = found["target"]
+        return dict(found) | {"params": {k: twins.get(k, v) for k, v in found["params"].items()}}
+    # Arrays of their own: both are written over in every step.
+    return dict(found) | {"target": {k: np.array(v) for k, v in found["params"].items()}}
 
 
 def flat(tree: Any) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         rows_per_step=rows,
         validation_epochs=validation.every_epochs(checks),
     )
+    build.settle_length(config, length)
 
     # -- objective ----------------------------------------------------------------------------
     prepare = to_network(corpus.spec, corpus.manifest.steps_per_unit)
