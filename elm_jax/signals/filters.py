@@ -18,6 +18,7 @@ from elm_jax.signals.montage import MEAN
 _HAMMING_LENGTH = 3.3  # taps x transition width / rate, mne's figure for a Hamming window
 #: (sfreq_hz, highpass_hz, lowpass_hz), and the frequencies of notches where there are some.
 Band = tuple[float, float, float] | tuple[float, float, float, tuple[float, ...]]
+_NOTCH_EDGE_HZ = 0.5  # from stop to pass, half of mne's trans_bandwidth
 _BLOCK_TAPS = 6  # blocks are this many times as long as the filter, up to a power of two
 
 
@@ -80,6 +81,12 @@ def design_bandpass(
     return h
 
 
+def holds_notch(sfreq_hz: float, middle_hz: float) -> bool:
+    """Whether a notch with its edges lies between 0 and half the rate."""
+    reach_hz = middle_hz / 400 + _NOTCH_EDGE_HZ
+    return reach_hz < middle_hz < sfreq_hz / 2 - reach_hz
+
+
 def design_notch(sfreq_hz: float, middle_hz: float) -> Float64[np.ndarray, " l"]:
     """Coefficients of ``mne.filter.notch_filter(x, sfreq, middle)`` (``method="fir"``).
 
@@ -89,20 +96,15 @@ def design_notch(sfreq_hz: float, middle_hz: float) -> Float64[np.ndarray, " l"]
     Raises:
       ValueError: the stop band with its transitions does not lie between 0 and half the rate.
     """
-    half_hz, transition_hz = middle_hz / 400, 0.5
-    nyquist_hz = sfreq_hz / 2
-    reach_hz = half_hz + transition_hz
-    if not reach_hz < middle_hz < nyquist_hz - reach_hz:
-        raise ValueError(
-            f"a notch at {middle_hz} Hz reaches {reach_hz:g} Hz to either side, which does not fit "
-            f"under half of {sfreq_hz} Hz"
-        )
-    n_taps = max(math.ceil(_HAMMING_LENGTH / transition_hz * sfreq_hz), 1) | 1
+    if not holds_notch(sfreq_hz, middle_hz):
+        raise ValueError(f"a notch at {middle_hz} Hz does not fit under half of {sfreq_hz} Hz")
+    half_hz, nyquist_hz = middle_hz / 400, sfreq_hz / 2
+    n_taps = max(math.ceil(_HAMMING_LENGTH / _NOTCH_EDGE_HZ * sfreq_hz), 1) | 1
     h = np.zeros(n_taps)
     h[n_taps // 2] = 1
     for side, sign in ((1, -1), (-1, 1)):
         edge_hz = middle_hz + side * half_hz
-        start, stop = sorted((edge_hz / nyquist_hz, (edge_hz + side * 0.5) / nyquist_hz))
+        start, stop = sorted((edge_hz / nyquist_hz, (edge_hz + side * _NOTCH_EDGE_HZ) / nyquist_hz))
         n = round(_HAMMING_LENGTH / ((stop - start) / 2)) | 1
         offset = (n_taps - n) // 2
         h[offset : n_taps - offset] += sign * _lowpass(n, (start + stop) / 2)

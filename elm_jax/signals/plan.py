@@ -9,7 +9,7 @@ import numpy as np
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals import stretches
 from elm_jax.signals.defects import Defect
-from elm_jax.signals.filters import Band
+from elm_jax.signals.filters import Band, holds_notch
 from elm_jax.signals.montage import MEAN, MontageRow, channels_of, montage_rows
 from elm_jax.signals.recording import Recording
 
@@ -116,7 +116,7 @@ def _band(recording: Recording, spec: SignalSpec) -> tuple[Band, list[Defect]]:
         detail = f"{sfreq_hz:g} Hz: filtered up to {lowpass_hz:g} instead of {spec.lowpass_hz:g} Hz"
         defects.append(Defect(recording.file, "band_narrowed", detail))
     band = (sfreq_hz, float(spec.highpass_hz), lowpass_hz)
-    notches = tuple(float(f) for f in spec.notch_hz if f < highest_hz - _LEAST_TRANSITION_HZ)
+    notches = tuple(float(f) for f in spec.notch_hz if holds_notch(sfreq_hz, f))
     return (*band, notches) if notches else band, defects
 
 

@@ -116,7 +116,7 @@ def edges_hz(sfreq_hz, spec):
             lowpass_hz = 0.9 * half
     elif half <= lowpass_hz:
         raise ValueError(f"{sfreq_hz} Hz cannot hold the band up to {lowpass_hz} Hz")
-    return lowpass_hz, [f for f in spec.get("notch_hz", ()) if f < half - 1]
+    return lowpass_hz, [f for f in spec.get("notch_hz", ()) if f + f / 400 + 0.5 < half]
 
 
 def design_notch(sfreq_hz, middle_hz):
