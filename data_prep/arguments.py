@@ -89,9 +89,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = _parser()
     args = parser.parse_args(argv)
     args.words = list(sys.argv[1:] if argv is None else argv)
-    for name, value in corpus_class(args.corpus).published.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
+    published = corpus_class(args.corpus).published
+    # Who asks for another signal wants nothing of the published one.
+    if args.signal in (None, published.get("signal", args.signal)):
+        for name, value in published.items():
+            if getattr(args, name) is None:
+                setattr(args, name, value)
     args.signal = args.signal or "elm"
     _require_one_way(parser, args)
     if args.input is None and args.corpus != "demo":

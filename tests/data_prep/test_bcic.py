@@ -170,6 +170,16 @@ def test_electrodes_follow_from_positions_and_those_named_must_be_at_theirs():
         Bcic2a().electrodes(["EEG:C3", "EEG:Cz", "EEG:C4"])
 
 
+def test_another_signal_or_window_than_the_published_one_can_be_asked_for(bcic2a, tmp_path, capsys):
+    assert prepare("bcic2a", bcic2a, tmp_path / "elm", "--signal", "elm") == 2
+    assert "4  missing_electrodes" in capsys.readouterr().err
+    asked = ("--window_s", 2, "--lowpass_hz", 45, "--channels", "C3,Cz,C4")
+    assert prepare("bcic2a", bcic2a, tmp_path / "out", *asked) == 0
+    spec = Manifest.load(tmp_path / "out").spec
+    assert (spec.window_samples, spec.lowpass_hz) == (512, 45.0)
+    assert spec.channels == ("C3", "Cz", "C4") and spec.sfreq_hz == 256.0
+
+
 def test_channels_by_the_dictionary_are_the_same_22_and_the_eyes_are_listed(bcic2a, tmp_path):
     assert prepare("bcic2a", bcic2a, tmp_path / "out", "--channels", "dictionary") == 0
     manifest = Manifest.load(tmp_path / "out")
