@@ -19,6 +19,7 @@ from etils import epath
 from elm_jax import build, paths, run_dir
 from elm_jax.axes import Float, ModelState, Params
 from elm_jax.convert import network
+from elm_jax.convert.eegpt_parts import FRESH_HEAD
 from elm_jax.convert.parts import SELECTED_ON, ModelParts, weights_sha256
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import to_network
@@ -287,6 +288,10 @@ class Pretrained:
                 f"{self.source} does not tell {' and '.join(self.assumed)} of the signals it was "
                 f"trained on: {told} assumed; load_pretrained(..., mean=..., std=...) overrides"
             )
+        if self.parts is not None and (fresh := self.parts.extra.get(FRESH_HEAD)):
+            lines.append(
+                f"{self.source}: its head of {fresh} outputs is new: it has learnt nothing"
+            )
         if self.trained_on is None:
             lines.append(f"{self.source} does not tell whom it was trained on")
         return tuple(lines)
@@ -387,6 +392,7 @@ def load_pretrained(
     std: float | tuple[float, ...] | None = None,
     config: epath.PathLike | None = None,
     step: int | None = None,
+    n_outputs: int | None = None,
     text_tower: str | None = None,
     cache: epath.PathLike | None = None,
 ) -> Pretrained:
@@ -395,12 +401,16 @@ def load_pretrained(
     Args:
       path_or_hub_id: a workdir of ours (or its ``checkpoints`` folder, or one step in that); a
         ``.pt`` or ``.safetensors`` as ELM's authors released them, with their YAML beside it, or
-        the folder of both; a directory that :meth:`Pretrained.save_pretrained` wrote; the id of
-        one on the Hugging Face hub.
+        the folder of both; a ``.ckpt`` of EEGPT's or DARE-EEG's pretraining; a directory that
+        :meth:`Pretrained.save_pretrained` wrote, or braindecode's EEGPT; the id of one on the
+        Hugging Face hub.
       mean: of the training signals in network values, in place of what the source tells.
       std: likewise.
-      config: the YAML of a released file that does not lie beside it.
+      config: the YAML of a released file that does not lie beside it; of a pretraining ``.ckpt``
+        one with what that does not tell (``num_heads``, ``sfreq``, ``n_times``, ``channels``).
       step: of a workdir; its latest by default.
+      n_outputs: classes, of braindecode's EEGPT or a pretraining ``.ckpt``: a new head unless it
+        has one of so many already.
       text_tower: where the text tower lies, if not where it lay in training.
       cache: folder for the vectors of a frozen text tower; None keeps none.
 
@@ -411,7 +421,7 @@ def load_pretrained(
         says; names the tensors.
       ProbeMismatch: built, the model does not give the vectors that were stored with it.
     """
-    parts = read_parts(path_or_hub_id, config=config, step=step)
+    parts = read_parts(path_or_hub_id, config=config, step=step, n_outputs=n_outputs)
     given = {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
     parts = dataclasses.replace(
         parts,

@@ -1,18 +1,76 @@
-"""Where finished models come from: every kind of source, read into parts and not yet built."""
+"""Where finished models come from: every kind of source, read into parts and not yet built.
+
+A new kind is a reader, and a line in :data:`FOLDERS` or :data:`WEIGHTS`.
+"""
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 from etils import epath
 
 from elm_jax import paths, staging
 from elm_jax.checkpoint import Checkpoints, Described
-from elm_jax.convert import folder, hub, network, probe, released
+from elm_jax.convert import (
+    braindecode_folder,
+    folder,
+    hub,
+    masked_checkpoint,
+    network,
+    probe,
+    released,
+)
 from elm_jax.convert.parts import SELECTED_ON, ModelParts
 from elm_jax.convert.probe import Probe
+from elm_jax.convert.reader import WeightsFile, read_weights_file
 
 CHECKPOINTS = "checkpoints"
+
+
+class Asked(NamedTuple):
+    """What is said beside the place; a reader that has no use for something refuses it.
+
+    Attributes:
+      config: settings of a weights file.
+      step: of a workdir.
+      n_outputs: classes, of a kind whose head can be rebuilt.
+    """
+
+    config: epath.PathLike | None = None
+    step: int | None = None
+    n_outputs: int | None = None
+
+
+class FolderKind(NamedTuple):
+    """A kind of folder.
+
+    Attributes:
+      what: in words.
+      claims: whether a folder is of this kind.
+      read: a folder of this kind.
+      takes: fields of :class:`Asked` that ``read`` looks at.
+    """
+
+    what: str
+    claims: Callable[[epath.Path], bool]
+    read: Callable[[epath.Path, Asked], ModelParts]
+    takes: tuple[str, ...] = ()
+
+
+class WeightsKind(NamedTuple):
+    """A kind of weights file, told by the names of its tensors.
+
+    Attributes:
+      what: in words.
+      claims: whether tensors of these names are of this kind.
+      read: a file of this kind: its path and what it holds.
+      takes: see :class:`FolderKind`.
+    """
+
+    what: str
+    claims: Callable[[Collection[str]], bool]
+    read: Callable[[epath.Path, WeightsFile, Asked], ModelParts]
+    takes: tuple[str, ...] = ()
 
 
 def read_parts(
@@ -20,33 +78,65 @@ def read_parts(
     *,
     config: epath.PathLike | None = None,
     step: int | None = None,
+    n_outputs: int | None = None,
 ) -> ModelParts:
     """Reads any kind of source that :func:`load_pretrained` takes, without building its network."""
+    asked = Asked(config, step, n_outputs)
     path = paths.of(path_or_hub_id)
     with paths.told():
         there = path.exists()
     if not there:
         if paths.is_remote(path):
             raise FileNotFoundError(f"no file or folder {path}; {paths.LOG_IN}")
-        return folder.read_folder(hub.fetch_hub_folder(str(path_or_hub_id)))
+        path = paths.of(hub.fetch_hub_folder(str(path_or_hub_id), _on_hub))
+        return _read_folder(path, asked)
     if path.is_file():
         if path.suffix not in released.WEIGHTS:
             raise ValueError(
                 f"{path}: expected a weights file ({', '.join(released.WEIGHTS)}) or a folder"
             )
-        return released.read_released(path, config=config)
-    if folder.is_folder(path):
-        return folder.read_folder(path)
-    workdir, step_there = _workdir_of(path)
-    if workdir is not None:
-        return _read_workdir(workdir, step_there if step is None else step)
+        return _read_weights(path, asked)
+    return _read_folder(path, asked)
+
+
+def _read_folder(path: epath.Path, asked: Asked) -> ModelParts:
+    kind = next((kind for kind in FOLDERS if kind.claims(path)), None)
+    if kind is not None:
+        _require_taken(kind, asked, path)
+        return kind.read(path, asked)
     if any(p.suffix in released.WEIGHTS for p in path.iterdir()):
-        return released.read_released(path, config=config)
+        return _read_weights(released.weights_in(path), asked)
     raise FileNotFoundError(
-        f"{path} holds no model: expected a workdir (with {CHECKPOINTS}/), a saved model (with "
-        "config.json and model.safetensors), or a released .pt with its YAML; found "
-        f"{sorted(p.name for p in path.iterdir())[:10]}"
+        f"{path} holds no model: expected {'; '.join(kind.what for kind in FOLDERS)}; or a file of "
+        f"weights; found {sorted(p.name for p in path.iterdir())[:10]}"
     )
+
+
+def _read_weights(path: epath.Path, asked: Asked) -> ModelParts:
+    weights = read_weights_file(path)
+    kind = next(kind for kind in WEIGHTS if kind.claims(weights.state))
+    _require_taken(kind, asked, path)
+    return kind.read(path, weights, asked)
+
+
+def _require_taken(kind: FolderKind | WeightsKind, asked: Asked, path: epath.Path) -> None:
+    """Raises where something is asked for that this kind does not know.
+
+    Raises:
+      ValueError: names it.
+    """
+    given = [name for name, value in asked._asdict().items() if value is not None]
+    if foreign := [name for name in given if name not in kind.takes]:
+        raise ValueError(f"{path} is {kind.what}: {', '.join(foreign)} means nothing there")
+
+
+def _on_hub(path: epath.PathLike) -> bool:
+    """Whether a folder that came from the hub is one that can be read."""
+    return any(kind.claims(paths.of(path)) for kind in FOLDERS)
+
+
+def _is_workdir(path: epath.Path) -> bool:
+    return _workdir_of(path)[0] is not None
 
 
 def _workdir_of(path: epath.Path) -> tuple[epath.Path | None, int | None]:
@@ -61,7 +151,9 @@ def _workdir_of(path: epath.Path) -> tuple[epath.Path | None, int | None]:
     return None, None
 
 
-def _read_workdir(workdir: epath.Path, step: int | None) -> ModelParts:
+def _read_workdir(path: epath.Path, asked: Asked) -> ModelParts:
+    workdir, step = _workdir_of(path)
+    step = step if asked.step is None else asked.step
     checkpoints = Checkpoints(workdir, read_only=True)
     about = checkpoints.describe(checkpoints.chosen_step() if step is None else step)
     tree = checkpoints.read_model(about.step)
@@ -99,3 +191,35 @@ def recipe_of(config: Mapping[str, Any]) -> dict[str, Any]:
     if not (recipe["objective"] or {}).get("text_projection"):
         recipe["text"] = None
     return recipe
+
+
+FOLDERS = (
+    FolderKind(
+        "a saved model (config.json and model.safetensors)",
+        folder.is_folder,
+        lambda path, asked: folder.read_folder(path),
+    ),
+    FolderKind(f"a workdir (with {CHECKPOINTS}/)", _is_workdir, _read_workdir, takes=("step",)),
+    FolderKind(
+        "a folder of braindecode's EEGPT (its config.json and model.safetensors)",
+        braindecode_folder.is_folder,
+        lambda path, asked: braindecode_folder.read_folder(path, n_outputs=asked.n_outputs),
+        takes=("n_outputs",),
+    ),
+)
+WEIGHTS = (
+    WeightsKind(
+        "a pretraining checkpoint of EEGPT or DARE-EEG",
+        masked_checkpoint.claims,
+        lambda path, weights, asked: masked_checkpoint.read(
+            path, weights, config=asked.config, n_outputs=asked.n_outputs
+        ),
+        takes=("config", "n_outputs"),
+    ),
+    WeightsKind(
+        "a file of ELM's authors' layout, with its YAML",
+        lambda names: True,  # what reads it names the tensors that do not fit
+        lambda path, weights, asked: released.read_released(path, asked.config, weights=weights),
+        takes=("config",),
+    ),
+)

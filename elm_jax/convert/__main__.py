@@ -1,9 +1,11 @@
 """``python -m elm_jax.convert SRC DST``: a model from any form into any other.
 
 SRC: a workdir of ours (or its checkpoints folder, or one step in it), a ``.pt`` or ``.safetensors``
-in the published layout with its YAML beside it, a saved folder, or the id of one on the Hugging
-Face hub. DST: NAME.pt, NAME.safetensors, a folder that stands alone, or (``--to orbax``) a workdir
-that ``config.init_from`` takes.
+in ELM's published layout with its YAML beside it, a ``.ckpt`` of EEGPT's or DARE-EEG's pretraining,
+a saved folder, one that braindecode's EEGPT saved, or the id of such a folder on the Hugging Face
+hub. DST: NAME.pt, NAME.safetensors, a folder that stands alone, ``--to braindecode`` a folder that
+``braindecode.models.EEGPT.from_pretrained`` reads, or ``--to orbax`` a workdir that
+``config.init_from`` takes.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from elm_jax import paths
 from elm_jax.convert.engine import LoadReport
 from elm_jax.convert.parts import ModelParts
 
-KINDS = ("folder", "pt", "safetensors", "orbax")
+KINDS = ("folder", "pt", "safetensors", "orbax", "braindecode")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -31,16 +33,22 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SRC")
     parser.add_argument("target", metavar="DST")
     parser.add_argument("--to", choices=KINDS, help="kind of DST; by default told by its suffix")
-    parser.add_argument("--config", metavar="YAML", help="settings of a .pt, if not beside it")
+    parser.add_argument(
+        "--config", metavar="YAML", help="settings of a .pt, if not beside it, or of a .ckpt"
+    )
     parser.add_argument("--step", type=int, help="of a workdir; its latest by default")
+    parser.add_argument(
+        "--n_outputs", type=int, help="classes of a new head (of braindecode's EEGPT, of a .ckpt)"
+    )
     parser.add_argument("--mean", type=float, help="of the training signals, in network values")
     parser.add_argument("--std", type=float, help="likewise")
     parser.add_argument(
         "--leave_out",
         default="",
         metavar="NAMES",
-        help="modules, separated by commas, that a .pt or .safetensors has no place for and that "
-        "may go: text_projector, text_tower, classifier",
+        help="modules, separated by commas, that DST has no place for and that may go: of a .pt or "
+        ".safetensors text_projector, text_tower, classifier; of braindecode's predictor, "
+        "reconstructor, view_projector",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what stands at DST")
     return parser
@@ -71,6 +79,7 @@ def convert(
     overwrite: bool = False,
 ) -> LoadReport:
     """Writes ``parts`` as one of :data:`KINDS`; returns what became of every tensor."""
+    from elm_jax.convert import braindecode_folder
     from elm_jax.convert.folder import write_folder
     from elm_jax.convert.single_file import write_single_file
     from elm_jax.convert.workdir import write_workdir
@@ -79,6 +88,10 @@ def convert(
         return write_folder(parts, target, overwrite=overwrite)
     if kind == "orbax":
         return write_workdir(parts, target, overwrite=overwrite)
+    if kind == "braindecode":
+        return braindecode_folder.write_folder(
+            parts, target, leave_out=leave_out, overwrite=overwrite
+        )
     return write_single_file(parts, target, leave_out=leave_out, overwrite=overwrite)
 
 
@@ -89,7 +102,9 @@ def run(options: argparse.Namespace) -> None:
 
     target = paths.of(options.target)
     kind = kind_of(target, options.to)
-    parts = read_parts(options.source, config=options.config, step=options.step)
+    parts = read_parts(
+        options.source, config=options.config, step=options.step, n_outputs=options.n_outputs
+    )
     given = {k: getattr(options, k) for k in ("mean", "std") if getattr(options, k) is not None}
     parts = dataclasses.replace(
         parts,

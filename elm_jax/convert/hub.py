@@ -3,6 +3,7 @@
 import pathlib
 import re
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 from etils import epath
@@ -86,8 +87,18 @@ def _upload(
     return str(made)
 
 
-def fetch_hub_folder(repo_id: str, *, revision: str | None = None) -> pathlib.Path:
-    """The local folder of a saved model on the hub: from the cache, or downloaded into it.
+def fetch_hub_folder(
+    repo_id: str,
+    known: Callable[[epath.PathLike], bool] = folder.is_folder,
+    *,
+    revision: str | None = None,
+) -> pathlib.Path:
+    """The local folder of a model on the hub: from the cache, or downloaded into it.
+
+    Args:
+      repo_id: "owner/name".
+      known: whether a folder is of a kind that can be read.
+      revision: a branch, tag or commit.
 
     Raises:
       FileNotFoundError: it is neither in the cache nor can it be downloaded; or no such path.
@@ -107,11 +118,11 @@ def fetch_hub_folder(repo_id: str, *, revision: str | None = None) -> pathlib.Pa
         except (OSError, HFValidationError, ValueError) as error:
             problem = problem or error
             continue
-        if folder.is_folder(found):
+        if known(found):
             return pathlib.Path(found)
         raise FileNotFoundError(
             f"{repo_id} on the Hugging Face hub is no model saved by elm_jax (no config.json with "
-            f"format {folder.FORMAT!r})"
+            f"format {folder.FORMAT!r}) or by braindecode's EEGPT"
         )
     raise FileNotFoundError(
         f"{repo_id!r} is no file or folder here, and as the id of a model on the Hugging Face hub "

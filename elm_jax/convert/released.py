@@ -8,7 +8,7 @@ from elm_jax import paths
 from elm_jax.convert import elm, probe
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.parts import ModelParts, origin_of, require_description
-from elm_jax.convert.reader import read_state_dict
+from elm_jax.convert.reader import WeightsFile, read_state_dict
 from elm_jax.convert.tensor_files import COUNTERS, counters_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.pipeline import ELM_SPEC
@@ -18,7 +18,12 @@ YAMLS = (".yaml", ".yml")
 OUR_SECTION = "elm_jax"  # in a YAML that we wrote: what the authors' layout has no place for
 
 
-def read_released(path: epath.PathLike, config: epath.PathLike | None = None) -> ModelParts:
+def read_released(
+    path: epath.PathLike,
+    config: epath.PathLike | None = None,
+    *,
+    weights: WeightsFile | None = None,
+) -> ModelParts:
     """Reads a model of the authors' class: theirs, a user's own, or one that we exported.
 
     Args:
@@ -26,6 +31,7 @@ def read_released(path: epath.PathLike, config: epath.PathLike | None = None) ->
         ``module.``; or the folder that holds one.
       config: the authors' YAML. By default the one with the same stem beside the weights, else
         the only one there.
+      weights: what ``path``, a file, holds, if that was read already.
 
     Returns:
       parts with ``assumed`` = ("mean", "std") unless the YAML is one of ours, which tells them.
@@ -37,8 +43,8 @@ def read_released(path: epath.PathLike, config: epath.PathLike | None = None) ->
       SpecError: the settings give no possible signal description.
     """
     with paths.told():
-        weights = _weights_in(paths.of(path))
-        yaml_path = paths.of(config) if config else _yaml_beside(weights)
+        file = weights_in(paths.of(path))
+        yaml_path = paths.of(config) if config else _yaml_beside(file)
     settings = elm.read_settings(yaml_path)
     ours = settings.values.get(OUR_SECTION)
     if ours is not None:
@@ -46,16 +52,16 @@ def read_released(path: epath.PathLike, config: epath.PathLike | None = None) ->
     spec = _spec(settings, ours, str(yaml_path))
     recipe = _recipe(settings, "float32" if ours is None else ours["dtype"])
     encoder, projector, report = elm.from_released(
-        read_state_dict(weights),
+        read_state_dict(file) if weights is None else weights.state,
         settings.encoder_kwargs,
         settings.projector_kwargs,
         settings.window_samples,
-        source=str(weights),
+        source=str(file),
     )
     stored = None
     if ours is not None:  # then we wrote it, and a probe beside it
-        stored = probe.read(weights.with_suffix(".probe.npz"), dtype=recipe["dtype"])
-        stored.require_window(spec, str(weights))
+        stored = probe.read(file.with_suffix(".probe.npz"), dtype=recipe["dtype"])
+        stored.require_window(spec, str(file))
     told = ours or {}
     found = {"encoder": encoder, "signal_projector": projector}
     variables = {name: value for name, value in found.items() if value is not None}
@@ -70,14 +76,18 @@ def read_released(path: epath.PathLike, config: epath.PathLike | None = None) ->
         assumed=tuple(told.get("assumed", ("mean", "std"))),
         report=report,
         probe=stored,
-        source=str(weights),
+        source=str(file),
         origin=origin_of(params) or told.get("origin", ""),
         extra=told.get("extra", {}) | {COUNTERS: counters_of(report)},
     )
 
 
-def _weights_in(path: epath.Path) -> epath.Path:
-    """The weights file that is meant."""
+def weights_in(path: epath.Path) -> epath.Path:
+    """The weights file that is meant: ``path``, or the only one in that folder.
+
+    Raises:
+      FileNotFoundError, ConvertError: there is none, or which is meant is not clear.
+    """
     if not path.is_dir():
         return path
     found = sorted(f for f in path.iterdir() if f.suffix in WEIGHTS)
