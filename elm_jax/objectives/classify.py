@@ -187,16 +187,17 @@ class Classify(TwoTower):
         return {"confusion": jnp.einsum("bl,blt,bla->lta", scored, truth, answer)}
 
     def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
-        """``balanced_accuracy``: mean share of right answers of the classes that are there."""
+        """Of classes that are there: ``balanced_accuracy``, and ``kappa`` and ``weighted_f1``.
+
+        Means over the labels, where there are several; a score that no label has is left out.
+        """
         if "confusion" not in sums:
             return {}
-        confusion = np.asarray(sums["confusion"], np.float64)
-        truth = confusion.sum(axis=2)
-        right = np.diagonal(confusion, axis1=1, axis2=2)
-        recall = right / np.maximum(truth, 1)
-        there = (truth > 0).sum(axis=1)
-        means = recall.sum(axis=1)[there > 0] / there[there > 0]
-        return {"balanced_accuracy": float(means.mean())} if len(means) else {}
+        found: dict[str, list[float]] = {}
+        for confusion in np.asarray(sums["confusion"], np.float64):
+            for name, value in _scores_of(confusion).items():
+                found.setdefault(name, []).append(value)
+        return {name: float(np.mean(values)) for name, values in found.items()}
 
     def predict(self, params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
         """``features``, ``projection`` if there is one, ``logits``: numbers in the label's unit."""
@@ -204,6 +205,21 @@ class Classify(TwoTower):
         if "logits" in out and self.target.kind == "regression":
             out["logits"] = out["logits"] * self.target.std + self.target.mean
         return out
+
+
+def _scores_of(confusion: Float[np.ndarray, "k k"]) -> dict[str, float]:
+    """Of counts by true class and answer; none without any, no kappa of one class alone."""
+    truth, answered, right = confusion.sum(1), confusion.sum(0), np.diagonal(confusion)
+    n, there = confusion.sum(), truth > 0
+    if not n:
+        return {}
+    f1 = 2 * right / np.maximum(truth + answered, 1)
+    out = {"balanced_accuracy": float((right[there] / truth[there]).mean())}
+    out["weighted_f1"] = float((f1 * truth).sum() / n)
+    by_chance = float((truth * answered).sum() / n**2)
+    if by_chance < 1:
+        out["kappa"] = (float(right.sum()) / n - by_chance) / (1 - by_chance)
+    return out
 
 
 def _renamed(batch: Batch, signal: Array) -> dict[str, Array]:

@@ -7,11 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn import metrics
 from tiny_model import CHANNELS, SAMPLES
 
+from elm_jax.channels import channel_ids
 from elm_jax.data.targets import Target
+from elm_jax.models import adapters, heads
 from elm_jax.models.base import Encoded
 from elm_jax.models.conv_eeg import ConvEeg
+from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.heads import Classifier, SignalProjector
 from elm_jax.objectives.classify import Classify
 from elm_jax.optim import make_optimizer
@@ -175,7 +179,13 @@ def test_predict_gives_a_regression_in_the_label_s_unit_and_projection_where_the
 def test_scores_of_a_split_are_those_of_its_summed_batches():
     objective = tiny_classifier("multiclass")
     confusion = np.array([[[8, 2, 0], [1, 1, 0], [0, 0, 0]]])  # nobody of the third class
-    assert objective.scores({"confusion": confusion}) == {"balanced_accuracy": (0.8 + 0.5) / 2}
+    found = objective.scores({"confusion": confusion})
+    assert found["balanced_accuracy"] == (0.8 + 0.5) / 2
+    truth, said = (np.repeat([0, 0, 1, 1], [8, 2, 1, 1]), np.repeat([0, 1, 0, 1], [8, 2, 1, 1]))
+    assert found["kappa"] == pytest.approx(metrics.cohen_kappa_score(truth, said))
+    assert found["weighted_f1"] == pytest.approx(metrics.f1_score(truth, said, average="weighted"))
+    alone = objective.scores({"confusion": np.diag([5, 0, 0])[None]})
+    assert alone == {"balanced_accuracy": 1.0, "weighted_f1": 1.0}  # agreement by chance alone
     assert objective.scores({"confusion": np.zeros((1, 3, 3))}) == {}
     assert tiny_classifier("regression").scores({}) == {}
 
@@ -208,3 +218,115 @@ def test_a_classifier_learns_what_is_there():
     for _ in range(40):
         state, measures = step(state, batch)
     assert float(measures["accuracy"]) == 1.0
+
+
+NAMES = ("C3", "Cz", "C4", "O1")
+
+
+def drawn(objective, batch):
+    """Its variables from NumPy: JAX's random numbers take seconds to compile."""
+    shapes = jax.eval_shape(objective.init, jax.random.key(0), batch)
+    rng = np.random.default_rng(0)
+
+    def leaf(path, x):
+        if any(name in str(path[-1]) for name in ("scale", "var")):
+            return jnp.ones(x.shape)
+        return jnp.asarray(rng.normal(0, 0.3, x.shape), jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(leaf, shapes)
+
+
+def by_name(*, channels=NAMES, dropout=0.0):
+    sizes = dict(width=8, depth=1, heads=2, summary_tokens=2, patch_size=8)
+    return EegTransformer(channels, dropout=dropout, **sizes)
+
+
+def adapted_classifier(**settings):
+    given = dict(encoder=by_name(), adapter=adapters.ChannelProjection(NAMES))
+    given |= dict(classifier=heads.TwoStageHead(3, hidden=4), target=TARGETS["multiclass"])
+    return Classify(**(given | settings))
+
+
+def learnt(objective, batch, steps=3):
+    params, model_state = drawn(objective, batch)
+    schedule = dict(kind="constant", warmup_steps=0, total_steps=steps, per="step")
+    rules = (*((p, "freeze") for p in objective.frozen), (".*", "train"))
+    settings = dict(name="adamw", rate=0.1, weight_decay=0.1, schedule=schedule, rules=rules)
+    optimizer = make_optimizer(settings, params, RunLength(steps, steps, 8))
+    state = TrainState(jnp.zeros((), int), params, model_state, optimizer.tx.init(params))
+    before = jax.tree.map(np.array, params)
+    step = make_step(objective, optimizer, lambda b: b, seed=0)
+    for _ in range(steps):
+        state, _ = step(state, batch)
+    return before, state
+
+
+def test_an_adapter_learns_through_a_frozen_encoder_which_stays_bit_equal():
+    batch = tiny_batch("multiclass")
+    stack = adapters.ConvStack(NAMES, norm=True, temporal_kernel=3, temporal_padding="same")
+    objective = adapted_classifier(adapter=stack, encoder_frozen=True)
+    before, state = learnt(objective, batch)
+    jax.tree.map(np.testing.assert_array_equal, before["encoder"], state.params["encoder"])
+    for other in ("adapter", "classifier"):
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before[other], state.params[other])
+        assert min(jax.tree.leaves(moved)) > 0, other
+    assert set(state.model_state["batch_stats"]) == {"adapter"}
+
+
+def test_a_frozen_encoder_has_no_dropout_also_behind_an_adapter():
+    batch = tiny_batch("multiclass")
+    losses = []
+    for dropout in (0.0, 0.9):
+        objective = adapted_classifier(
+            encoder=by_name(dropout=dropout),
+            classifier=heads.TwoStageHead(3, hidden=4, dropout=0.0),
+            encoder_frozen=True,
+        )
+        variables = drawn(objective, batch)
+        losses.append(float(measure(objective, variables, batch)["loss"]))
+    assert losses[0] == losses[1]
+
+
+def test_behind_an_adapter_the_recording_s_own_electrodes_are_not_asked_for():
+    batch = tiny_batch("multiclass")
+    objective = adapted_classifier()
+    variables = drawn(objective, batch)
+    named = batch | {"channel_id": np.full((len(batch["label"]), CHANNELS), 61, np.int32)}
+    one, other = (measure(objective, variables, b, train=False)["loss"] for b in (batch, named))
+    assert float(one) == float(other)
+
+
+def test_without_an_adapter_the_electrodes_of_the_batch_count_not_their_order():
+    batch = tiny_batch("multiclass")
+    objective = adapted_classifier(encoder=by_name(channels=NAMES[:CHANNELS]), adapter=None)
+    variables = drawn(objective, batch)
+    order = np.random.default_rng(0).permutation(CHANNELS)
+    ids = np.array(channel_ids(NAMES[:CHANNELS]), np.int32)
+    turned = batch | {
+        "signal": batch["signal"][:, order],
+        "channel_id": np.tile(ids[order], (len(batch["label"]), 1)),
+    }
+    one, other = (measure(objective, variables, b, train=False)["loss"] for b in (batch, turned))
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["flatten", "attention"])
+def test_heads_on_tokens_ignore_padded_rows(pooling):
+    head = heads.MlpHead(3, hidden=(4,), dropout=0.0, pooling=pooling, summary_tokens=2)
+    objective = adapted_classifier(classifier=head)
+    batch = tiny_batch("multiclass")
+    variables = drawn(objective, batch)
+    padded = {k: np.concatenate([v, v[:2]]) for k, v in batch.items()}
+    padded["signal_valid"][-2:] = False
+    padded["signal"][-2:] = np.nan
+    expected, found = (measure(objective, variables, b, train=False) for b in (batch, padded))
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
+    for old, new in zip(
+        jax.tree.leaves(expected["grads"]), jax.tree.leaves(found["grads"]), strict=True
+    ):
+        np.testing.assert_allclose(new, old, rtol=1e-4, atol=1e-6)
+
+
+def test_a_head_on_tokens_and_a_projector_do_not_go_together():
+    with pytest.raises(ValueError, match="signal_projection=None"):
+        adapted_classifier(signal_projector=SignalProjector((6, 4)))

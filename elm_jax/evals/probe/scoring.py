@@ -19,6 +19,8 @@ SCORES: dict[str, dict[str, tuple[Any, str]]] = {
         "auroc": (scores.roc_area, "said"),
         "auprc": (scores.average_precision, "said"),
         "bacc": (scores.balanced_accuracy, "decided"),
+        "kappa": (scores.cohen_kappa, "decided"),
+        "weighted_f1": (scores.weighted_f1, "decided"),
     },
     "multiclass": {
         "bacc": (scores.balanced_accuracy, "decided"),
@@ -119,7 +121,7 @@ def chance(target: Target, truth: Float[np.ndarray, "n k"]) -> dict[str, float]:
     if target.kind == "multilabel":
         return found | {"hamming": float(np.minimum(share, 1 - share).mean())}
     if target.kind == "binary":
-        return found | {"bacc": 0.5}
+        share = np.append(share, 1 - share)
     most = share.max()
     guess = {
         "bacc": 1 / (share > 0).sum(),
