@@ -29,10 +29,17 @@ class ArrayCorpus(Corpus):
 
     Attributes:
       channels: labels of the rows, where they are the same in all files.
+      no_electrodes: those that are no electrodes of the 10-10 system, whatever they look like.
     """
 
     whole_recordings = True
     channels: tuple[str, ...] = ()
+    no_electrodes: tuple[str, ...] = ()
+
+    @property
+    def meant(self) -> dict[str, str | None]:
+        """Label -> electrode, as readers of recordings take it; what ``--rename`` says wins."""
+        return dict.fromkeys(self.no_electrodes) | (self.rename or {})
 
     def row_labels(self, source: Source) -> Sequence[str]:
         """Labels of a source's rows, without reading its signal.
@@ -48,7 +55,7 @@ class ArrayCorpus(Corpus):
 
         if source.kind == "edf":
             return super().channel_names(source)
-        meant = {k.strip().upper(): v for k, v in (self.rename or {}).items()}
+        meant = {k.strip().upper(): v for k, v in self.meant.items()}
         names = {}
         for label in self.row_labels(source):
             parsed = parse_label(meant.get(label.strip().upper(), label) or "")

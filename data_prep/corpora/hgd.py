@@ -53,7 +53,7 @@ class Hgd(AnnotatedEdf, ArrayCorpus):
         Raises:
           CorpusError: none lies in the layout, or one is there as .edf and as .mat.
         """
-        self.counted_label = "event" if args.cut == "events" else "part"
+        self.counted_label = "event" if args.cut == "events" else ""
         self.set_labels(args.event_labels or {name: name for name in EVENTS})
         found = self.collect(args, lambda path, file: self._source(path, file, args))
         seen: dict[str, Source] = {}
@@ -110,7 +110,7 @@ class Hgd(AnnotatedEdf, ArrayCorpus):
         from elm_jax.signals.recording import from_arrays
 
         signal, names, sfreq_hz = read_bbci(source.path, source.file)
-        return from_arrays([signal], names, sfreq_hz, "uV", rename=self.rename, file=source.file)
+        return from_arrays([signal], names, sfreq_hz, "uV", rename=self.meant, file=source.file)
 
 
 def read_bbci(path: pathlib.Path, file: str) -> tuple[np.ndarray, list[str], float]:

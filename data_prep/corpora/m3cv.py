@@ -132,7 +132,7 @@ class M3cv(ArrayCorpus):
                 x = x[:-1]  # the last row holds markers
             require_shape(x, (len(CHANNELS), EPOCH_SAMPLES), file, "epoch_data without its markers")
             trials.append(x.astype("float32"))
-        return from_arrays(trials, CHANNELS, SFREQ_HZ, "uV", rename=self.rename, file=source.file)
+        return from_arrays(trials, CHANNELS, SFREQ_HZ, "uV", rename=self.meant, file=source.file)
 
 
 def _rows(path: pathlib.Path) -> list[dict[str, str]]:

@@ -62,6 +62,7 @@ class Seed(ArrayCorpus):
     counted_label = "emotion"
     published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
     channels = tuple(CHANNELS)
+    no_electrodes = ("CB1", "CB2")  # over the cerebellum
     file_suffixes = (".mat", ".cnt")
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
@@ -130,7 +131,7 @@ class Seed(ArrayCorpus):
         from elm_jax.signals.recording import from_arrays
 
         if source.kind == "cnt":
-            return _read_cnt(source, self.rename)
+            return _read_cnt(source, self.meant)
         names = {
             int(match[1]): name
             for name in mat_names(source.path, source.file)
@@ -147,7 +148,7 @@ class Seed(ArrayCorpus):
             word = class_label("emotion", emotions[number - 1], EMOTIONS) if known else {}
             labels.append({"trial": number} | word)
         return from_arrays(
-            trials, CHANNELS, SFREQ_HZ, "uV", labels=labels, rename=self.rename, file=source.file
+            trials, CHANNELS, SFREQ_HZ, "uV", labels=labels, rename=self.meant, file=source.file
         )
 
 
@@ -159,7 +160,7 @@ def _open_cnt(source: Source) -> Any:
         return mne.io.read_raw_cnt(source.path, preload=False, verbose="ERROR")
 
 
-def _read_cnt(source: Source, rename: dict[str, str] | None) -> "Recording":
+def _read_cnt(source: Source, rename: dict[str, str | None]) -> "Recording":
     from elm_jax.signals.recording import from_mne
 
     raw = _open_cnt(source)

@@ -48,7 +48,6 @@ class TorchTensors(ArrayCorpus):
     name = "torch_tensors"
     institution = "unknown_person"
     example = "merged/TrainFolder/0/PhysioNetMI_0.edf"
-    counted_label = "set"
     published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
     channels = EEGPT58
 
@@ -119,7 +118,7 @@ class TorchTensors(ArrayCorpus):
             x = read_tensor(source.path.parent / name, file)
             require_shape(x, (len(EEGPT58), None), file, "the tensor")
             trials.append(x)
-        return from_arrays(trials, EEGPT58, SFREQ_HZ, "mV", rename=self.rename, file=source.file)
+        return from_arrays(trials, EEGPT58, SFREQ_HZ, "mV", rename=self.meant, file=source.file)
 
 
 def read_tensor(path: pathlib.Path, file: str) -> "np.ndarray":

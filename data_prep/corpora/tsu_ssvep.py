@@ -47,6 +47,7 @@ class TsuSsvep(ArrayCorpus):
     counted_label = "frequency_hz"
     published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
     channels = tuple(CHANNELS)
+    no_electrodes = ("CB1", "CB2")  # over the cerebellum
     file_suffixes = (".mat",)
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
@@ -110,5 +111,5 @@ class TsuSsvep(ArrayCorpus):
                 hertz = {"frequency_hz": flicker_hz[target]} if flicker_hz else {}
                 labels.append({"target": target, "block": block} | hertz)
         return from_arrays(
-            trials, CHANNELS, SFREQ_HZ, "uV", labels=labels, rename=self.rename, file=source.file
+            trials, CHANNELS, SFREQ_HZ, "uV", labels=labels, rename=self.meant, file=source.file
         )
