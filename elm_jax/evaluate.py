@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 
 from elm_jax import build, leakage, results, run_dir
+from elm_jax.convert.network import as_config
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.people import People
@@ -37,9 +38,17 @@ def eval_data(
         random_predict=None
         if model is None
         else lambda seed: model.randomised(seed).predictor(corpus.manifest.steps_per_unit),
-        model=ModelInfo()
-        if model is None
-        else ModelInfo(model.source, model.weights_sha256, model.trained_on, model.selected_on),
+        model=ModelInfo() if model is None else _about(model),
+    )
+
+
+def _about(model: Pretrained) -> ModelInfo:
+    return ModelInfo(
+        model.source,
+        model.weights_sha256,
+        model.trained_on,
+        model.selected_on,
+        by_name="channels" in build.open_fields(as_config(model.recipe)),
     )
 
 
