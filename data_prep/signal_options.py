@@ -86,6 +86,11 @@ def asked_signal(args: argparse.Namespace) -> SignalSpec:
             f"--channels {args.channels}: the montage tcp20 is of 20 derivations; give --montage "
             "electrodes (as recorded) or --montage average (against their mean) with it"
         )
+    if spec.montage == "average" and (pairs := [c for c in spec.channels if "-" in c]):
+        raise SpecError(
+            f"--channels: the montage average is of electrodes, found {', '.join(pairs)}; give "
+            "--montage electrodes for derivations"
+        )
     if by_dictionary(args) and spec.montage == "tcp20":
         raise SpecError(
             "--channels dictionary: the dictionary is of electrodes, and the montage tcp20 of "

@@ -92,7 +92,8 @@ class AnnotatedEdf(EventCorpus):
 
     def found_texts(self) -> str:
         """What the annotations say, for a message: codes with their counts, no other text."""
-        codes = {text: n for text, n in self.seen.most_common() if _CODE.fullmatch(text)}
+        ranked = sorted(self.seen.items(), key=lambda item: (-item[1], item[0]))
+        codes = {text: n for text, n in ranked if _CODE.fullmatch(text)}
         parts = [f"{text} ({n})" for text, n in list(codes.items())[:12]]
         if others := len(self.seen) - len(codes):
             parts.append(f"{others} texts that are no codes")

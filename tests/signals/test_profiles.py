@@ -196,8 +196,14 @@ def test_descriptions_survive_json(spec):
 
 
 @pytest.mark.parametrize(
-    "change", [{"notch_hz": (128.0,)}, {"notch_hz": (0.0,)}, {"notch_hz": (float("nan"),)}, {"slow_source": "whatever"}],
-)  # fmt: skip
+    "change",
+    [
+        {"notch_hz": (128.0,)},
+        {"notch_hz": (0.0,)},
+        {"notch_hz": (float("nan"),)},
+        {"slow_source": "whatever"},
+    ],
+)
 def test_impossible_filters_are_refused(change):
     with pytest.raises(SpecError, match=next(iter(change))):
         EEGPT_SPEC.replace(**change)
