@@ -21,7 +21,7 @@ log = logging.getLogger("elm_jax.main")
 
 # Where each mode is; imported when it runs.
 MODES = {
-    "train": ("elm_jax.train", "train"),
+    "train": ("elm_jax.seeds", "train"),  # once, or once a seed
     "evaluate": ("elm_jax.evaluate", "evaluate"),
     "embed": ("elm_jax.embed", "embed"),
     "query": ("elm_jax.query.ask", "query"),

@@ -100,7 +100,7 @@ def summary(
     }
     if corpus is not None and corpus.beside:
         out["trained_with"] = [_beside(other) for other in corpus.beside]
-    return plain(out | {name: _of_eval(result) for name, result in results.items()})
+    return plain(out | {name: of_eval(result) for name, result in results.items()})
 
 
 def _beside(corpus: Any) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def _beside(corpus: Any) -> dict[str, Any]:
     }
 
 
-def _of_eval(result: EvalResult) -> dict[str, Any]:
+def of_eval(result: EvalResult) -> dict[str, Any]:
+    """An eval's part of summary.json."""
     out: dict[str, Any] = {**result.scalars, **result.tables}
     if result.notes:
         out["notes"] = list(result.notes)
