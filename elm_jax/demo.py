@@ -59,15 +59,19 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
     """Points the config at the simulated demo corpus, made beside the workdir if need be.
 
     ``config.data.demo_split`` shares out its training people, for recipes that need validation
-    people; without it, two thirds train and one third is tested on.
+    people; without it, two thirds train and one third is tested on. ``config.data.demo_signal``
+    names what its signals are ("eegpt"); without it they are ELM's, in windows of the recipe.
 
     Raises:
       OSError: the corpus could not be made.
     """
     from configs import common
 
-    window_s, split = _demo_window_s(config), config.data.get("demo_split", "")
-    name = f"demo_corpus_{config.data.demo_people}p_{window_s:g}s"
+    recipe, split = _recipe_of(config), config.data.get("demo_split", "")
+    # A signal by name has a window of its own.
+    signal = recipe.data.get("demo_signal", "")
+    kind = ["--signal", signal] if signal else ["--window_s", f"{recipe.signal.window_s:g}"]
+    name = f"demo_corpus_{config.data.demo_people}p_{signal or kind[1] + 's'}"
     out = _beside(workdir) / (f"{name}_valid" if split else name)
     log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
     log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
@@ -79,19 +83,19 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
         common.apply_overrides(config, config.demo.to_dict())
     command = ["data_prep.prepare", "demo", "--out", str(out)]
     command += ["--demo_people", str(config.data.demo_people)]
-    command += ["--window_s", f"{window_s:g}"]
+    command += kind
     command += ["--split", split] if split else []
     _run(command, "the demo corpus")
     with config.unlocked():
         config.data.dir = str(out)
 
 
-def _demo_window_s(config: Any) -> float:
-    """The window of the recipe, or of the one that a finished model's recipe trains."""
-    if "signal" not in config:
-        recipe = config.demo_model.partition(":")[0]
-        config = importlib.import_module(f"configs.{recipe}").get_config()
-    return config.signal.window_s
+def _recipe_of(config: Any) -> Any:
+    """The recipe that says what signals are wanted: of a finished model's, the one it trains."""
+    if "signal" in config:
+        return config
+    recipe = config.demo_model.partition(":")[0]
+    return importlib.import_module(f"configs.{recipe}").get_config()
 
 
 def use_demo_model(config: Any, workdir: epath.Path) -> None:
