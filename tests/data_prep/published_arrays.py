@@ -74,4 +74,6 @@ def bbci_file(path, names, signal_uv, sfreq_hz, cues=()):
         file.create_dataset("nfo/fs", data=[[float(sfreq_hz)]])
         file.create_dataset("nfo/T", data=[[float(signal_uv.shape[1])]])
         file.create_dataset("mrk/time", data=np.array([[t for t, _ in cues]], float))
+        one_hot = np.eye(4)[[int(n) - 1 for _, n in cues]] if cues else np.zeros((0, 4))
+        file.create_dataset("mrk/y", data=one_hot)
         file.create_dataset("mrk/event/desc", data=np.array([[n for _, n in cues]], float))
