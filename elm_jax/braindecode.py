@@ -26,12 +26,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
 from elm_jax.axes import Array, Float, Key, Params
 from elm_jax.channels import DICTIONARY, channel_ids
+from elm_jax.convert import braindecode_folder
 from elm_jax.models.adapters import TEN_TWENTY, ChannelProjection
 from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.heads import TwoStageHead
+from elm_jax.sources import read_parts
 
 PATCH_MODULES = {"plain": False, "normed": True, "braindecode.models.eegpt._PatchEmbed": False}
 PROJECTIONS = ("conv1d_constraint", "linear", "none")
@@ -239,6 +242,30 @@ class EEGPT:
         names = tuple(ch["ch_name"] for ch in self._facts.chs_info)
         channel_ids(names)
         return names
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_hub_id: epath.PathLike, *, n_outputs: int | None = None
+    ) -> tuple["EEGPT", Params]:
+        """A saved model and its parameters; see :func:`elm_jax.load_pretrained` for what it takes.
+
+        Every tensor of the source must have its place. Another number of classes than is stored
+        gives a fresh head, as in braindecode. Of a masked pretraining the momentum twin comes.
+
+        Args:
+          path_or_hub_id: a folder that braindecode saved, ``"braindecode/eegpt-pretrained"``, a
+            workdir, ...
+          n_outputs: classes wanted; None: those that are stored.
+
+        Raises:
+          FileNotFoundError, UnreadableWeights: there is no such model, or it is broken.
+          ConvertError: its tensors are not what its config says, or it has more than this class.
+        """
+        parts = read_parts(path_or_hub_id, n_outputs=n_outputs)
+        encoder = parts.model_state.get("target", {}).get("encoder", parts.params["encoder"])
+        own = ("adapter", "classifier")
+        params = {name: parts.params[name] for name in own if name in parts.params}
+        return cls(**braindecode_folder.config_of(parts)), params | {"encoder": encoder}
 
     # -- the signal -----------------------------------------------------------------------------
 

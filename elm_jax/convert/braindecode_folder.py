@@ -115,7 +115,7 @@ def from_state(
         state,
         recipe,
         spec,
-        _rules(recipe, config),
+        _rules(recipe, config, fresh_head=fresh),
         fresh_head=fresh,
         excuses=[old_head] if fresh else [],
         source=source,
@@ -132,9 +132,12 @@ def from_state(
     )
 
 
-def _rules(recipe: dict[str, Any], config: dict[str, Any]) -> list[ConvertRule]:
+def _rules(
+    recipe: dict[str, Any], config: dict[str, Any], *, fresh_head: bool
+) -> list[ConvertRule]:
     encoder = eegpt.encoder_rules(patch_norm=recipe["encoder"]["patch_norm"])
     head = _OWN_HEAD if config["final_layer"] is not None else heads.head_rules(recipe, {})
+    head = [] if fresh_head else head  # what is stored is not what is asked for
     return [*encoder, *heads.adapter_rules(recipe), *head]
 
 

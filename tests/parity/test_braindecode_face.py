@@ -257,3 +257,18 @@ def test_a_new_head_leaves_the_encoder_as_it_is():
     assert renewed["encoder"] is params["encoder"] and renewed["adapter"] is params["adapter"]
     x = signal(USUAL)
     assert other(renewed, x).shape == tuple(twin(torch.from_numpy(x)).shape) == (2, 7)
+
+
+def test_a_saved_model_comes_with_its_weights_or_with_a_new_head(tmp_path):
+    twin, x = twin_of(USUAL), signal(USUAL)
+    twin.save_pretrained(tmp_path)
+    model, params = EEGPT.from_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = twin(torch.from_numpy(x)).numpy()
+        tokens = twin(torch.from_numpy(x), return_features=True)["features"].numpy()
+    np.testing.assert_allclose(model(params, x), expected, atol=1e-5)
+    other, params = EEGPT.from_pretrained(tmp_path, n_outputs=4)
+    assert other(params, x).shape == (2, 4)
+    np.testing.assert_allclose(
+        other(params, x, return_features=True)["features"], tokens, atol=1e-5
+    )
