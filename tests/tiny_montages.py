@@ -22,16 +22,23 @@ def spec_of(channels, **changes):
     ).replace(**changes)  # fmt: skip
 
 
-def write_montage(directory, channels, *, people=(4, 1, 1), seconds=13.0, seed=0, name="", **spec):
-    """So many people in train, valid, test, one recording of one piece each, or of two."""
-    rng, found = np.random.default_rng(seed), spec_of(channels, **spec)
+def write_montage(
+    directory, channels, *, people=(4, 1, 1), seconds=13.0, seed=0, name="", order=None, **spec
+):
+    """So many people in train, valid, test, one recording of one piece each, or of two.
+
+    ``order`` permutes the channels, names and signals alike.
+    """
+    order = np.arange(len(channels)) if order is None else order
+    rng, found = np.random.default_rng(seed), spec_of(tuple(channels[i] for i in order), **spec)
     splits = [s for s, n in zip(("train", "valid", "test"), people, strict=True) for _ in range(n)]
     name = name or f"of{len(channels)}"
     recordings = []
     for i, split in enumerate(splits):
         lengths = (seconds, seconds / 2) if i % 3 == 0 else (seconds,)
         pieces = tuple(
-            _signal(rng, channels, round(s * found.sfreq_hz), slow=bool(i % 2)) for s in lengths
+            _signal(rng, channels, round(s * found.sfreq_hz), slow=bool(i % 2))[order]
+            for s in lengths
         )
         recordings.append(
             InMemory(
