@@ -37,6 +37,7 @@ corpora:
   sleep_edfx   Sleep-EDF Expanded, cassette study: epochs of 30 s in five stages
   kaggle_ern   INRIA BCI Challenge: right and wrong feedback, CSV with TrainLabels.csv
   physio_p300  PhysioNet erpbci: flashes with and without the target
+  moabb        any data set that moabb reads (--moabb_set NAME), whole runs or windows
   hdf5         a file in ELM's published layout (needs --hdf5_unit)
   demo         simulated people; written first, to --input or beside --out
 
@@ -257,8 +258,8 @@ def _parser() -> argparse.ArgumentParser:
         "--event_labels",
         type=_event_labels,
         metavar="TEXT=LABEL,...",
-        help="edf_events, eegmmidb, hgd: annotations to cut windows from, and their labels, such "
-        "as T1=left,T2=right; classes are numbered in this order",
+        help="edf_events, eegmmidb, hgd, moabb: annotations to cut windows from, and their labels, "
+        "such as T1=left,T2=right; classes are numbered in this order",
     )
     add(
         "--event_offset_s",
@@ -271,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cut",
         choices=("recordings", "events"),
         default="recordings",
-        help="eegmmidb, hgd: whole runs (default), or windows of their trials with labels",
+        help="eegmmidb, hgd, moabb: whole runs (default), or windows of their trials with labels",
     )
     add(
         "--runs",
@@ -294,6 +295,7 @@ def _parser() -> argparse.ArgumentParser:
         help="nmt: multiply the values by this (default: 100, as they are that much too small for "
         "the unit that the files state; 1: for copies in which that is mended)",
     )
+    add("--moabb_set", metavar="NAME", help="moabb: a class of moabb.datasets, as BNCI2014_001")
     add(
         "--wake_margin_min",
         type=float,

@@ -26,7 +26,9 @@ from elm_jax.data.manifest import WORK_DIR, code_version
 from elm_jax.paths import is_remote
 
 # Corpora whose input must be a disk's.
-_READ_IN_PLACE = ("hdf5", "demo", "nmt", "seed", "tsu_ssvep", "m3cv", "hgd", "torch_tensors")
+_READ_IN_PLACE = (
+    "hdf5", "demo", "nmt", "seed", "tsu_ssvep", "m3cv", "hgd", "torch_tensors", "moabb",
+)  # fmt: skip
 # Options that name a file which is read while planning.
 _TABLES = ("reports", "labels", "people", "exclude_people", "rename")
 # Splits whose recordings can be named.

@@ -27,6 +27,7 @@ CORPORA = {
     "sleep_edfx": "data_prep.corpora.sleep_edfx:SleepEdfx",
     "kaggle_ern": "data_prep.corpora.kaggle_ern:KaggleErn",
     "physio_p300": "data_prep.corpora.physio_p300:PhysioP300",
+    "moabb": "data_prep.corpora.moabb_sets:MoabbSets",
     "demo": "data_prep.corpora.demo:Demo",
 }
 

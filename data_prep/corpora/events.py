@@ -106,7 +106,7 @@ class EventCorpus(Corpus):
                     piece,
                     signal=piece.signal[:, cut.first : stop],
                     start_s=piece.start_s + cut.first / spec.sfreq_hz,
-                    labels=self.labels_of(cut.event),
+                    labels=piece.labels | self.labels_of(cut.event),
                 )
             )
         return windows, judgement
