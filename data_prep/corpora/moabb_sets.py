@@ -14,6 +14,7 @@ one of ``bcic2a``, so that leakage between the two is seen.
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import pathlib
@@ -177,11 +178,9 @@ def _load(
     from elm_jax.signals.recording import from_arrays
 
     dataset = open_set(name)
-    # Where moabb looks, and keeps what it downloads.
-    os.environ["MNE_DATA"] = folder
     try:
         # Of get_data this is what reads: the rest asks another server first, files or not.
-        with warnings.catch_warnings(), mne.use_log_level("ERROR"):
+        with _looking_in(folder), warnings.catch_warnings(), mne.use_log_level("ERROR"):
             warnings.simplefilter("ignore")
             sessions = dataset._get_single_subject_data(subject)
     except Exception as error:  # of any of a hundred readers, or of the network
@@ -210,6 +209,20 @@ def _load(
         trials, *first, "V", labels=labels, rename=dict(rename) or None, file=file
     )
     return Subject(recording, tuple(sorted(events)))
+
+
+@contextlib.contextmanager
+def _looking_in(folder: str) -> Iterator[None]:
+    """Has ``moabb`` look for its downloads in a folder, and keep new ones there."""
+    before = os.environ.get("MNE_DATA")
+    os.environ["MNE_DATA"] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MNE_DATA"]
+        else:
+            os.environ["MNE_DATA"] = before
 
 
 def _marked(raw: Any, event_id: dict[str, int]) -> Iterator[tuple[float, str]]:
