@@ -106,6 +106,29 @@ def read_samples(
     return out, onsets
 
 
+def read_annotation_bytes(stream: BinaryIO, header: EdfHeader, file: str) -> list[bytes]:
+    """The bytes of the annotation channels, one string a record and channel, in their order.
+
+    Args:
+      stream: the open file.
+      header: its header.
+      file: the name to say in defects.
+
+    Raises:
+      UnusableRecording: reading failed.
+    """
+    found = []
+    if not header.annotations:
+        return found
+    for _, block in _blocks(stream, header, file):
+        for record in block:
+            for channel in header.annotations:
+                start = channel.byte_in_record
+                stop = start + channel.samples_per_record * header.sample_bytes
+                found.append(record[start:stop].tobytes())
+    return found
+
+
 def _record_onsets(block: np.ndarray, header: EdfHeader, first: int, file: str) -> list[float]:
     """The time at which each record begins; the text of annotations is never looked at."""
     if not header.annotations:

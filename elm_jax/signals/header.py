@@ -16,6 +16,7 @@ _MAX_CHANNELS = 4096
 _MAX_RECORD_S = 1e6
 _ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 _WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # label, transducer, unit, 4 numbers, filter, n, spare
+_NO_DURATION = "the duration of a record is not a positive time"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -160,8 +161,8 @@ def _fixed_part(raw: bytes, file: str, size: int) -> tuple[int, int, float, int]
     if size < header_bytes:
         raise _unusable(file, "bad_header", f"the header of {header_bytes} bytes is cut at {size}")
     record_s, stated = _number(raw[244:252]), _whole(raw[236:244])
-    if record_s is None or not 0 < record_s <= _MAX_RECORD_S:
-        raise _unusable(file, "bad_header", "the duration of a record is not a positive time")
+    if record_s is None or not 0 <= record_s <= _MAX_RECORD_S:
+        raise _unusable(file, "bad_header", _NO_DURATION)
     return n_channels, -1 if stated is None else stated, record_s, sample_bytes
 
 
@@ -201,6 +202,9 @@ def parse_header(raw: bytes, size: int, file: str) -> EdfHeader:
     if len(raw) < data_start:
         raise _unusable(file, "bad_header", f"the header of {data_start} bytes is cut")
     rows = _columns(raw[_FIXED:data_start], n_channels)
+    # Records of annotations alone may have no duration, as those of hypnograms.
+    if not record_s and any(_text(row[0]) not in _ANNOTATIONS for row in rows):
+        raise _unusable(file, "bad_header", _NO_DURATION)
     counts = _sample_counts(file, rows, record_s)
     starts = [sum(counts[:i]) * sample_bytes for i in range(n_channels)]
     record_bytes = sum(counts) * sample_bytes

@@ -143,8 +143,8 @@ def write_list(path, *names):
         ([(0.0, 300.0, "Sleep stage W")], "no epoch of sleep"),
         ([(0.0, 30.0, "Sleep stage 2"), (30.0, 30.0, "Mrs X moved")], "is no stage"),
         (None, "no SC4001..-Hypnogram.edf"),
-        (b"", "no annotation"),
-        (b"\0" * 2000, "no annotation"),
+        (b"", "not_edf"),
+        (b"\0" * 2000, "not_edf"),
     ],
 )
 def test_a_night_without_a_usable_hypnogram_is_listed_without_its_texts(tmp_path, rows, said):
