@@ -8,12 +8,13 @@ exist once, for all corpora. Beside ``EventCorpus`` it gives events cut out of s
 
 import contextlib
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data_prep.corpora.base import Corpus, CorpusError, Source
+from elm_jax.data.hdf5_safe import Hdf5Error, dataset, open_hdf5
 from elm_jax.data.spec import SignalSpec
 
 if TYPE_CHECKING:
@@ -150,8 +151,10 @@ def mat_names(path: pathlib.Path, file: str) -> dict[str, tuple[int, ...]]:
 
     with as_defects(file, "a MATLAB file", *_mat_errors()):
         if h5py.is_hdf5(path):
-            with h5py.File(path) as stored:
-                return {k: v.shape[::-1] for k, v in stored.items() if hasattr(v, "shape")}
+            with open_hdf5(path) as stored:
+                found = {name: stored.get(name, getclass=True) for name in stored}
+                names = [name for name, kind in found.items() if kind is h5py.Dataset]
+                return {name: stored_array(stored, name).shape[::-1] for name in names}
         return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
 
 
@@ -166,9 +169,9 @@ def read_mat(path: pathlib.Path, name: str, file: str) -> np.ndarray:
 
     with as_defects(file, "a MATLAB file", *_mat_errors()):
         if h5py.is_hdf5(path):
-            with h5py.File(path) as stored:
+            with open_hdf5(path) as stored:
                 # HDF5 has the axes in the reverse of MATLAB's order.
-                value = stored[name][()].T if name in stored else None
+                value = stored_array(stored, name)[()].T if name in stored else None
         else:
             value = scipy.io.loadmat(path, variable_names=[name]).get(name)
     if value is None:
@@ -178,12 +181,29 @@ def read_mat(path: pathlib.Path, name: str, file: str) -> np.ndarray:
     return value
 
 
+def stored_array(stored: Any, name: str) -> Any:
+    """A dataset of an HDF5 file, such as ``nfo/fs``, that stands in the file itself.
+
+    Raises:
+      Hdf5Error: it lies elsewhere, or is none.
+      KeyError: there is no such thing.
+    """
+    import h5py
+
+    *groups, _ = name.strip("/").split("/")
+    for depth in range(len(groups)):
+        group = "/".join(groups[: depth + 1])
+        if not isinstance(stored.get(group, getlink=True), h5py.HardLink | None):
+            raise Hdf5Error(f"{group!r} is a link: only what stands in the file is read")
+    return dataset(stored, name)
+
+
 def _mat_errors() -> tuple[type[Exception], ...]:
     import zlib
 
     from scipy.io.matlab import MatReadError
 
-    # What scipy raises over damaged files depends on where the damage is.
+    # What scipy raises depends on where the damage is; Hdf5Error is a ValueError.
     return (MatReadError, ValueError, TypeError, KeyError, NotImplementedError, zlib.error)
 
 
@@ -196,14 +216,6 @@ def require_shape(x: np.ndarray, expected: Sequence[int | None], file: str, name
         wanted = " x ".join("any" if n is None else str(n) for n in expected)
         found = " x ".join(map(str, x.shape))
         raise bad_array(file, f"{name} is {found}, expected {wanted}")
-
-
-def sizes(files: Iterable[pathlib.Path]) -> list[list[Any]]:
-    """``[name, bytes]`` of files that one source is read from, for ``Source.extra``.
-
-    They are part of the key under which finished work is found again.
-    """
-    return [[path.name, path.stat().st_size] for path in files]
 
 
 def none_found(corpus: Corpus, folder: Any) -> CorpusError:

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_prep.corpora.arrays import ArrayCorpus, as_defects, bad_array
+from data_prep.corpora.arrays import ArrayCorpus, as_defects, bad_array, stored_array
 from data_prep.corpora.base import CorpusError, Source
 from data_prep.corpora.edf_events import AnnotatedEdf
 from data_prep.corpora.event_files import EventsError
+from elm_jax.data.hdf5_safe import open_hdf5
 
 if TYPE_CHECKING:
     from elm_jax.signals.recording import Recording
@@ -126,9 +127,9 @@ def read_bbci(path: pathlib.Path, file: str) -> tuple[np.ndarray, list[str], flo
 
     with _opened(path, file) as stored:
         names = _texts(stored, "nfo/clab")
-        sfreq_hz = float(np.ravel(stored["nfo"]["fs"][()])[0])
+        sfreq_hz = float(np.ravel(stored_array(stored, "nfo/fs")[()])[0])
         wanted = [i for i, name in enumerate(names) if parse_label(name).kind == "electrode"]
-        rows = [np.ravel(stored[f"ch{i + 1}"][()]).astype(np.float32) for i in wanted]
+        rows = [_row(stored, i).astype(np.float32) for i in wanted]
     if not rows or len({len(row) for row in rows}) > 1 or sfreq_hz <= 0:
         raise bad_array(file, f"{len(rows)} electrodes, not all of one length, {sfreq_hz:g} Hz")
     return np.stack(rows), [names[i] for i in wanted], sfreq_hz
@@ -145,8 +146,8 @@ def read_bbci_cues(path: pathlib.Path, file: str) -> list[tuple[float, float, st
     """
     with _opened(path, file) as stored:
         words = [w.strip().lower().replace(" ", "_") for w in _texts(stored, "nfo/className")]
-        times_s = np.ravel(stored["mrk"]["time"][()]) / 1000
-        numbers = np.ravel(stored["mrk"]["event"]["desc"][()]).astype(int)
+        times_s = np.ravel(stored_array(stored, "mrk/time")[()]) / 1000
+        numbers = np.ravel(stored_array(stored, "mrk/event/desc")[()]).astype(int)
     if len(times_s) != len(numbers) or not all(0 < n <= len(words) for n in numbers):
         raise bad_array(file, f"{len(times_s)} cues with {len(numbers)} classes of {len(words)}")
     return sorted((float(t), TRIAL_S, words[n - 1]) for t, n in zip(times_s, numbers, strict=True))
@@ -154,14 +155,16 @@ def read_bbci_cues(path: pathlib.Path, file: str) -> list[tuple[float, float, st
 
 @contextlib.contextmanager
 def _opened(path: pathlib.Path, file: str) -> Iterator[Any]:
-    import h5py
-
     errors = (KeyError, ValueError, TypeError, AttributeError)
-    with as_defects(file, "a BBCI file of MATLAB 7.3", *errors), h5py.File(path) as stored:
+    with as_defects(file, "a BBCI file of MATLAB 7.3", *errors), open_hdf5(path) as stored:
         yield stored
+
+
+def _row(stored: Any, index: int) -> np.ndarray:
+    return np.ravel(stored_array(stored, f"ch{index + 1}")[()])
 
 
 def _texts(stored: Any, name: str) -> list[str]:
     """A list of texts: references to arrays of characters."""
-    references = np.ravel(stored[name][()])
-    return ["".join(map(chr, np.ravel(stored[reference][()]))) for reference in references]
+    names = [stored[reference].name for reference in np.ravel(stored_array(stored, name)[()])]
+    return ["".join(map(chr, np.ravel(stored_array(stored, name)[()]))) for name in names]

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -191,6 +192,21 @@ def test_no_trial_leaks_into_the_next(tsu):
     after = corpus.pieces(sources[0], EEGPT_SPEC, EVAL_OPTIONS)[0]
     same = [np.array_equal(a.signal, b.signal) for a, b in zip(before, after, strict=True)]
     assert same == [True, False, True, True]
+
+
+def test_files_of_matlab_7_3_are_read_alike_and_nothing_outside_of_them(tsu, tmp_path):
+    folder, data = tsu
+    corpus, sources = listed("tsu_ssvep", folder)
+    before = corpus.read(sources[0])
+    with h5py.File(folder / "S1.mat", "w") as file:
+        file["data"] = data.transpose()
+    np.testing.assert_array_equal(corpus.read(sources[0]).signal_uv, before.signal_uv)
+    with h5py.File(tmp_path / "elsewhere.h5", "w") as file:
+        file["data"] = data.transpose()
+    with h5py.File(folder / "S1.mat", "w") as file:
+        file["data"] = h5py.ExternalLink(str(tmp_path / "elsewhere.h5"), "data")
+    with pytest.raises(UnusableRecording, match="bad_array"):
+        corpus.read(sources[0])
 
 
 def test_another_shape_and_a_missing_table_are_said(tsu):
