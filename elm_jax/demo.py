@@ -61,6 +61,9 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
     ``config.data.demo_split`` shares out its training people, for recipes that need validation
     people; without it, two thirds train and one third is tested on. ``config.data.demo_signal``
     names what its signals are ("eegpt"); without it they are ELM's, in windows of the recipe.
+    ``config.data.demo_channels`` are the channels of each of several such corpora, all of the same
+    people, as ``--channels`` of ``data_prep.prepare`` takes them: the first becomes
+    ``config.data.dir``, the others ``config.data.more``.
 
     Raises:
       OSError: the corpus could not be made.
@@ -72,7 +75,8 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
     signal = recipe.data.get("demo_signal", "")
     kind = ["--signal", signal] if signal else ["--window_s", f"{recipe.signal.window_s:g}"]
     name = f"demo_corpus_{config.data.demo_people}p_{signal or kind[1] + 's'}"
-    out = _beside(workdir) / (f"{name}_valid" if split else name)
+    name = f"{name}_valid" if split else name
+    montages = recipe.data.get("demo_channels") or ("",)
     log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
     log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
     if not already_small:
@@ -81,13 +85,20 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
             shown = value.to_json_best_effort() if hasattr(value, "items") else str(value)
             log.info("  %s: %s", key, textwrap.shorten(shown, 160))
         common.apply_overrides(config, config.demo.to_dict())
-    command = ["data_prep.prepare", "demo", "--out", str(out)]
-    command += ["--demo_people", str(config.data.demo_people)]
-    command += kind
-    command += ["--split", split] if split else []
-    _run(command, "the demo corpus")
+    shared = ["--demo_people", str(config.data.demo_people), *kind]
+    shared += ["--split", split] if split else []
+    made = []
+    for channels in montages:
+        listed = channels.count(",") + 1 if "," in channels else 0
+        out = _beside(workdir) / (f"{name}_{listed}ch" if listed else name)
+        own = ["--channels", channels] if channels else []
+        command = ["data_prep.prepare", "demo", "--out", str(out), *shared, *own]
+        _run(command, "the demo corpus")
+        made.append(str(out))
     with config.unlocked():
-        config.data.dir = str(out)
+        config.data.dir = made[0]
+        if len(made) > 1:
+            config.data.more = tuple(made[1:])
 
 
 def _recipe_of(config: Any) -> Any:
