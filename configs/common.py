@@ -1,11 +1,13 @@
 """Functions that recipes share; never shared mutable dicts."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
 from data_prep.corpora.demo.prompts import HELD_OUT_PROMPTS
+from elm_jax.data.spec import MOMENTS, SignalSpec
 from elm_jax.signals.pipeline import ELM_SPEC
 
 # Of the demo corpus's training people (two thirds of all), where a recipe needs validation people.
@@ -77,6 +79,22 @@ def sharded_text_tower() -> tuple[tuple[str, Any], ...]:
         (r"(signal|text)_projector/out/kernel", ("model", "fsdp")),
         (".*", "fsdp"),  # each along its largest dimension that fsdp divides; small ones are whole
     )
+
+
+def signal_of_data() -> dict[str, Any]:
+    """Whatever signal the prepared directory holds; single fields may be asked for."""
+    names = [field.name for field in dataclasses.fields(SignalSpec)]
+    wanted = (name for name in names if name not in MOMENTS)
+    return {name: config_dict.placeholder(object) for name in wanted}
+
+
+def one_cycle(*, total_epochs: float, rise_share: float = 0.2) -> dict[str, Any]:
+    """The schedule of the published probes: ``torch.optim.lr_scheduler.OneCycleLR``'s defaults.
+
+    From 1/25 of the rate up to it and down to 1/250,000, Adam's b1 from 0.95 to 0.85 and back.
+    """
+    own = dict(kind="one_cycle", rise_share=rise_share, start=0.04, momentum=(0.95, 0.85))
+    return schedule(per="step", floor=4e-6, total_epochs=total_epochs) | own
 
 
 def finished(mode: str) -> ConfigDict:

@@ -161,6 +161,10 @@ def labelled(config: Any, corpus: Corpus, target: Target, split: str) -> Labelle
     return Labelled.of(target, recordings, windows, budget if split == "train" else None)
 
 
+# Words of config.objective.class_weight -> how far towards classes that count alike.
+BALANCED = {"balanced": 1.0, "balanced_root": 0.5}
+
+
 def settle_labels(config: Any, corpus: Corpus) -> None:
     """Completes ``config.objective.labels`` from ``config.labels`` and the training windows.
 
@@ -179,8 +183,9 @@ def settle_labels(config: Any, corpus: Corpus) -> None:
     target = with_moments(target, found.values[found.usable])
     with config.unlocked(), config.objective.ignore_type():
         config.objective.labels = target.to_dict()
-        if config.objective.get("class_weight") == "balanced":
-            config.objective.class_weight = found.balanced_weights()
+        if (asked := config.objective.get("class_weight")) and isinstance(asked, str):
+            power = lookup(BALANCED, asked, "config.objective.class_weight")
+            config.objective.class_weight = found.balanced_weights(power)
 
 
 def settle_length(config: Any, length: RunLength) -> None:

@@ -103,8 +103,11 @@ class Labelled:
             return with_it, len(values) - with_it
         return (values == 1).sum(axis=0), (values == 0).sum(axis=0)
 
-    def balanced_weights(self) -> tuple[float, ...]:
+    def balanced_weights(self, power: float = 1.0) -> tuple[float, ...]:
         """Weights that make classes count alike: n / (k n_class), or negatives over positives.
+
+        Args:
+          power: of these; 0.5 goes half of the way, as DARE-EEG does on TUEV.
 
         Raises:
           TargetError: a class or label without windows, or numbers.
@@ -121,7 +124,7 @@ class Labelled:
             weights = (with_it + without) / (len(with_it) * with_it)
         else:
             weights = without / with_it
-        return tuple(float(w) for w in weights)
+        return tuple(float(w) for w in weights**power)
 
     def require_some(self) -> None:
         """Raises where no window has the label.
