@@ -1,4 +1,9 @@
-"""Multi-head attention, written once: plain, cuDNN's, with rotary positions, self and cross."""
+"""Multi-head attention, written once: self and cross, with rotary positions, on any device.
+
+``jax.nn.dot_product_attention`` computes it: cuDNN's flash attention where the device has it,
+otherwise XLA, which writes all attention weights to memory and reads them back in the backward
+pass. On CPUs long sequences go through :mod:`elm_jax.models.blocked_attention`, which does not.
+"""
 
 import functools
 import math
@@ -9,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from elm_jax.axes import Array, Bool, Float, Int
+from elm_jax.models import blocked_attention
 from elm_jax.models.layers import Dense, Dtype, Initializer, statistics_dtype
 
 
@@ -27,15 +33,17 @@ def attention(
       key: one vector a head and key token.
       value: what is averaged.
       key_valid: False for keys that nobody may look at (padding).
-      drop: applied to the attention weights (dropout); then the weights are written out, else
-        ``jax.nn.dot_product_attention`` chooses how (cuDNN's where :func:`implementation` says).
+      drop: applied to the attention weights (dropout), which are then written out; without it
+        :func:`implementation` says how.
 
     Returns:
       the averaged values; a row without any valid key averages all of them.
     """
     mask = None if key_valid is None else key_valid[:, None, None, :]
     if drop is None:
-        how = implementation(query.dtype, query.shape[-1], mask is not None)
+        how = implementation(query.shape, key.shape[1], query.dtype, mask is not None)
+        if how == "blocked":
+            return blocked_attention.attention(query, key, value)
         return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation=how)
     logits = jnp.einsum("bnhk,bmhk->bhnm", query, key) / math.sqrt(query.shape[-1])
     logits = logits.astype(statistics_dtype(logits))
@@ -45,15 +53,27 @@ def attention(
     return jnp.einsum("bhnm,bmhk->bnhk", weights, value)
 
 
-def implementation(dtype: Dtype, head_width: int, masked: bool) -> str:
-    """``"cudnn"`` (flash attention) where the device and the sizes allow it, else ``"xla"``.
+def implementation(query_shape: tuple[int, ...], keys: int, dtype: Dtype, masked: bool) -> str:
+    """How attention without dropout is computed on the default device.
 
-    cuDNN takes half precision alone, head widths that are multiples of 8 up to 128, and knows no
-    mask of a key alone; XLA writes all weights out.
+    Args:
+      query_shape: ``b n h k``.
+      keys: how many keys a row.
+      dtype: of query, key and value.
+      masked: some keys must not be looked at.
+
+    Returns:
+      "cudnn" on GPUs in half precision, where head widths are multiples of 8 up to 128 and nothing
+      is masked; "blocked" on CPUs, where the weights would not stay in the caches; else "xla".
     """
-    half = dtype in (jnp.bfloat16, jnp.float16)
-    fits = half and head_width % 8 == 0 and head_width <= 128 and not masked
-    return "cudnn" if fits and jax.default_backend() == "gpu" else "xla"
+    b, n, h, k = query_shape
+    device = jax.default_backend()
+    if device == "gpu" and not masked:
+        half = dtype in (jnp.bfloat16, jnp.float16)
+        return "cudnn" if half and k % 8 == 0 and k <= 128 else "xla"
+    if device == "cpu" and not masked and b * h * n * keys > blocked_attention.WORTH_WEIGHTS:
+        return "blocked"
+    return "xla"
 
 
 def rotary_angles(
