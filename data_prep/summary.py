@@ -21,7 +21,12 @@ _PROBED = {
     "bcic2b": "--config.evals.probe.labels.name=event=left_hand ",
     "kaggle_ern": "--config.evals.probe.labels.name=event=error ",
     "physio_p300": "--config.evals.probe.labels.name=event=target ",
-    **dict.fromkeys(("tuev", "tuev_rows", "bcic2a", "sleep_edfx"), _MULTICLASS),
+    **dict.fromkeys(("tuev", "bcic2a", "sleep_edfx"), _MULTICLASS),
+}
+# What a whole model is tuned on where that is what the windows are cut for.
+_TUNED = {
+    "tuab_windows": "--config.labels.name=abnormal ",
+    "tuev_rows": "--config.labels.name=event --config.labels.kind=multiclass ",
 }
 _EVEN = 1.5  # classes of which the largest is no more than so many times the smallest
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
@@ -68,6 +73,8 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
     if manifest.spec.montage == "average":  # for models that read channels by name
         recipe = "eegpt_probe" if "labels" in manifest.counts else "eegpt_pretrain"
         more = "--config.model=MODEL " if "labels" in manifest.counts else ""
+    elif manifest.corpus in _TUNED:
+        recipe, more = "eegpt_finetune", f"--config.init_from=MODEL {_TUNED[manifest.corpus]}"
     elif "labels" in manifest.counts:
         recipe, more = "elm_probe", f"--config.model=MODEL {_PROBED.get(manifest.corpus, '')}"
     elif not (recipe := _RECIPES.get(window_s, "")):

@@ -1,10 +1,13 @@
 """Small files in the published layouts of corpora that are no EDF; imported by the tests here."""
 
+import argparse
 import struct
 
 import h5py
 import numpy as np
 import scipy.io
+
+from data_prep.corpora import corpus_class
 
 
 def eeg(rng, rows, samples):
@@ -77,3 +80,11 @@ def bbci_file(path, names, signal_uv, sfreq_hz, cues=()):
         one_hot = np.eye(4)[[int(n) - 1 for _, n in cues]] if cues else np.zeros((0, 4))
         file.create_dataset("mrk/y", data=one_hot)
         file.create_dataset("mrk/event/desc", data=np.array([[n for _, n in cues]], float))
+
+
+def listed(name, folder, **more):
+    """The corpus and its sources by name."""
+    given = {"institution": None, "split_by": "person", "cut": "recordings", "event_labels": None}
+    args = argparse.Namespace(input=folder, **given | more)
+    corpus = corpus_class(name)()
+    return corpus, sorted(corpus.sources(args), key=lambda s: s.recording)

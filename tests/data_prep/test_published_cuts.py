@@ -47,8 +47,9 @@ def tuab(tmp_path_factory):
     return root
 
 
-def test_windows_are_ten_seconds_of_the_whole_recording_as_published(tuab, tmp_path):
+def test_windows_are_ten_seconds_of_the_whole_recording_as_published(tuab, tmp_path, capsys):
     assert prepare("tuab_windows", tuab, tmp_path / "out") == 0
+    assert "eegpt_finetune.py --config.init_from=MODEL" in capsys.readouterr().out
     manifest = Manifest.load(tmp_path / "out")
     spec = manifest.spec
     assert (spec.channels, spec.sfreq_hz, spec.window_s) == (TUH23, 200, 10)
