@@ -50,10 +50,10 @@ print(vectors.features.shape, vectors.start_s)
 PyTorch (2.0 or later, with `safetensors`; in this folder, nothing to install):
 
 ```python
-import elm_torch, preprocess, torch
+import {torch_file}, preprocess, torch
 spec = preprocess.load_spec(".")
 windows, start_s = preprocess.network_windows(signal, names, sfreq_hz, spec, unit="uV")
-features, projection = elm_torch.load(".")(torch.from_numpy(windows))
+features, projection = {torch_file}.load(".")(torch.from_numpy(windows))
 ```
 
 `python verify.py` recomputes a stored probe and fails if this is not the model that was saved.
@@ -66,16 +66,30 @@ Weights: sha256 `{digest}` over all parameters and batch statistics.
 """
 
 
+# By config.encoder.name: whose architecture it is, the file that knows it in PyTorch, its width.
+_ENCODERS = {
+    "conv_eeg": (
+        "ELM, Gijsen & Ritter, ICML 2025",
+        "elm_torch",
+        lambda encoder: sum(branch[1] for branch in encoder.get("kernels", ())) or "its",
+    ),
+    "eeg_transformer": (
+        "EEGPT, Wang et al., NeurIPS 2024",
+        "eeg_torch",
+        lambda encoder: encoder.get("width", 512) * encoder.get("summary_tokens", 4),
+    ),
+}
+
+
 def model_card(parts: ModelParts, config: dict[str, Any]) -> str:
     """``README.md`` for a folder with this ``config.json``."""
-    spec = parts.spec
-    width = sum(branch[1] for branch in parts.recipe["encoder"].get("kernels", ())) or "its"
+    spec, encoder = parts.spec, parts.recipe["encoder"]
+    made_by, torch_file, width = _ENCODERS[encoder["name"]]
     sizes = parts.recipe["objective"].get("signal_projection")
     projection = f", and projections of {sizes[-1]} numbers" if sizes else ""
     about = (
         f"An encoder of {spec.modality.upper()} windows of {spec.window_s:g} s: features of "
-        f"{width} numbers{projection}. Made with elm_jax (architecture: ELM, Gijsen & Ritter, ICML "
-        "2025)."
+        f"{width(encoder)} numbers{projection}. Made with elm_jax (architecture: {made_by})."
     )
     return _TEMPLATE.format(
         title=f"{spec.modality.upper()} encoder, {spec.window_s:g} s windows",
@@ -85,6 +99,7 @@ def model_card(parts: ModelParts, config: dict[str, Any]) -> str:
         assumed=_assumed(parts),
         people=_people(parts),
         place="FOLDER",
+        torch_file=torch_file,
         text=_text(parts),
         licence=config["licence_note"],
         digest=config["weights_sha256"],
@@ -122,9 +137,10 @@ def _people(parts: ModelParts) -> str:
 def _text(parts: ModelParts) -> str:
     text, labels = parts.recipe["text"], parts.recipe["objective"].get("labels")
     if labels:
+        takes = "of `model.tokens(...)`; " if parts.recipe["objective"].get("head") else ""
         classes = ", ".join(map(str, labels.get("classes") or ())) or "one output"
         return (
-            f'\nIts classifier (`elm_torch.load_classifier(".")`; `logits` in JAX) gives '
+            f'\nIts classifier (`elm_torch.load_classifier(".")`, {takes}`logits` in JAX) gives '
             f"`{labels['name']}` ({labels['kind']}: {classes}).\n"
         )
     if text is None:

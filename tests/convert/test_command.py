@@ -110,12 +110,11 @@ def test_mean_and_std_given_are_no_longer_assumed(tmp_path, capsys):
         (["{source}", "{tmp}/x.pt", "--to", "safetensors"], "must end in .safetensors"),
         (["{source}", "{tmp}/x", "--to", "pt"], "must end in .pt"),
         (["{source}", "{source}"], "overwrite"),
-        (["{tmp}/broken.pt", "{tmp}/x"], "broken.yaml"),
+        (["{tmp}/broken.pt", "{tmp}/x"], "broken.pt: "),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(start, tmp_path, capsys, arguments, message):
     (tmp_path / "broken.pt").write_text("<html>")
-    (tmp_path / "broken.yaml").write_text("a: 1\n")
     words = [a.format(tmp=tmp_path, source=start[1]) for a in arguments]
     assert main(words) == 2
     error = capsys.readouterr().err

@@ -48,13 +48,13 @@ HUB = dict(
 TEXTS = ["Diffuse slowing is seen.", "Normal alpha rhythm.", "Diffuse slowing and alpha."]
 
 
-def tiny_parts(kind, folder=None, *, seed=0, encoder=None, spec=SPEC):
+def tiny_parts(kind, folder=None, *, seed=0, encoder=None, objective=None, spec=SPEC):
     """Random parameters and statistics; ``folder`` gets the vocabulary of kind "tower"."""
     tower = {"tower": SCRATCH, "frozen_tower": HUB}.get(kind)
     recipe = dict(
         dtype="float32",
         encoder=encoder or ENCODER,
-        objective=OBJECTIVES[kind],
+        objective=objective or OBJECTIVES[kind],
         text=dict(mode="sentence", tower=tower) if tower else None,
     )
     bert, tokenizer = None, None

@@ -1,5 +1,7 @@
 """ELM's encoder, projectors and classifier in PyTorch (2.0 or later); a file that stands alone.
 
+(A model with a head on tokens or an adapter needs ``heads_torch.py`` beside it.)
+
     import elm_torch
     model = elm_torch.load("FOLDER")              # from an export's config.json and weights
     features, projection = model(signal)          # float32 [b, channels, samples], network values
@@ -69,6 +71,7 @@ class Elm(nn.Module):
       block_kernels: as ``kernels``, of the blocks; None repeats those.
       dropout: rate on the features while training.
       res_dropout: rate on each block's output while training.
+      adapter: a module ahead of it all; None: none.
     """
 
     def __init__(
@@ -80,8 +83,10 @@ class Elm(nn.Module):
         block_kernels=None,
         dropout=0.0,
         res_dropout=0.0,
+        adapter=None,
     ):
         super().__init__()
+        self.chan_proj = adapter
         width = sum(w for _, w, _ in kernels)
         inner = kernels if block_kernels is None else block_kernels
         self.conv1_layers = branches(in_channels, kernels)
@@ -90,10 +95,15 @@ class Elm(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.proj = projector(width, proj_sizes) if proj_sizes else None
 
+    def tokens(self, x):
+        """One vector a stretch of time: [b, c, t] -> [b, n, width]."""
+        x = x if self.chan_proj is None else self.chan_proj(x)
+        y = nn.functional.elu(self.bn1(side_by_side(self.conv1_layers, x)), inplace=True)
+        return self.res_blocks(y).transpose(1, 2)
+
     def forward(self, x):
         """One batch of network values."""
-        y = nn.functional.elu(self.bn1(side_by_side(self.conv1_layers, x)), inplace=True)
-        features = self.dropout(self.res_blocks(y).mean(dim=-1))
+        features = self.dropout(self.tokens(x).mean(dim=1))
         return features, None if self.proj is None else self.proj(features)
 
 
@@ -196,17 +206,23 @@ def build(config):
     Raises:
       ValueError: another encoder than ELM's.
     """
-    settings = config["recipe"]["encoder"]
+    settings, ahead = config["recipe"]["encoder"], config["recipe"]["objective"].get("adapter")
     if settings["name"] != "conv_eeg":
         raise ValueError(f"encoder {settings['name']!r}: this file knows 'conv_eeg'")
+    adapter, channels = None, config["spec"]["channels"]
+    if ahead:
+        from heads_torch import adapter_of
+
+        adapter, channels = adapter_of(config), ahead.get("channels", channels)
     return Elm(
-        in_channels=len(config["spec"]["channels"]),
+        in_channels=len(channels),
         kernels=settings.get("kernels", ((4, 32, 1), (8, 32, 1), (16, 32, 1))),
         pool_sizes=settings.get("pool_sizes", (3, 2, 2, 2)),
         proj_sizes=config["recipe"]["objective"].get("signal_projection"),
         block_kernels=settings.get("block_kernels"),
         dropout=settings.get("dropout", 0.0),
         res_dropout=settings.get("res_dropout", 0.0),
+        adapter=adapter,
     )
 
 
@@ -230,19 +246,58 @@ def load_text_projector(folder):
     return model.eval()
 
 
+class InUnit(nn.Module):
+    """A head whose output is multiplied by ``std`` and added to ``mean``: a regression's unit."""
+
+    def __init__(self, head, mean, std):
+        super().__init__()
+        self.head, self.mean, self.std = head, mean, std
+
+    def forward(self, x):
+        """One batch of tokens."""
+        return self.head(x) * self.std + self.mean
+
+
 def load_classifier(folder):
-    """The classifier, in evaluation mode; which label it gives stands in ``config.json``."""
-    settings = read_config(folder)["recipe"]["objective"]
+    """The classifier, in evaluation mode; which label it gives stands in ``config.json``.
+
+    Its input: tokens, where ``recipe.objective`` has a ``head``; else projections where the model
+    has a projector, else features.
+    """
+    config = read_config(folder)
+    settings = config["recipe"]["objective"]
     state = read_state(folder, "classifier")
-    place = {int(n.split(".")[1]): w.shape for n, w in state.items() if n.endswith("weight")}
-    matrices = [shape for _, shape in sorted(place.items()) if len(shape) == 2]
-    sizes = [out for out, _ in matrices]
     label = settings.get("labels") or {}
     unit = [label.get("mean", 0.0), label.get("std", 1.0)]
     unit = unit if label.get("kind") == "regression" else [0.0, 1.0]
+    if settings.get("head"):
+        from heads_torch import head_of
+
+        return InUnit(head_of(state, config), *unit)
+    place = {int(n.split(".")[1]): w.shape for n, w in state.items() if n.endswith("weight")}
+    matrices = [shape for _, shape in sorted(place.items()) if len(shape) == 2]
+    sizes = [out for out, _ in matrices]
     model = Classifier(matrices[0][1], sizes, settings.get("dropout", 0.0), *unit)
     model.load_state_dict(state, strict=True)
     return model.eval()
+
+
+def logits(folder, config, tokens, features, projection):
+    """``{"logits": ...}`` of a model with a classifier; nothing of another."""
+    settings = config["recipe"]["objective"]
+    if not settings.get("labels"):
+        return {}
+    vector = features if projection is None else projection
+    return {"logits": load_classifier(folder)(tokens if settings.get("head") else vector)}
+
+
+def outputs(folder, signal):
+    """All that the model gives for a signal, by name."""
+    config, model = read_config(folder), load(folder)
+    features, projection = model(signal)
+    found = {"features": features}
+    found |= {} if projection is None else {"projection": projection}
+    return found | logits(folder, config, model.tokens(signal), features, projection)
 
 
 def pool_text(hidden, valid, pooling):

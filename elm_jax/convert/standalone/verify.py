@@ -6,6 +6,7 @@ Needs PyTorch 2.0 or later, numpy and safetensors; ``transformers`` as well to c
 Part of elm_jax, Apache-2.0.
 """
 
+import importlib
 import pathlib
 import sys
 
@@ -15,6 +16,8 @@ import elm_torch
 import numpy as np
 import torch
 
+# Which file beside this one knows an encoder.
+ENCODERS = {"conv_eeg": "elm_torch", "eeg_transformer": "eeg_torch"}
 # Largest difference, as a share of an output's largest value, by what the model computes in: for
 # outputs that were made on a CPU, and for those of accelerators, which may round products.
 CPU_TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
@@ -23,22 +26,16 @@ TOLERANCE = {"float32": 5e-3, "bfloat16": 3e-2}
 
 def outputs(folder, config, probe):
     """(what PyTorch gives for the probe's inputs, what could not be checked and why)."""
-    found, skipped = {}, []
+    skipped = []
+    encoder = importlib.import_module(ENCODERS[config["recipe"]["encoder"]["name"]])
     with torch.inference_mode():
-        features, projection = elm_torch.load(folder)(torch.from_numpy(probe["in_signal"]))
-        found["features"] = features
-        if projection is not None:
-            found["projection"] = projection
+        found = encoder.outputs(folder, torch.from_numpy(probe["in_signal"]))
         if "out_text_projection" in probe:
             vector = text_vector(folder, config, probe)
             if vector is None:
                 skipped.append("text_projection: pip install transformers to check the text tower")
             else:
                 found["text_projection"] = elm_torch.load_text_projector(folder)(vector)
-        if "out_logits" in probe:
-            found["logits"] = elm_torch.load_classifier(folder)(
-                features if projection is None else projection
-            )
     return {name: value.float().numpy() for name, value in found.items()}, skipped
 
 
