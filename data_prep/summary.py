@@ -11,22 +11,22 @@ from data_prep.corpora.events import say_counts
 from data_prep.findings import FINDING_KINDS, kind_sentence
 from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
 from elm_jax.data.spec import SignalSpec
+from elm_jax.signals.profiles import EEGPT_SPEC
 
 # The recipe that is published for a window.
 _RECIPES = {5.0: "elm_5s", 60.0: "elm_60s"}
 # What is probed where it is not "abnormal".
-_MULTICLASS = "--config.evals.probe.labels.name=event --config.evals.probe.labels.kind=multiclass "
 _PROBED = {
     "tusz": "--config.evals.probe.labels.name=event=seiz ",
-    "bcic2b": "--config.evals.probe.labels.name=event=left_hand ",
-    "kaggle_ern": "--config.evals.probe.labels.name=event=error ",
-    "physio_p300": "--config.evals.probe.labels.name=event=target ",
-    **dict.fromkeys(("tuev", "bcic2a", "sleep_edfx"), _MULTICLASS),
+    "tuev": "--config.evals.probe.labels.name=event --config.evals.probe.labels.kind=multiclass ",
 }
+_MULTICLASS = "--config.labels.name=event --config.labels.kind=multiclass "
+# Fields in which models that read channels by name may differ from their data, unasked.
+_OPEN_FIELDS = ("channels", "window_s", "mean", "std", "slow_source")
 # What a whole model is tuned on where that is what the windows are cut for.
 _TUNED = {
     "tuab_windows": "--config.labels.name=abnormal ",
-    "tuev_rows": "--config.labels.name=event --config.labels.kind=multiclass ",
+    "tuev_rows": _MULTICLASS,
 }
 _EVEN = 1.5  # classes of which the largest is no more than so many times the smallest
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
@@ -70,9 +70,8 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
 def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
-    if manifest.spec.montage == "average":  # for models that read channels by name
-        recipe = "eegpt_probe" if "labels" in manifest.counts else "eegpt_pretrain"
-        more = "--config.model=MODEL " if "labels" in manifest.counts else ""
+    if manifest.spec.scale == EEGPT_SPEC.scale:  # for models that read channels by name
+        recipe, more = _by_name(manifest)
     elif manifest.corpus in _TUNED:
         recipe, more = "eegpt_finetune", f"--config.init_from=MODEL {_TUNED[manifest.corpus]}"
     elif "labels" in manifest.counts:
@@ -83,6 +82,15 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
         f"\nNext:  python -m elm_jax.main --config configs/{recipe}.py {more}"
         f"--config.data.dir={shlex.quote(str(out))} --workdir runs/NAME"
     )
+
+
+def _by_name(manifest: Manifest) -> tuple[str, str]:
+    """Recipe and options for models that read channels by name: windows of events are probed."""
+    if "event" not in manifest.counts.get("labels", {}):
+        return "eegpt_pretrain", ""
+    other = EEGPT_SPEC.differences(manifest.spec, ignore=_OPEN_FIELDS)
+    more = "--config.init_signal=any " if other else ""
+    return "eegpt_probe", f"--config.init_from=MODEL {more}{_MULTICLASS}"
 
 
 def print_channels(spec: SignalSpec, options: Mapping[str, Any]) -> None:
