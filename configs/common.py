@@ -88,6 +88,34 @@ def signal_of_data() -> dict[str, Any]:
     return {name: config_dict.placeholder(object) for name in wanted}
 
 
+def edf_folder() -> dict[str, Any]:
+    """What a recipe asks of a folder of one's own EDF files; prepared where ``dir`` is named.
+
+    Each entry is an option of ``python -m data_prep.prepare edf_folder`` (or ``edf_events``).
+    """
+    return dict(
+        dir="",  # the folder, of EDF or BDF files at any depth
+        labels="",  # a table: a column file, recording or person; the others are labels
+        people="",  # a table: file, person. Without it every file is a person of its own
+        event_labels="",  # in place of labels, annotations in the files: "T1=left,T2=right"
+        event_offset_s=optional_float(),  # windows begin so long after the annotation
+        channels="",  # "Fp1,Fp2,..."; empty: all that models which read names know
+        rename="",  # a YAML: name in the files -> electrode
+        signal="eegpt",  # rate, band, window, scale and montage: those of the model
+        sfreq_hz=optional_float(),
+        window_s=optional_float(),
+        highpass_hz=optional_float(),
+        lowpass_hz=optional_float(),
+        notch_hz="",  # "50"
+        split="",  # "train=0.6,valid=0.2,test=0.2", shares of people
+        split_by="person",  # "recording": one person's study, no word about other people
+        valid_recordings="",  # with split_by="recording": "*R08"
+        test_recordings="",
+        test_people="",
+        more=(),  # any other options, word by word: ("--drop_start_s=10",)
+    )
+
+
 def one_cycle(*, total_epochs: float, rise_share: float = 0.2) -> dict[str, Any]:
     """The schedule of the published probes: ``torch.optim.lr_scheduler.OneCycleLR``'s defaults.
 

@@ -46,6 +46,7 @@ def recipe() -> ConfigDict:
     config.init_signal = "same"
     config.data.normalisation = "model"  # mean and std of the model; or "corpus": of this data
     config.data.demo_signal = "eegpt"
+    config.edf = common.edf_folder()  # a folder of EDF files in place of SHARDS
     config.signal = common.signal_of_data()
 
     # -- model and loss

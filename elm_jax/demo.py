@@ -36,7 +36,12 @@ def fill_in(config: Any, workdir: epath.Path, *, already_small: bool) -> None:
         use_demo_model(config, workdir)
 
 
-def _run(command: Sequence[str], what: str) -> None:
+def run_command(command: Sequence[str], what: str) -> None:
+    """Runs a module of this project in a process of its own, on the CPU.
+
+    Raises:
+      OSError: it failed; what went wrong stands on the terminal.
+    """
     log.info("python -m %s", " ".join(command))
     # This process may hold the accelerators already, and a TPU serves one process alone; what is
     # made here is small.
@@ -93,7 +98,7 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
         out = _beside(workdir) / (f"{name}_{listed}ch" if listed else name)
         own = ["--channels", channels] if channels else []
         command = ["data_prep.prepare", "demo", "--out", str(out), *shared, *own]
-        _run(command, "the demo corpus")
+        run_command(command, "the demo corpus")
         made.append(str(out))
     with config.unlocked():
         config.data.dir = made[0]
@@ -127,7 +132,7 @@ def use_demo_model(config: Any, workdir: epath.Path) -> None:
     command = ["elm_jax.main", "--config", f"{path}:{size}"]
     # Its process is none of a run's that has several: the environment may say so.
     command += [f"--config.data.dir={config.data.dir}", "--workdir", str(out), "--nodistributed"]
-    _run(command, f"the {size} model")
+    run_command(command, f"the {size} model")
     with config.unlocked():
         config[key] = str(out)
 

@@ -15,7 +15,16 @@ from absl import app, flags
 from etils import epath
 from ml_collections import config_flags
 
-from elm_jax import command_line, demo, determinism, distributed, lock, paths, preemption
+from elm_jax import (
+    command_line,
+    demo,
+    determinism,
+    distributed,
+    lock,
+    own_data,
+    paths,
+    preemption,
+)
 
 log = logging.getLogger("elm_jax.main")
 
@@ -41,6 +50,7 @@ def run(workdir: epath.Path) -> None:
     if config.mode not in MODES:
         raise ValueError(f"config.mode is {config.mode!r}; known: {sorted(MODES)}")
     argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]
+    distributed.process_zero_first(lambda: own_data.fill_in(config, workdir))
     distributed.process_zero_first(
         lambda: demo.fill_in(config, workdir, already_small=bool(argument))
     )
