@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from data_prep.corpora.annotations import read_annotations
 from data_prep.corpora.base import CorpusError, Source, find_files
 from data_prep.corpora.event_files import Event, EventsError, to_json
-from data_prep.corpora.events import EventCorpus
+from data_prep.corpora.events import Cut, EventCorpus, say_counts
 from data_prep.places import input_path
 from elm_jax.data.spec import SignalSpec
 
 if TYPE_CHECKING:
-    from elm_jax.signals.pipeline import PrepOptions
+    from elm_jax.signals.pipeline import Judgement, PrepOptions
 
 # Of texts that are not labels only codes are repeated, and only on the terminal: T1, 769, S1.
 _CODE = re.compile(r"[A-Za-z]{0,3}[ /]{0,2}\d{1,4}")
@@ -82,7 +82,8 @@ class AnnotatedEdf(EventCorpus):
             label = next((self.label_of[n] for n in names if n in self.label_of), None)
             if label is not None:
                 begin_s = round(start_s + offset_s, 6)
-                stop_s = max(start_s + length_s, begin_s + _TOLERANCE_S)
+                stop_s = start_s + length_s if length_s else begin_s  # a moment stays one
+                stop_s = max(stop_s, begin_s + _TOLERANCE_S)
                 events.add(Event(begin_s, round(stop_s, 6), label))
         if not events:
             detail = f"none of its {len(rows)} annotations is one of --event_labels"
@@ -107,6 +108,20 @@ class AnnotatedEdf(EventCorpus):
         tolerance = round(_TOLERANCE_S * spec.sfreq_hz) + 1
         whole = max((min(end + tolerance, n) - begin) // length, 1)
         return [begin + k * length for k in range(whole) if begin + (k + 1) * length <= n]
+
+    def _settle(self, source: Source, spec: SignalSpec, judgement: "Judgement") -> list[Cut]:
+        """The cuts; says which windows show more than their event."""
+        from elm_jax.signals.defects import Defect
+
+        cuts = super()._settle(source, spec, judgement)
+        lengths_s = {cut.event: cut.event.stop_s - cut.event.start_s for cut in cuts}
+        # Of moments it goes without saying.
+        short = [e for e, s in lengths_s.items() if 2 * _TOLERANCE_S < s < spec.window_s - 0.01]
+        if short:
+            counted = say_counts(Counter(event.label for event in short))
+            detail = f"{counted}; the shortest has {min(lengths_s[e] for e in short):g} s"
+            judgement.defects.append(Defect(source.file, "event_short", detail))
+        return cuts
 
     # A corpus may be prepared as whole recordings as well: then there are no events.
 

@@ -53,6 +53,7 @@ DEFECT_KINDS: dict[str, str] = {
     "event_lost": "an event lies outside of the recording or in a stretch that is not used: left "
     "out",
     "event_cut": "an event ends after the recording: cut at its end",
+    "event_short": "an event ends before its window does: the window shows what follows, too",
     "events_other_length": "the file of events states another length than the recording has",
 }
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
+from etils import epath
 from jaxtyping import Float32
 
+from elm_jax import paths
 from elm_jax.signals.defects import Defect, UnusableRecording
 from elm_jax.signals.header import ChannelHeader, EdfHeader, parse_header
 
@@ -24,17 +26,42 @@ def open_edf(path: pathlib.Path, file: str) -> tuple[BinaryIO, EdfHeader]:
     try:
         stream = path.open("rb")
     except OSError as error:
-        detail = error.strerror or type(error).__name__
-        raise UnusableRecording(Defect(file, "unreadable_file", detail)) from None
+        raise _unreadable(error, file) from None
     try:
-        raw = stream.read(256)
-        digits = raw[252:256].strip()
-        n_channels = int(digits) if digits.isdigit() else 0
-        raw += stream.read(256 * min(n_channels, 9999))
-        return stream, parse_header(raw, stream.seek(0, 2), file)
+        return stream, _header(stream, file)
     except BaseException:
         stream.close()
         raise
+
+
+def read_header(path: epath.PathLike, file: str) -> EdfHeader:
+    """The header of a file, which may be remote: its first bytes are all that is fetched.
+
+    Raises:
+      UnusableRecording: the file can not be opened or is not a readable EDF or BDF.
+      RemoteError: the store could not be asked.
+    """
+    try:
+        with paths.told(), paths.of(path).open("rb") as stream:
+            return _header(stream, file)
+    except paths.RemoteError:
+        raise  # says nothing of the file
+    except OSError as error:
+        raise _unreadable(error, file) from None
+
+
+def _unreadable(error: OSError, file: str) -> UnusableRecording:
+    detail = error.strerror or type(error).__name__
+    return UnusableRecording(Defect(file, "unreadable_file", detail))
+
+
+def _header(stream: BinaryIO, file: str) -> EdfHeader:
+    raw = stream.read(256)
+    digits = raw[252:256].strip()
+    n_channels = int(digits) if digits.isdigit() else 0
+    raw += stream.read(256 * min(n_channels, 9999))
+    stream.seek(0, 2)
+    return parse_header(raw, stream.tell(), file)
 
 
 def _digital(block: np.ndarray, channel: ChannelHeader, sample_bytes: int) -> np.ndarray:

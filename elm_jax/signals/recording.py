@@ -175,8 +175,7 @@ def channel_names(
     Raises:
       UnusableRecording: the file can not be read.
     """
-    stream, header = edf.open_edf(path, path.name if file is None else file)
-    stream.close()
+    header = edf.read_header(path, pathlib.PurePath(path).name if file is None else file)
     rename = {k.strip().upper(): v for k, v in (rename or {}).items()}
     names = (_meaning(c.label, rename).name for c in header.channels if c.fault is None)
     return tuple(dict.fromkeys(names))

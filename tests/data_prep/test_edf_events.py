@@ -85,6 +85,8 @@ def test_windows_begin_at_what_is_asked_for_and_have_its_label(events, tmp_path)
         ([(5, 4, "T1"), (37, 4, "T1")], (), [5], ["event_lost"]),
         ([(5, 4, "T1"), (1, 4, "T1")], ("--event_offset_s=-2",), [3], ["event_lost"]),
         ([(30, 20, "T1")], (), [30, 34], ["event_cut"]),
+        # Shorter than a window: said, but for moments.
+        ([(5, 3.5, "T1"), (15, 0, "T1")], (), [5, 15], ["event_short"]),
         # Twice the same, spaces around the text, overlapping ones.
         ([(5, 4, "T1"), (5, 4, "T1"), (7, 4, " T1 ")], (), [5, 7], []),
     ],
