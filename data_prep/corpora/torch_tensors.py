@@ -13,8 +13,9 @@ gap-free stretch of its own; the label ``set`` is the first part of the file's n
 the same people, and neighbouring seconds of one recording, are in both. The two folders are kept as
 published (train, valid), no file is in the test split, and the manifest's findings say it: a loss
 on ValidFolder says nothing about new people. Nor can leakage be seen: these windows hold people of
-PhysioNet MI, SEED and the SSVEP benchmark, whom no list of people can exclude. To test on one of
-those sets, prepare the others from their sources instead.
+PhysioNet MI, SEED and the SSVEP benchmark, whom no list of people can exclude. Their ids are of the
+institution ``unknown_person``: models remember having seen people who are not known, and say so
+wherever they are evaluated. To test on one of those sets, prepare the others from their sources.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from data_prep.corpora.arrays import ArrayCorpus, as_defects, bad_array, none_fo
 from data_prep.corpora.base import CorpusError, Source, find_files
 from data_prep.findings import finding
 from data_prep.places import input_path
+from elm_jax.data.people import UNNAMED
 from elm_jax.signals.profiles import EEGPT58
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class TorchTensors(ArrayCorpus):
     """Windows of unknown people."""
 
     name = "torch_tensors"
-    institution = "unknown_person"
+    institution = UNNAMED
     example = "merged/TrainFolder/0/PhysioNetMI_0.edf"
     published = MappingProxyType({"signal": "eegpt", "channels": "profile"})
     channels = EEGPT58

@@ -29,6 +29,9 @@ from elm_jax.data.manifest import MANIFEST_FILE, Manifest
 
 FORMAT = 1
 CONSTANT = "elm_jax person"
+#: Whose ids name recordings of whom nobody knows whose they are, such as published windows without
+#: people: that they are not on a list says nothing.
+UNNAMED = "unknown_person"
 DIGITS = 16  # 64 bits: two of a million people share a hash with a chance of 3e-8
 
 
@@ -64,7 +67,7 @@ class People:
 
     @classmethod
     def of(cls, people: Iterable[str], *, unknown: bool = False) -> "People":
-        """The people of ids ``institution:id``.
+        """The people of ids ``institution:id``; unknown, too, where some are :data:`UNNAMED`.
 
         Raises:
           PeopleError: an id without an institution or without an id.
@@ -77,7 +80,8 @@ class People:
                     f"person is {person!r}; expected 'institution:id', such as 'tuh:aaaaaaaa'"
                 )
             found.setdefault(institution, set()).add(hash_of(institution, own))
-        return cls({k: frozenset(v) for k, v in sorted(found.items())}, unknown)
+        hashes = {k: frozenset(v) for k, v in sorted(found.items())}
+        return cls(hashes, unknown or UNNAMED in found)
 
     def __len__(self) -> int:
         return sum(map(len, self.hashes.values()))

@@ -9,6 +9,7 @@ from published_arrays import eeg, listed
 
 from data_prep.corpora.base import CorpusError
 from elm_jax.data.manifest import Manifest
+from elm_jax.data.people import People
 from elm_jax.signals.pipeline import EVAL_OPTIONS
 from elm_jax.signals.profiles import EEGPT58, EEGPT_SPEC
 
@@ -54,6 +55,8 @@ def test_unknown_people_are_said_and_nobody_is_tested_on(merged, tmp_path, capsy
     assert {k: len(v) for k, v in manifest.people.items()} == {"train": 3, "valid": 1, "test": 0}
     assert any(d["kind"] == "person_unknown" for d in manifest.defects)
     assert len(records(tmp_path / "out", "valid")) == 1
+    # What a model that was trained on it remembers, and says where it is evaluated.
+    assert People.of(manifest.people["train"]).unknown and not People.of(["seed:1"]).unknown
 
 
 def test_code_in_a_file_is_never_run(merged, tmp_path):
