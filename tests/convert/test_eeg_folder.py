@@ -1,47 +1,72 @@
 """Saved folders of EEGPT's kind: complete, the same on coming back, and in PyTorch alone."""
 
-import copy
 import dataclasses
+import functools
 import json
 import pathlib
 import runpy
+import shutil
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_eeg import OBJECTIVES, SPEC, tiny_eeg
+from tiny_eeg import tiny_eeg
 from tiny_parts import assert_same_weights
 
 import elm_jax
+from elm_jax import start
 from elm_jax.channels import DICTIONARY
-from elm_jax.convert import folder, workdir
+from elm_jax.convert import folder, network, workdir
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.probe import ProbeMismatch
 from elm_jax.convert.reader import read_state_dict
 from elm_jax.sources import read_parts
+from elm_jax.state import TrainState
+
+KINDS = ("features", "aligned", "two_stage", "mlp", "attention", "linear")
+NORMED = dict(patch_norm=True, patch_stride=16)
 
 
-@pytest.fixture(scope="module", params=sorted(OBJECTIVES))
-def saved(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp(request.param) / "saved"
-    normed = request.param in ("linear", "masked")
-    parts = tiny_eeg(request.param, patch_norm=normed, patch_stride=16 if normed else None)
-    return parts, path, folder.write_folder(parts, path)
+@pytest.fixture(scope="module")
+def save(tmp_path_factory):
+    """From a kind to (parts, folder, report of writing it); written once."""
+
+    @functools.cache
+    def of(kind):
+        path = tmp_path_factory.mktemp(kind) / "saved"
+        parts = tiny_eeg(kind, **(NORMED if kind in ("linear", "aligned") else {}))
+        return parts, path, folder.write_folder(parts, path)
+
+    return of
 
 
-def test_it_comes_back_bit_for_bit_from_a_folder_and_a_workdir(saved, tmp_path):
+@pytest.fixture(params=KINDS)
+def saved(request, save):
+    return save(request.param)
+
+
+def test_it_comes_back_bit_for_bit_and_passes_its_probe(saved):
     parts, path, report = saved
     assert not report.missing and not report.unexpected
-    workdir.write_workdir(parts, tmp_path / "wd")
-    for place in (path, tmp_path / "wd"):
-        found = read_parts(place)
-        assert_same_weights(found, parts)
-        assert found.spec == parts.spec and found.recipe == json.loads(json.dumps(parts.recipe))
-    made = folder.read_folder(path).probe
-    model = elm_jax.load_pretrained(path)  # the stored probe is checked here
-    encoding = model.encode(made.input)
-    np.testing.assert_allclose(encoding.features, made.outputs["features"], atol=1e-5)
+    found = read_parts(path)
+    assert_same_weights(found, parts)
+    assert found.spec == parts.spec and found.recipe == json.loads(json.dumps(parts.recipe))
+    found.probe.check(network.predict_of(found), "here")
+
+
+@pytest.mark.parametrize("kind", ["aligned", "mlp"])
+def test_the_way_through_a_workdir_keeps_every_bit(save, tmp_path, kind):
+    parts, path, _ = save(kind)
+    workdir.write_workdir(parts, tmp_path / "wd", predict=lambda batch: folder_outputs(path))
+    found = read_parts(tmp_path / "wd")
+    assert_same_weights(found, parts)
+    assert found.spec == parts.spec and found.recipe == json.loads(json.dumps(parts.recipe))
+
+
+def folder_outputs(path):
+    return folder.read_folder(path).probe.outputs
 
 
 def test_pytorch_alone_gives_every_output(saved, monkeypatch, capsys):
@@ -69,52 +94,31 @@ def test_a_pretraining_has_the_published_names(saved):
     assert state["reconstructor.reconstructor_embed.weight"].shape == (8, 16)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        dict(heads=4),
-        dict(heads=1),
-        dict(norm_eps=1.0),
-        dict(patch_norm=True),
-    ],
-)
-def test_settings_that_no_shape_shows_fail_by_the_probe(tmp_path, wrong):
+@pytest.mark.parametrize("wrong", [dict(heads=4), dict(norm_eps=1.0), dict(patch_norm=True)])
+def test_settings_that_no_shape_shows_fail_by_the_probe(save, tmp_path, wrong):
     """The number of heads changes no tensor, and the published files disagree on it."""
-    parts = tiny_eeg("two_stage")
-    folder.write_folder(parts, tmp_path / "saved")
-    config = json.loads((tmp_path / "saved/config.json").read_text())
+    path = shutil.copytree(save("features")[1], tmp_path / "saved")
+    config = json.loads((path / "config.json").read_text())
     config["recipe"]["encoder"].update(wrong)
-    (tmp_path / "saved/config.json").write_text(json.dumps(config))
+    (path / "config.json").write_text(json.dumps(config))
     error = ConvertError if "patch_norm" in wrong else ProbeMismatch
     with pytest.raises(error, match="features|patch_embed"):
-        elm_jax.load_pretrained(tmp_path / "saved")
+        elm_jax.load_pretrained(path)
 
 
-def test_the_twin_is_what_the_probe_knows(tmp_path):
-    parts = tiny_eeg("masked")
-    folder.write_folder(parts, tmp_path / "saved")
-    made = folder.read_folder(tmp_path / "saved").probe
-    from elm_jax.convert import network
-
-    swapped = copy.deepcopy(parts.model_state)
-    swapped["target"]["encoder"] = parts.params["encoder"]
+def test_the_twin_is_what_embeds(save):
+    parts, path, _ = save("aligned")
+    made = folder.read_folder(path).probe
+    swapped = parts.model_state | {"target": {"encoder": parts.params["encoder"]}}
     with pytest.raises(ProbeMismatch):
         made.check(network.predict_of(dataclasses.replace(parts, model_state=swapped)))
 
 
-def test_a_pretraining_goes_on_from_it_with_its_twin_and_its_heads(tmp_path):
-    from elm_jax import start
-    from elm_jax.convert import network
-    from elm_jax.state import TrainState
-
-    parts = tiny_eeg("aligned")
-    folder.write_folder(parts, tmp_path / "saved")
-    found = read_parts(tmp_path / "saved")
-    objective = network.build_network(found.recipe, SPEC)
-    signal = np.zeros((2, len(SPEC.channels), SPEC.window_samples), np.float32)
-    batch = {"signal": signal, "signal_valid": np.ones(2, bool)}
-    params, state = jax.jit(objective.init)(jax.random.key(3), batch)
-    fresh = TrainState(np.zeros((), np.int32), params, state, ())
+def test_a_pretraining_goes_on_from_it_with_its_twin_and_its_heads(save):
+    parts, path, _ = save("aligned")
+    found = read_parts(path)
+    zeros = jax.tree.map(jnp.zeros_like, (found.params, found.model_state))
+    fresh = TrainState(jnp.zeros((), jnp.int32), *zeros, ())
     new, words = start.overlay(fresh, found, start.LOAD_ALL)
     assert "loaded" in words
     for ours, theirs in ((new.params, parts.params), (new.model_state, parts.model_state)):
