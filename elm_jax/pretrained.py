@@ -20,7 +20,7 @@ from elm_jax import build, paths, run_dir
 from elm_jax.axes import Float, ModelState, Params
 from elm_jax.convert import network
 from elm_jax.convert.eegpt_parts import FRESH_HEAD
-from elm_jax.convert.parts import SELECTED_ON, ModelParts, weights_sha256
+from elm_jax.convert.parts import SELECTED_ON, ModelParts, unseen_channels, weights_sha256
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import MOMENTS, SignalSpec, SpecError
@@ -231,10 +231,24 @@ class Pretrained:
         self.spec.require_same(spec, source="the signal", hint=hint, ignore=ignore)
         if spec not in self._others:
             objective = self._objective_of(spec)
+            self._tell_unseen(spec)
             parts = self.parts and dataclasses.replace(self.parts, probe=None)  # of another shape
             changed = dict(spec=spec, objective=objective, parts=parts)
             self._others[spec] = dataclasses.replace(self, **changed, **self._placed)
         return self._others[spec]
+
+    def _tell_unseen(self, spec: SignalSpec) -> None:
+        if "channels" not in self.open_fields or self.parts is None:
+            return
+        if unseen := unseen_channels(self.parts, spec.channels):
+            log.warning(
+                "%s was not trained on %d of these %d electrodes, as far as it tells, and their "
+                "vectors mean nothing then: %s",
+                self.source,
+                len(unseen),
+                len(spec.channels),
+                ", ".join(unseen),
+            )
 
     @functools.cached_property
     def _others(self) -> dict[SignalSpec, "Pretrained"]:

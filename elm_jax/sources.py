@@ -20,7 +20,7 @@ from elm_jax.convert import (
     probe,
     released,
 )
-from elm_jax.convert.parts import SELECTED_ON, ModelParts
+from elm_jax.convert.parts import CHANNELS_SEEN, SELECTED_ON, ModelParts
 from elm_jax.convert.probe import Probe
 from elm_jax.convert.reader import WeightsFile, read_weights_file
 
@@ -161,6 +161,7 @@ def _read_workdir(path: epath.Path, asked: Asked) -> ModelParts:
     extra = about.extra
     recipe = recipe_of(about.config)
     chosen = {} if about.selected_on is None else {SELECTED_ON: about.selected_on.to_json()}
+    chosen |= {k: v for k, v in extra.items() if k == CHANNELS_SEEN}
     return ModelParts(
         spec=about.spec,
         recipe=recipe,

@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from elm_jax import build, paths
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
-from elm_jax.convert.parts import ModelParts
+from elm_jax.convert.parts import CHANNELS_SEEN, ModelParts, channels_seen, unseen_channels
 from elm_jax.data.corpus import Corpus, normalisation_of, tell_open
 from elm_jax.data.spec import MOMENTS, SignalSpec
 from elm_jax.messages import listed
@@ -80,19 +80,26 @@ class Start:
         return history_of(self.extra.get("validation"))
 
 
-def carried(config: Any, start: Start) -> dict[str, Any]:
+def carried(config: Any, start: Start, corpus: Corpus) -> dict[str, Any]:
     """What every checkpoint of the run must carry on: see ``Checkpoints.save``.
 
-    The descent of its weights; and, where the model's mean and deviation are taken over, whether
-    anybody ever said what they are.
+    The descent of its weights; whether anybody ever said what mean and deviation are that are taken
+    over; and, where channels are read by name, all that were ever trained on.
     """
     if start.about is not None:
-        return {k: v for k, v in start.about.extra.items() if k in ("assumed", "origin")}
+        names = ("assumed", "origin", CHANNELS_SEEN)
+        return {k: v for k, v in start.about.extra.items() if k in names}
+    out: dict[str, Any] = {}
+    if "channels" in build.fields_by_name(config):
+        before = channels_seen(start.parts) if start.parts else ()
+        direct = "channels" in build.open_fields(config)  # no adapter stands ahead
+        own = (name for each in corpus.every for name in each.spec.channels if direct)
+        out[CHANNELS_SEEN] = list(dict.fromkeys((*before, *own)))
     if start.parts is None:
-        return {}
+        return out
     taken = normalisation_of(config, default="corpus") == "model"
     assumed = start.parts.assumed if taken else ()
-    return {"assumed": list(assumed), "origin": start.parts.origin}
+    return out | {"assumed": list(assumed), "origin": start.parts.origin}
 
 
 def find(config: Any, workdir: epath.Path) -> Start:
@@ -176,6 +183,10 @@ def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
         start.spec.require_same(corpus.spec, source=source, hint=hint, ignore=ignore)
         for own in corpus.every:
             tell_open(start.spec, own, open_fields)
+            unseen = unseen_channels(start.parts, own.spec.channels)
+            if "channels" in build.open_fields(config) and unseen:
+                said = "signal   %s: the model's vectors of %s were not trained before"
+                log.warning(said, own.directory, ", ".join(unseen))
     if how == "none":
         return corpus.without_normalisation()
     if how == "corpus":

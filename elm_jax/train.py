@@ -150,7 +150,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         if due:
             unsaved.clear()
         about = dict(config=run_dir.plain_config(config), spec=corpus.spec, **seen._asdict())
-        extra = start.carried(config, begin) | {
+        extra = start.carried(config, begin, corpus) | {
             "use": keep.get("use", "last"),
             "validation": valid.to_json(),
         }

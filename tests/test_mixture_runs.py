@@ -301,6 +301,8 @@ def test_a_recording_is_embedded_with_the_electrodes_that_the_model_knows(whole,
     with caplog.at_level("INFO", logger="elm_jax"):
         found = model.embed(raw)
     assert found.channels == ("Fp1", "T3", "Cz", "P4", "Oz")  # in the dictionary's order
+    # Of six and of nine electrodes it was trained on, whatever its own spec has.
+    assert "not trained on 1 of these 5 electrodes" in caplog.text and ": Oz" in caplog.text
     assert "5 electrodes read by name; left out: Iz" in caplog.text
     assert found.features.shape == (4, 4) and found.start_s.tolist() == [0.0, 2.0, 4.0, 6.0]
     again = model.embed(raw.copy().reorder_channels(["Oz", "P4", "FP1", "cz", "T7", "Iz"]))

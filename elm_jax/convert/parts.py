@@ -3,17 +3,21 @@
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from elm_jax.channels import channel_id
 from elm_jax.convert.engine import ConvertError, LoadReport, flatten
 from elm_jax.convert.probe import Probe
 from elm_jax.data.spec import SignalSpec
 
 ELM_AUTHORS = "elm_authors"
 SELECTED_ON = "selected_on"  # in ModelParts.extra: People.to_json() of whom a step was chosen on
+# In ModelParts.extra: names of all channels that a model was trained on, which may be more than its
+# spec has: it, or what it started from, saw several montages.
+CHANNELS_SEEN = "channels_seen"
 # Digests of the encoders' parameters that ELM's authors released (5 s and 60 s).
 _RELEASED_ENCODERS = frozenset(
     {
@@ -63,6 +67,17 @@ class ModelParts:
     def weights_sha256(self) -> str:
         """See :func:`weights_sha256`."""
         return weights_sha256(self.params, self.model_state)
+
+
+def channels_seen(parts: ModelParts) -> tuple[str, ...]:
+    """Names of the channels that a model was trained on: its spec's, where it does not tell."""
+    return tuple(parts.extra.get(CHANNELS_SEEN) or parts.spec.channels)
+
+
+def unseen_channels(parts: ModelParts, channels: Iterable[str]) -> list[str]:
+    """Those of ``channels`` that a model which reads them by name was not trained on."""
+    seen = {channel_id(name) for name in channels_seen(parts)}
+    return [name for name in channels if channel_id(name) not in seen]
 
 
 ORIGINS = ("", ELM_AUTHORS)

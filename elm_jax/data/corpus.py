@@ -63,14 +63,9 @@ def tell_open(spec: SignalSpec, corpus: "Corpus", open_fields: tuple[str, ...]) 
     fixed = [f.name for f in dataclasses.fields(spec) if f.name not in open_fields]
     for line in spec.differences(corpus.spec, ignore=(*fixed, "channels")):
         log.warning("signal   %s: %s, in the model's training", corpus.directory, line)
-    ours, theirs = set(spec.channels), corpus.spec.channels
-    if theirs != spec.channels:
-        log.info(
-            "signal   %s: %d channels, of which the model was trained on %d; read by their names",
-            corpus.directory,
-            len(theirs),
-            len(ours.intersection(theirs)),
-        )
+    if corpus.spec.channels != spec.channels:
+        names = len(corpus.spec.channels)
+        log.info("signal   %s: %d channels, read by their names", corpus.directory, names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
