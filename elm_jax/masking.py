@@ -8,6 +8,7 @@ since compiled programs have static shapes; every token is then seen, and asked 
 published probability (but for rounding).
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -171,8 +172,10 @@ def draw_second_view(
             "the corpus with more channels"
         )
     key_overlap, key_jitter, key_shared, key_new = jax.random.split(key, 4)
-    share = _shared(jax.random.uniform(key_overlap, minval=low, maxval=high))
-    share += jax.random.uniform(key_jitter, minval=-jitter, maxval=jitter)
+    # In float32 also where others are wider, so that the same key draws the same.
+    uniform = functools.partial(jax.random.uniform, shape=(), dtype=jnp.float32)
+    share = _shared(uniform(key_overlap, minval=low, maxval=high))
+    share += uniform(key_jitter, minval=-jitter, maxval=jitter)
     shared = jnp.round(jnp.clip(share, 0.0, MAX_SHARED) * shown).astype(int)
     old = jax.random.permutation(key_shared, keep, axis=1, independent=True)
     new = _other_channels(key_new, keep, channels)
@@ -197,6 +200,6 @@ def _other_channels(key: Key, keep: Int[Array, "p c"], channels: int) -> Int[Arr
     """The tokens of each row's patch that are not in the row, in random order."""
     p, shown = keep.shape
     taken = jnp.zeros((p, channels), bool).at[jnp.arange(p)[:, None], keep % channels].set(True)
-    rank = jnp.where(taken, math.inf, jax.random.uniform(key, (p, channels)))
+    rank = jnp.where(taken, math.inf, jax.random.uniform(key, (p, channels), jnp.float32))
     order = jnp.argsort(rank, axis=1)[:, : channels - shown]
     return keep[:, :1] // channels * channels + order

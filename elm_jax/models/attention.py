@@ -40,7 +40,8 @@ def attention(
       the averaged values; a row without any valid key averages all of them.
     """
     mask = None if key_valid is None else key_valid[:, None, None, :]
-    if drop is None:
+    # jax.nn's softmax is in float32 whatever comes in; float64 is for tests, which want all of it.
+    if drop is None and query.dtype != jnp.float64:
         how = implementation(query.shape, key.shape[1], query.dtype, mask is not None)
         if how == "blocked":
             return blocked_attention.attention(query, key, value)
@@ -49,7 +50,8 @@ def attention(
     logits = logits.astype(statistics_dtype(logits))
     if mask is not None:
         logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
-    weights = drop(jax.nn.softmax(logits, axis=-1).astype(value.dtype))
+    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
+    weights = weights if drop is None else drop(weights)
     return jnp.einsum("bhnm,bmhk->bnhk", weights, value)
 
 
