@@ -318,7 +318,8 @@ def open_fields(config: Any) -> tuple[str, ...]:
     """
     if config.objective.get("adapter"):
         return ()
-    fixed = () if takes_any_window(config.objective.get("head")) else ("window_s",)
+    head = config.objective.get("head")
+    fixed = () if takes_any_window(head and head.to_dict()) else ("window_s",)
     return tuple(name for name in fields_by_name(config) if name not in fixed)
 
 
