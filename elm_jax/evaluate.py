@@ -121,7 +121,7 @@ def _with_caution(result: EvalResult, evaluation: Eval, data: EvalData) -> EvalR
     if data.manifest.split_by == "recording":
         notes.append(
             "the data are split by recording: scores are of people who may have been trained on, "
-            "and say nothing about new people"
+            "and say nothing about new people; where a probe counts people, it counts recordings"
         )
     return result._replace(notes=(*result.notes, *notes)) if result.scalars else result
 

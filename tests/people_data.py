@@ -30,13 +30,13 @@ def model(batch):
 class PeopleData(EvalData):
     """EvalData of recordings whose vectors are ``vector(row, rng)``, one a window."""
 
-    def __init__(self, rows, vector, *, projection=True, seed=0):
+    def __init__(self, rows, vector, *, projection=True, seed=0, split_by="person"):
         self.rows = [r for own in rows for r in own]
         people = {
             s: tuple(sorted({r.person for r in self.rows if r.split == s}))
             for s in ("train", "valid", "test")
         }
-        self.manifest = types.SimpleNamespace(people=people, simulated=True)
+        self.manifest = types.SimpleNamespace(people=people, simulated=True, split_by=split_by)
         self._vector, self._projection, self._seed = vector, projection, seed
 
     def recordings(self, split):

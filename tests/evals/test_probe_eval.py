@@ -1,5 +1,6 @@
 """Probes: fair to every input, by person, and plain about what could not be fitted."""
 
+import dataclasses
 import json
 import warnings
 
@@ -261,6 +262,25 @@ def test_a_model_without_projection_lacks_that_row():
 def test_settings_that_cannot_be_used_are_told(settings, message):
     with pytest.raises(ValueError, match=message):
         probe(**settings).check(PeopleData(sick(), leaning("sick")))
+
+
+def one_persons_recordings():
+    """Six recordings of one person, of whom four train and two are tested."""
+    rows = [r for i in range(6) for r in person(f"me{i}", "train" if i < 4 else "test", sick=i % 2)]
+    return [[dataclasses.replace(row, person="x:me") for row in rows]]
+
+
+def test_data_split_by_recording_are_held_out_by_recording():
+    data = PeopleData(one_persons_recordings(), leaning("sick"), split_by="recording")
+    prepared = probe(outer="prepared", splits=("train", "test"), valid_share=0.5)(model, data)
+    found = row(prepared)
+    assert (found["people"], found["n"]) == (2, 8) and found["auroc"] > 0.8
+    assert {answer["person"] for answer in prepared.scores} == {"x:me"}  # who it is, all the same
+    every = probe(outer="leave_one_person_out", splits=("train", "test"))(model, data)
+    assert row(every)["people"] == 6
+    assert {fit["fold"] for fit in every.tables["fits"]} == {
+        f"the fold of me{i}_0" for i in range(6)
+    }
 
 
 def test_a_person_in_two_splits_is_an_error():

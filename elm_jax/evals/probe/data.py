@@ -21,7 +21,7 @@ class Sample:
       splits: their names.
       recordings: of all splits.
       recording: row in ``recordings`` of each window.
-      people: ids, sorted.
+      people: ids, sorted; of data that are split by recording the recordings, in their place.
       person: row in ``people`` of each recording.
       target: what is predicted.
       truth: of every window, one column a finding; NaN where the label is missing.
@@ -54,7 +54,7 @@ class Sample:
         """Whom the labels miss; empty where they miss nobody."""
         known = set(self.recording[self.labelled].tolist())
         lost = [r for i, r in enumerate(self.recordings) if i not in known]
-        gone = set(self.people) - {self.recordings[i].person for i in known}
+        gone = set(self.people) - {self.people[self.person[i]] for i in known}
         if not lost:
             return ""
         names = ", ".join(r.recording for r in lost[:5]) + (", ..." if len(lost) > 5 else "")
@@ -72,7 +72,7 @@ def gather(data: EvalData, splits: Sequence[str], target: Target) -> Sample:
       ManifestError: an unknown split, or none of them holds a recording.
       LabelError, TargetError: no recording has the label, a value is no label of this kind, or
         all have the same.
-      ValueError: a person is in two splits of data that were split by person.
+      ValueError: what the data are split by, such as a person, is in two splits.
     """
     unknown = sorted(set(splits) - set(SPLITS))
     if unknown:
@@ -85,12 +85,15 @@ def gather(data: EvalData, splits: Sequence[str], target: Target) -> Sample:
     # Values of a regression stay in the label's own unit: errors are read in it.
     target = dataclasses.replace(with_classes(target, recordings, windows), mean=0.0, std=1.0)
     truth = target.of_windows(recordings, windows).astype(np.float64)
-    names, person = np.unique([r.person for r in recordings], return_inverse=True)
+    # What was divided is what is held out, drawn and scored; the caller says which it was.
+    unit = "person" if data.manifest.split_by == "person" else "recording"
+    units = [getattr(row, unit) for row in recordings]
+    names, person = np.unique(units, return_inverse=True)
     home: dict[str, str] = {}
-    for row in recordings if data.manifest.split_by == "person" else ():
-        if home.setdefault(row.person, row.split) != row.split:
-            both = sorted({home[row.person], row.split})
-            raise ValueError(f"person {row.person} is in the splits {both}; prepare again")
+    for name, row in zip(units, recordings, strict=True):
+        if home.setdefault(name, row.split) != row.split:
+            both = sorted({home[name], row.split})
+            raise ValueError(f"{unit} {name} is in the splits {both}; prepare again")
     sample = Sample(
         tuple(held), recordings, windows.recording, tuple(names.tolist()), person, target, truth
     )
