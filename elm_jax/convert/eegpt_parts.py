@@ -80,9 +80,12 @@ def _drawn(objective: Classify, shapes: Mapping[str, Any]) -> dict[str, Any]:
     """Values for a two-stage head, as a training would start it."""
     width, hidden = shapes["probe1"]["kernel"].shape
     tokens = jnp.zeros((1, shapes["probe2"]["kernel"].shape[0] // hidden, width))
-    key = jax.random.key(0)
-    made = objective.classifier.init({"params": key, "dropout": key}, tokens, train=False)
-    return jax.tree.map(np.asarray, made["params"])
+
+    @jax.jit
+    def draw(key):
+        return objective.classifier.init({"params": key, "dropout": key}, tokens, train=False)
+
+    return jax.tree.map(np.asarray, draw(jax.random.key(0))["params"])
 
 
 def by_module(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def save(tmp_path_factory):
     @functools.cache
     def of(kind):
         path = tmp_path_factory.mktemp(kind) / "saved"
-        parts = tiny_eeg(kind, **(NORMED if kind in ("linear", "aligned") else {}))
+        more = {"linear": NORMED, "aligned": NORMED, "features": dict(depth=2)}
+        parts = tiny_eeg(kind, **more.get(kind, {}))
         return parts, path, folder.write_folder(parts, path)
 
     return of

@@ -7,11 +7,11 @@ from elm_jax.signals.profiles import EEGPT_SPEC
 
 SPEC = EEGPT_SPEC.replace(channels=("Fp1", "C3", "Cz", "T4", "O1", "Oz", "P3", "P4"), window_s=1.0)
 ENCODER = dict(
-    name="eeg_transformer", width=16, depth=2, heads=2, summary_tokens=2, patch_size=32,
+    name="eeg_transformer", width=16, depth=1, heads=2, summary_tokens=2, patch_size=32,
     patch_stride=32, patch_norm=False, norm_eps=1e-6,
 )  # fmt: skip
 LABELS = dict(name="side", kind="multiclass", classes=["left", "right", "rest"])
-HEADS = dict(predictor=dict(depth=1), reconstructor=dict(depth=2, width=8))
+HEADS = dict(predictor=dict(depth=1), reconstructor=dict(depth=1, width=8))
 STACK = dict(
     name="conv_stack", channels=list(TEN_TWENTY), layers=2, norm=True, temporal_kernel=5,
     temporal_padding="same", dropout=0.1,

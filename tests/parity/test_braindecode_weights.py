@@ -86,10 +86,10 @@ def test_their_defaults_are_written_down_here(theirs):
     ("names", "projection", "changes"),
     [
         ("few", "none", dict(patch_stride=32)),
-        ("old names in any order", "none", dict(patch_stride=20, qkv_bias=False)),
-        ("all", "none", dict(patch_stride=None, n_times=64)),
+        ("old names in any order", "none", dict(patch_stride=20, qkv_bias=False, depth=1)),
+        ("all", "none", dict(patch_stride=None, n_times=64, depth=1)),
         ("few", "conv1d_constraint", dict(patch_stride=16, chan_conv_max_norm=0.7)),
-        ("old names in any order", "linear", dict(patch_stride=32, layer_norm_eps=1e-3)),
+        ("old names in any order", "linear", dict(patch_stride=32, layer_norm_eps=1e-3, depth=1)),
     ],
 )
 def test_the_same_outputs_here_and_every_bit_on_the_way_back(
