@@ -6,6 +6,7 @@ import pathlib
 import pytest
 import yaml
 from etils import epath
+from tiny_by_name import pretrained_by_name, write_shards_by_name
 from tiny_shards import write_tiny_shards
 
 import configs
@@ -62,12 +63,30 @@ def trained(shards, tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="module")
+def shards_by_name(tmp_path_factory):
+    return write_shards_by_name(tmp_path_factory.mktemp("smoke") / "by_name")
+
+
+@pytest.fixture(scope="module")
+def trained_by_name(tmp_path_factory):
+    """A folder of a tiny model that reads channels by name."""
+    folder = tmp_path_factory.mktemp("trained") / "by_name"
+    pretrained_by_name().save_pretrained(folder)
+    return folder
+
+
 @pytest.mark.parametrize("name", TRAINING)
-def test_a_recipe_runs_two_steps(name, shards, trained, tmp_path):
+def test_a_recipe_runs_two_steps(name, request, tmp_path):
     config = get_config(name, "smoke")
-    config.data.dir = str(shards(config.signal.window_s))
-    if config.init_from == "" and name in ("elm_adapt", "elm_finetune"):
-        config.init_from = str(trained)
+    by_name = config.data.get("demo_signal") == "eegpt"
+    if by_name:
+        config.data.dir = str(request.getfixturevalue("shards_by_name"))
+    else:
+        config.data.dir = str(request.getfixturevalue("shards")(config.signal.window_s))
+    if config.get("demo_model"):  # what ':smoke' would train first
+        origin = "trained_by_name" if by_name else "trained"
+        config.init_from = str(request.getfixturevalue(origin))
     summary = train.train(config, epath.Path(tmp_path))
     assert summary["step"] == 2 and summary["loss"] > 0
     assert any(key in summary for key in ("zero_shot", "classification"))
