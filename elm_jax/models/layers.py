@@ -70,14 +70,18 @@ class Dense(nn.Module):
 
 
 def dense_params(module: Any, d_in: int) -> tuple[Array, Array | None]:
-    """Kernel ``[d_in, d_out]`` and bias of a module with the attributes of Dense."""
+    """Kernel ``[d_in, d_out]`` and bias of a module with the attributes of Dense.
+
+    As arrays of JAX, also where parameters were read from a file and given as NumPy's.
+    """
     kernel_init = bias_init = torch_uniform(d_in)
     if module.kernel_init is not None:
         kernel_init, bias_init = module.kernel_init, nn.initializers.zeros
     kernel = module.param("kernel", kernel_init, (d_in, module.features), jnp.float32)
+    kernel = jnp.asarray(kernel)
     if not getattr(module, "use_bias", True):
         return kernel, None
-    return kernel, module.param("bias", bias_init, (module.features,), jnp.float32)
+    return kernel, jnp.asarray(module.param("bias", bias_init, (module.features,), jnp.float32))
 
 
 def affine(
