@@ -41,10 +41,21 @@ DEMO_CHANNELS = (
 
 def sections(size: EegSize) -> dict:
     """The sections of the config that a size decides: ``encoder``, heads of the ``objective``."""
-    rates = dict(dropout=0.0, attention_dropout=0.0, drop_path=0.0)
+    encoder, predictor, reconstructor = size.depth
     return dict(
-        encoder=dict(name="eeg_transformer", patch_size=64, **size.encoder(), **rates),
-        objective=dict(predictor=size.predictor(), reconstructor=size.reconstructor()),
+        encoder=dict(
+            name="eeg_transformer",
+            width=size.width,
+            depth=encoder,
+            heads=size.heads,
+            summary_tokens=size.summary_tokens,
+            patch_size=64,
+            dropout=0.0,
+            attention_dropout=0.0,
+            drop_path=0.0,
+        ),
+        # Everything else of both is as in the encoder.
+        objective=dict(predictor=dict(depth=predictor), reconstructor=dict(depth=reconstructor)),
     )
 
 
