@@ -298,9 +298,10 @@ class Pretrained:
         lines = []
         if self.assumed:
             told = ", ".join(f"{name}={getattr(self.spec, name)}" for name in self.assumed)
+            names = " and ".join(self.assumed) if len(self.assumed) < 3 else "all"
             lines.append(
-                f"{self.source} does not tell {' and '.join(self.assumed)} of the signals it was "
-                f"trained on: {told} assumed; load_pretrained(..., mean=..., std=...) overrides"
+                f"{self.source} does not tell {names} of the signals it was trained on: {told} "
+                "assumed; load_pretrained(..., mean=..., std=...) overrides"
             )
         if self.parts is not None and (fresh := self.parts.extra.get(FRESH_HEAD)):
             lines.append(

@@ -6,12 +6,12 @@ its names of modules stand for.
 """
 
 import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
+from elm_jax import paths
 from elm_jax.channels import DICTIONARY, UnknownChannels, channel_id, channel_ids
 from elm_jax.convert.engine import ConvertError
 from elm_jax.data.spec import SignalSpec
@@ -57,7 +57,7 @@ def read_config(path: epath.PathLike) -> dict[str, Any]:
       ConvertError: broken, of another class, with an argument that braindecode 1.8 lacks, or of
         another kind.
     """
-    path = pathlib.Path(path)
+    path = paths.of(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

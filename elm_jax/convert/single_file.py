@@ -130,7 +130,10 @@ def settings_of(parts: ModelParts) -> dict[str, Any]:
     """
     spec, encoder = parts.spec, parts.recipe["encoder"]
     if encoder["name"] != "conv_eeg":
-        raise ConvertError(f"encoder {encoder['name']!r} has no published layout: use --to folder")
+        raise ConvertError(
+            f"encoder {encoder['name']!r} is not ELM's, whose layout a single file has: use --to "
+            "folder, or --to braindecode where that class has it"
+        )
     module = network.build_network(parts.recipe, spec).encoder
     sizes = parts.recipe["objective"]["signal_projection"]
     branches = [[list(b) for b in rows] for rows in (module.kernels, module.block_kernels or ())]

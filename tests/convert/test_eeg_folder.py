@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import json
 import pathlib
 import runpy
@@ -130,8 +131,7 @@ def test_a_pretraining_goes_on_from_it_with_its_twin_and_its_heads(save):
 def test_the_stand_alone_files_know_the_same_electrodes(monkeypatch):
     place = pathlib.Path(folder.__file__).parent / "standalone"
     monkeypatch.syspath_prepend(str(place))
-    import eeg_torch
-
+    eeg_torch = importlib.import_module("eeg_torch")
     assert tuple(eeg_torch.DICTIONARY) == DICTIONARY
     assert eeg_torch.channel_ids(["T3", "T7", "Fp1", "CPZ"]).tolist() == [25, 25, 0, 38]
     with pytest.raises(ValueError, match="AFz"):

@@ -2,17 +2,21 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
 import elm_jax
+from elm_jax import start
 from elm_jax.convert import eegpt, network
 from elm_jax.convert.__main__ import main
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.probe import ProbeMismatch
 from elm_jax.convert.reader import read_state_dict
 from elm_jax.sources import read_parts
+from elm_jax.state import TrainState
 
 BESIDE = {
     "epoch": 3,
@@ -131,6 +135,15 @@ def test_converted_it_has_the_same_bits_and_its_heads_with_them(nano, tmp_path, 
     (tmp_path / "saved/config.json").write_text(json.dumps(config))
     with pytest.raises(ProbeMismatch, match="heads"):
         elm_jax.load_pretrained(tmp_path / "saved")
+
+
+def test_a_run_without_a_twin_begins_with_the_checkpoints(nano, tmp_path):
+    parts = read_parts(checkpoint(nano, tmp_path / "a.ckpt"))
+    zeros = {"encoder": jax.tree.map(jnp.zeros_like, parts.params["encoder"])}
+    fresh = TrainState(jnp.zeros((), jnp.int32), zeros, {"batch_stats": {}}, ())
+    new, _ = start.overlay(fresh, parts, start.LOAD_ALL)
+    twin = nano["sd.target_encoder.norm.weight"]
+    np.testing.assert_array_equal(new.params["encoder"]["norm"]["scale"], twin)
 
 
 def test_n_outputs_puts_a_head_on_the_twin_and_leaves_pretraining_out(nano, tmp_path):
