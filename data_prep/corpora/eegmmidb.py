@@ -15,9 +15,9 @@ windows from each trial's beginning, labelled ``event``: rest, left, right, fist
 are wanted, and their classes' order, are said by ``--event_labels left,right``, or in the files'
 words by ``T1=left,T2=right``. ``--runs 4,8,12`` takes these runs only.
 
-Three people (S088, S092, S100) were recorded at 128 Hz, with longer trials; S104 has runs with
-other durations. They are prepared as they are; leave them out by ``--exclude_people`` where results
-are to be compared with others', who differ in whom they leave out.
+S088, and by some reports others, was recorded at 128 Hz: such recordings are prepared up to what
+their rate holds, and listed (``band_narrowed``). Studies differ in whom they leave out; leave
+people out by ``--exclude_people``.
 """
 
 import argparse
