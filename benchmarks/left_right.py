@@ -1,6 +1,6 @@
 """What a small masked pretraining is worth on one person's imagined movements, and when damaged.
 
-    python benchmarks/left_right.py --eegmmidb DIR --eegmat DIR [--steps 600] [--workdir DIR]
+    python benchmarks/left_right.py --eegmmidb DIR --eegmat DIR [--epochs 40] [--workdir DIR]
 
 DIR are the EDF files of PhysioNet's EEG Motor Movement/Imagery (one person, S001) and of its EEG
 During Mental Arithmetic Tasks (with reports.jsonl). Pretrains EEGPT and DARE-EEG at their smallest
@@ -48,15 +48,14 @@ def prepare(folder: pathlib.Path, args: argparse.Namespace) -> None:
         python(log, *movement, *events, *tested, "--out", folder / f"left_right_{run}")
 
 
-def pretrain(folder: pathlib.Path, name: str, recipe: str, steps: int) -> dict[str, float]:
+def pretrain(folder: pathlib.Path, name: str, recipe: str, epochs: float) -> dict[str, float]:
     """One model; its loss terms early and late, and how long it took."""
     workdir, more = folder / name, folder / "arithmetic"
     flags = (
         f"--config.data.dir={folder / 'movement'}",
         f"--config.data.more=('{more}',)",
-        f"--config.optimizer.schedule.total_steps={steps}",
-        "--config.optimizer.schedule.total_epochs=None",
-        f"--config.log_every_steps={max(1, steps // 30)}",
+        f"--config.optimizer.schedule.total_epochs={epochs}",
+        "--config.sampler.windows_per_batch=64",
         "--workdir",
         workdir,
     )
@@ -169,8 +168,8 @@ def study(folder: pathlib.Path, args: argparse.Namespace) -> dict[str, float]:
     prepare(folder, args)
     out: dict[str, float] = {}
     for name, recipe in MODELS.items():
-        out |= pretrain(folder, name, f"{recipe}:{args.size}", args.steps)
-    pretrain(folder, "untrained", f"{MODELS['eegpt']}:{args.size}", 1)
+        out |= pretrain(folder, name, f"{recipe}:{args.size}", args.epochs)
+    pretrain(folder, "untrained", f"{MODELS['eegpt']}:{args.size}", 0.01)
     rows = {"csp_lda": dict(spatial_patterns(folder))}
     for model in (*MODELS, "untrained"):
         for kind, recipe in PROBES.items():
@@ -192,7 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--eegmmidb", type=pathlib.Path, required=True, help="folder of S001's EDF")
     parser.add_argument("--eegmat", type=pathlib.Path, required=True, help="folder of EDF files")
-    parser.add_argument("--steps", type=int, default=600, help="of each pretraining")
+    parser.add_argument("--epochs", type=float, default=40.0, help="of each pretraining")
     parser.add_argument("--size", default="nano", help="of the models")
     parser.add_argument("--workdir", type=pathlib.Path, help="keep what is made there")
     figures.add_json(parser)
