@@ -73,7 +73,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     require_divisible(kinds_of_rows, mesh, config.microbatches)
     per_epoch, rows = sampler.steps_per_epoch(0), sampler.rows_per_batch
     schedule = config.optimizer.schedule.to_dict()
-    checks = config.validation.to_dict() if config.get("validation") else None
+    checks = dict(config.validation) if config.get("validation") else None
     keep = config.checkpoint
     _require_use(keep, checks)
     stop = StopRequests(save_every_minutes=keep.get("every_minutes"))
