@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from masked_tiny import CHANNELS as ELECTRODES
+from masked_tiny import tiny_masked, tiny_windows
 from objectives.test_classify import tiny_classifier
 from tiny_model import CHANNELS, tiny_batch, tiny_objective
 
@@ -26,6 +28,10 @@ COLUMNS = {  # of the classifiers' shared logits
     "multilabel": slice(1, 3),
     "regression": slice(2, 3),
 }
+
+
+MASKED = ("masked_dual", "dual_aligned")  # of which the second embeds for both
+STEPS = 5
 
 
 class Trunk(Classify):
@@ -49,6 +55,14 @@ def trunk():
     )
 
 
+def masked(name="dual_aligned"):
+    """Three summary tokens, so that no parameter is as long as the batch."""
+    settings = dict(momentum=(0.5, 1.0), total_steps=STEPS)
+    if name == "dual_aligned":
+        settings["projection"] = (32, 4)  # cut by its outputs, as most kernels are
+    return tiny_masked(name, channels=ELECTRODES[:8], encoder=dict(summary_tokens=3), **settings)
+
+
 def scorers():
     """By the name in ``config.objective.name``, a slash and what is varied: whose terms count."""
     return {
@@ -56,6 +70,7 @@ def scorers():
         "soft_target_contrast/": tiny_objective(SoftTargetContrast),
         "orthogonal_alignment/": tiny_objective(OrthogonalAlignment),
         **{f"classify/{kind}": tiny_classifier(kind) for kind in COLUMNS},
+        **{f"{name}/": masked(name) for name in MASKED},
     }
 
 
@@ -70,6 +85,7 @@ class Together:
     def init(self, key, batch):
         """Constants, which compile in a moment; random numbers of JAX's take seconds."""
         shapes = jax.eval_shape(trunk().init, key, batch)
+        own = jax.eval_shape(masked().init, key, _of_masked(batch))
         rng = np.random.default_rng(0)
 
         def leaf(path, x):
@@ -78,25 +94,43 @@ class Together:
             std = 1 / np.sqrt(max(1, np.prod(x.shape[:-1]))) if x.ndim > 1 else 0.1
             return jnp.asarray(rng.normal(0, std, x.shape), self.dtype)
 
-        return jax.tree_util.tree_map_with_path(leaf, shapes)
+        params, state = jax.tree_util.tree_map_with_path(leaf, shapes)
+        more, target = jax.tree_util.tree_map_with_path(leaf, own)
+        return params | {"masked": more}, state | {"target": {"masked": target["target"]}}
 
     def embed(self, params, model_state, batch, key, *, train):
-        return trunk().embed(params, model_state, batch, key, train=train)
+        out, trunk_state = trunk().embed(params, model_state, batch, key, train=train)
+        state = {"batch_stats": {}, "target": model_state["target"]["masked"]}
+        more, _ = masked().embed(params["masked"], state, _of_masked(batch), key, train=train)
+        return out | {f"masked/{k}": v for k, v in more.items()}, trunk_state
 
     def terms(self, out, batch):
-        found = {}
+        found, report = {}, {}
         for name, scorer in scorers().items():
             kind = name.partition("/")[2]
-            if kind in COLUMNS:
+            if name.removesuffix("/") in MASKED:
+                own = {k.removeprefix("masked/"): v for k, v in out.items() if "masked/" in k}
+                terms, told = scorer.terms(own, batch)
+                report |= {f"{name}:{what}": value for what, value in told.items()}
+            elif kind in COLUMNS:
                 own = {"logits": out["logits"][:, COLUMNS[kind]]}
                 terms, _ = scorer.terms(own, batch | {"label": batch[f"label/{kind}"]})
             else:
                 terms, _ = scorer.terms(out, batch)
             found |= {f"{name}:{term}": value for term, value in terms.items()}
-        return found, {}
+        return found, report
 
     def after_update(self, params, model_state, step):
-        return model_state
+        state = {"batch_stats": {}, "target": model_state["target"]["masked"]}
+        state = masked().after_update(params["masked"], state, step)
+        return model_state | {"target": {"masked": state["target"]}}
+
+
+def _of_masked(batch):
+    """The batch as the masked objectives read it."""
+    own = {k.removeprefix("masked/"): v for k, v in batch.items() if "masked/" in k}
+    shared = {k: batch[k] for k in ("signal_valid", "batch_key") if k in batch}
+    return own | shared
 
 
 def batch_of(seed, dtype):
@@ -108,6 +142,8 @@ def batch_of(seed, dtype):
     batch = tiny_batch(bags=4, crops=4, segments=4, tower=True, seed=seed)
     batch = {k: np.array(v) for k, v in batch.items()}
     bag = np.sort(rng.integers(0, 4, 16)).astype(np.int32)
+    windows = tiny_windows(16, channels=ELECTRODES[:8], seed=seed, ids=True)
+    batch |= {f"masked/{k}": np.array(windows[k]) for k in ("signal", "channel_id")}
     batch |= {"signal_bag": bag, "text_bag": np.repeat(np.arange(4, dtype=np.int32), 4)}
     batch["signal_valid"][[3, *range(12, 16)]] = False
     batch["text_valid"][[5, *range(12, 16)]] = False

@@ -34,15 +34,17 @@ SETTINGS = dict(
     rules=((".*", "train"),),
 )
 FSDP = ((".*", "fsdp"),)
+# A table of a row an electrode is small: whole by its size, where sizes count.
+STEP_RULES = ((".*/channel_embed/embedding", ()), *FSDP)
 # Name -> (sizes, rules, dtypes); on the first so many devices.
 MESHES = {
-    "one": (dict(data=1, fsdp=1, model=1), FSDP, "fd"),
-    "two": (dict(data=2, fsdp=1, model=1), FSDP, "fd"),
-    "data": (dict(data=8, fsdp=1, model=1), FSDP, "f"),
-    "fsdp": (dict(data=2, fsdp=4, model=1), FSDP, "f"),
-    "all": (dict(data=2, fsdp=2, model=2), common.sharded_text_tower(), "d"),
+    "one": (dict(data=1, fsdp=1, model=1), STEP_RULES, "fd"),
+    "two": (dict(data=2, fsdp=1, model=1), STEP_RULES, "fd"),
+    "data": (dict(data=8, fsdp=1, model=1), STEP_RULES, "f"),
+    "fsdp": (dict(data=2, fsdp=4, model=1), STEP_RULES, "f"),
+    "all": (dict(data=2, fsdp=2, model=2), (STEP_RULES[0], *common.sharded_text_tower()), "d"),
 }
-OF_PROCESSES = {"processes": (dict(data=2, fsdp=2, model=1), FSDP, "fd")}
+OF_PROCESSES = {"processes": (dict(data=2, fsdp=2, model=1), STEP_RULES, "fd")}
 DTYPES = {"f": np.float32, "d": np.float64}
 
 
