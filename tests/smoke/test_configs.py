@@ -89,7 +89,8 @@ def test_a_recipe_runs_two_steps(name, request, tmp_path):
         config.init_from = str(request.getfixturevalue(origin))
     summary = train.train(config, epath.Path(tmp_path))
     assert summary["step"] == 2 and summary["loss"] > 0
-    assert any(key in summary for key in ("zero_shot", "classification"))
+    if any(hasattr(settings, "items") for settings in config.evals.values()):
+        assert any(key in summary for key in ("zero_shot", "classification"))
 
 
 @pytest.mark.parametrize("name", FINISHED)
