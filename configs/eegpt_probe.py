@@ -15,7 +15,8 @@ the 19 electrodes of the 10-20 system; the two-stage probe (every time patch to 
 of them to the classes, norms at most 1 and 0.25, dropout 0.5 ahead); AdamW with decay 0.01, one
 cycle up to 4e-4 over 100 epochs, batches of 64.
 
-* Without the mixing, each electrode by its own name: ``--config.objective.adapter=None``.
+* Without the mixing, each electrode by its own name:
+  ``--config.objective.adapter='{"name": "none"}'``.
 * One linear layer on all tokens: ``--config.objective.head='{"name": "linear"}'``; a classifier
   with hidden layers: ``'{"name": "mlp", "hidden": (256, 128)}'``; on attention-pooled tokens:
   ``"attention"``.

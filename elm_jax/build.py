@@ -20,7 +20,7 @@ from etils import epath
 
 from elm_jax.axes import Batch
 from elm_jax.channels import UnknownChannels, channel_ids
-from elm_jax.classifiers import adapted_spec, adapter_of, head_of, takes_any_window
+from elm_jax.classifiers import adapted_spec, adapter_of, head_of, is_adapted, takes_any_window
 from elm_jax.construct import construct, declared, lookup
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.labelled import Budget, Labelled
@@ -183,8 +183,10 @@ def settle_labels(config: Any, corpus: Corpus) -> None:
     target = with_moments(target, found.values[found.usable])
     with config.unlocked(), config.objective.ignore_type():
         config.objective.labels = target.to_dict()
-        if (asked := config.objective.get("class_weight")) and isinstance(asked, str):
-            power = lookup(BALANCED, asked, "config.objective.class_weight")
+        asked = config.objective.get("class_weight") or ()
+        word = asked if isinstance(asked, str) else asked[0] if len(asked) == 1 else None
+        if isinstance(word, str):  # a command line makes a tuple of it
+            power = lookup(BALANCED, word, "config.objective.class_weight")
             config.objective.class_weight = found.balanced_weights(power)
 
 
@@ -316,7 +318,8 @@ def open_fields(config: Any) -> tuple[str, ...]:
     None where an adapter stands ahead of the encoder: it knows channels by their place. The window
     is not open where a head has weights for every token of it.
     """
-    if config.objective.get("adapter"):
+    adapter = config.objective.get("adapter")
+    if is_adapted(adapter and adapter.to_dict()):
         return ()
     head = config.objective.get("head")
     fixed = () if takes_any_window(head and head.to_dict()) else ("window_s",)

@@ -4,7 +4,8 @@
     config.objective.adapter = dict(name="conv", channels=("Fp1", "Fp2", ...))
 
 Without a head there is ELM's classifier (``config.objective.hidden`` and ``dropout``) on the
-encoder's one vector; without an adapter the encoder sees the recording's own channels.
+encoder's one vector; without an adapter (None, or ``{"name": "none"}``) the encoder sees the
+recording's own channels.
 """
 
 import functools
@@ -67,13 +68,21 @@ def takes_any_window(head: Mapping[str, Any] | None) -> bool:
     return pooling != "flatten" and not head.get("per_token") and head["name"] != "two_stage"
 
 
+def is_adapted(adapter: Mapping[str, Any] | None) -> bool:
+    """Whether ``config.objective.adapter`` puts anything ahead of the encoder.
+
+    ``{"name": "none"}`` alone does not: what a command line can write in place of an adapter.
+    """
+    return bool(adapter) and (adapter["name"] != "none" or bool(adapter.get("samples")))
+
+
 def adapter_of(settings: Mapping[str, Any] | None, dtype: Any) -> nn.Module | None:
     """The adapter of ``config.objective.adapter``; None where there is none.
 
     Raises:
       ValueError: an unknown adapter or setting, or output channels that are not named one by one.
     """
-    if not settings:
+    if not is_adapted(settings):
         return None
     where = "config.objective.adapter"
     make = lookup(ADAPTERS, settings["name"], f"{where}.name")

@@ -60,6 +60,7 @@ def test_an_adapter_gives_the_encoder_its_own_channels_by_name():
     assert params["classifier"]["probe2"]["kernel"] == (2 * 16, 3)  # 128 samples: two patches
     stretched, params = shapes_of(config_of(adapter=dict(name="none", samples=128)))
     assert stretched.encoder.channels == ELECTRODES and "adapter" not in params
+    assert shapes_of(config_of(adapter=dict(name="none")))[0].adapter is None
     free, _ = shapes_of(config_of(adapter=dict(name="linear", channels=names)))
     assert free.adapter == adapters.ChannelProjection(names, max_norm=None, dtype=jnp.float32)
 
@@ -113,7 +114,8 @@ def test_a_head_with_weights_for_every_token_fixes_the_window(head, any_window):
     assert classifiers.takes_any_window(head) == any_window
     fields = build.open_fields(config_of(head=head))
     assert "channels" in fields and ("window_s" in fields) == any_window
-    assert build.open_fields(config_of(head=head, adapter=dict(name="none"))) == ()
+    assert build.open_fields(config_of(head=head, adapter=dict(name="none", samples=64))) == ()
+    assert build.open_fields(config_of(head=head, adapter=dict(name="none"))) == fields
 
 
 def test_a_recipe_stored_as_json_builds_the_same_network():

@@ -126,5 +126,7 @@ def test_balanced_weights_make_classes_count_alike():
     target = with_classes(Target("x", "multiclass"), *rows)
     found = Labelled.of(target, *rows)
     assert found.balanced_weights() == pytest.approx((4 / 6, 2.0))
+    # Half of the way, as DARE-EEG weights TUEV: (mean share / share) ** 0.5, up to a factor.
+    assert found.balanced_weights(0.5) == pytest.approx(((4 / 6) ** 0.5, 2.0**0.5))
     binary = Labelled.of(Target("x=b", "binary"), *rows)
     assert binary.balanced_weights() == pytest.approx((3.0,))
