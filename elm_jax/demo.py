@@ -82,6 +82,7 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
     name = f"demo_corpus_{config.data.demo_people}p_{signal or kind[1] + 's'}"
     name = f"{name}_valid" if split else name
     montages = recipe.data.get("demo_channels") or ("",)
+    montages = montages if recipe is config else montages[:1]  # a finished model reads one
     log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
     log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
     if not already_small:

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from tiny_montages import NINE, SFREQ_HZ, SIX, recipe, write_montage
 
 from configs import elm_embed
-from elm_jax import build, cost, embed, evaluate, start, train
+from elm_jax import build, cost, demo, embed, evaluate, start, train
 from elm_jax.channels import UnknownChannels
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.data.corpus import Corpus
@@ -30,6 +30,7 @@ from elm_jax.finished import open_finished
 from elm_jax.metrics import read_metrics
 from elm_jax.preemption import Preempted
 from elm_jax.pretrained import load_pretrained
+from elm_jax.query import source
 from elm_jax.signals.one_recording import UnusableSignal
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -132,6 +133,24 @@ def test_two_processes_train_alike_as_one(whole, folder, tmp_path):
     assert [child.returncode for child in children] == [0, 0], "\n".join(said)
     ours, theirs = read_metrics(tmp_path), read_metrics(whole[0])
     np.testing.assert_allclose([r["loss"] for r in ours], [r["loss"] for r in theirs], rtol=1e-5)
+
+
+def test_microbatches_of_each_montage_give_what_whole_batches_give(whole, folder, tmp_path):
+    run(folder, tmp_path, microbatches=2)
+    ours, theirs = read_metrics(tmp_path), read_metrics(whole[0])
+    np.testing.assert_allclose([r["loss"] for r in ours], [r["loss"] for r in theirs], rtol=1e-5)
+
+
+def test_the_demo_of_several_montages_makes_a_corpus_of_each(folder, tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(demo, "run_command", lambda words, _: commands.append(" ".join(words)))
+    config = recipe([folder / "six"]).unlock()
+    config.data.dir, config.data.demo_people, config.data.demo_split = "", 4, ""
+    config.data.demo_signal, config.data.demo_channels = "eegpt", ("dictionary", "Fp1,Cz,O1,O2")
+    demo.use_demo_corpus(config, epath.Path(tmp_path) / "run", already_small=True)
+    assert config.data.dir.endswith("4p_eegpt") and config.data.more[0].endswith("4p_eegpt_4ch")
+    assert [c.rpartition("--channels ")[2] for c in commands] == ["dictionary", "Fp1,Cz,O1,O2"]
+    assert all("demo --out" in c and "--signal eegpt" in c for c in commands)
 
 
 def test_a_step_is_compiled_for_each_shape_and_its_cost_is_the_mean_over_batches(folder):
@@ -308,6 +327,20 @@ def test_a_recording_is_embedded_with_the_electrodes_that_the_model_knows(whole,
     again = model.embed(raw.copy().reorder_channels(["Oz", "P4", "FP1", "cz", "T7", "Iz"]))
     np.testing.assert_allclose(again.features, found.features, atol=1e-6)
     assert not np.allclose(model.embed(raw.drop_channels(["Oz"])).features, found.features)
+
+
+def test_a_query_shows_the_electrodes_of_the_file_that_were_embedded(whole, tmp_path):
+    path = tmp_path / "any.edf"
+    raw = raw_of(("Iz", "Fp2", "C4", "F4", "P4"), seconds=10.0)
+    mne.export.export_raw(path, raw, verbose=False)
+    model = load_pretrained(whole[0])
+    encoded = model.embed(path)
+    model.embed = lambda *_, **__: encoded._replace(projection=encoded.features)
+    found = source.of_file(model, str(path))
+    assert found.spec.channels == ("Fp2", "F4", "C4", "P4")
+    signal_uv, start_s = found.signal_uv(0, 0.0)
+    assert signal_uv.shape[0] == 4 and start_s == 0
+    np.testing.assert_allclose(signal_uv.mean(axis=0), 0, atol=1e-2)  # against their mean
 
 
 def test_flat_electrodes_are_left_out_and_too_few_are_refused(whole, caplog):
