@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import elm_jax
+from elm_jax.channels import DICTIONARY
 from elm_jax.convert import braindecode_config, braindecode_folder, hub, network
 from elm_jax.convert.engine import ConvertError
 from elm_jax.sources import read_parts
@@ -17,7 +18,7 @@ SIZES = dict(embed_dim=16, depth=2, num_heads=4, embed_num=3, patch_size=32, mlp
 NAMED = {
     "few": ["Cz", "O1"],
     "old names in any order": ["T4", "Fp1", "POz", "T5", "c3", "FT7"],
-    "all": list(elm_jax.channels.DICTIONARY),
+    "all": list(DICTIONARY),
 }
 
 
