@@ -167,8 +167,8 @@ def parsed(arg: str, published: str, smallest_size: str) -> tuple[EegSize, EegSi
     others = [word for word in words if word not in SIZES]
     if len(named) > 1 or len(others) > 1 or set(others) - {"demo", "smoke"}:
         raise ValueError(
-            f"the config's argument after ':' is {arg!r}; known: one of {list(SIZES)}, 'demo' or "
-            "'smoke', or a size and 'demo', with a comma between"
+            f"the config's argument after ':' is {arg!r}; known: 'demo', 'smoke', a size "
+            f"({', '.join(SIZES)}), or one of the first two and a size, with a comma between"
         )
     wanted, small_one = (named * 2 or [published, smallest_size])[:2]
     return SIZES[wanted], SIZES[small_one], "".join(others)

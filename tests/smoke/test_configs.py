@@ -6,7 +6,7 @@ import pathlib
 import pytest
 import yaml
 from etils import epath
-from tiny_by_name import pretrained_by_name, write_shards_by_name
+from tiny_by_name import ELECTRODES, SPEC, pretrained_by_name, write_shards_by_name
 from tiny_shards import write_tiny_shards
 
 import configs
@@ -65,7 +65,9 @@ def trained(shards, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shards_by_name(tmp_path_factory):
-    return write_shards_by_name(tmp_path_factory.mktemp("smoke") / "by_name")
+    # Enough electrodes for two views that share few.
+    spec = SPEC.replace(channels=(*ELECTRODES, "Fp2", "O2", "Pz"))
+    return write_shards_by_name(tmp_path_factory.mktemp("smoke") / "by_name", spec=spec)
 
 
 @pytest.fixture(scope="module")
