@@ -64,6 +64,14 @@ BENCHMARKS: dict[str, tuple[Figure, ...]] = {
     "mil_step.py": (
         Figure("whole MIL step with BERT-base, PyTorch's time over ours", "ratio", ">= 4"),
     ),
+    "masked_step.py": (
+        Figure(
+            "EEGPT's training step, tiny1, 64 windows, PyTorch's time over ours",
+            "ratio/tiny1",
+            ">= 1",
+        ),
+        Figure("the same, base1", "ratio/base1", ">= 1"),
+    ),
     "ring.py": (
         Figure("ring MIL loss, MB a device of 8, 65,536 crops", "multi_instance/ring_mb/65536"),
         Figure("dense, MB a device", "multi_instance/dense_mb/65536"),

@@ -1,11 +1,22 @@
 """Attention: block by block, by device, by position."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from elm_jax.models import attention, blocked_attention
+
+
+def clean_environment():
+    """Without what pytest set for one device; the package is found from the checkout."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", "JAX_NUM"))}
+    return kept | {"PYTHONPATH": "."}
 
 
 def draw(b, n, m, h, k, dtype=jnp.float32):
@@ -99,3 +110,10 @@ def test_rotation_depends_on_distance_alone_and_leaves_the_second_half():
     np.testing.assert_allclose(
         attention.rotate(one, at_two)[0, 0, 0, :3], [np.cos(1), np.sin(1), 0], atol=1e-6
     )
+
+
+def test_blocks_are_of_each_devices_own_rows():
+    script = pathlib.Path(__file__).resolve().parent.parent / "attention_on_devices.py"
+    done = subprocess.run([sys.executable, script], cwd=script.parent.parent, capture_output=True,
+                          text=True, env=clean_environment())  # fmt: skip
+    assert done.stdout.strip() == "same", done.stderr[-2000:]

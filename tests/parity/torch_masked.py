@@ -5,6 +5,7 @@ picked, query, key and value are one linear layer, and attention is PyTorch's
 ``scaled_dot_product_attention`` (flash attention on CPUs as well).
 """
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -144,3 +145,43 @@ class Masked(nn.Module):
         """The momentum twin's update."""
         for mine, theirs in zip(self.target.parameters(), self.encoder.parameters(), strict=True):
             mine.mul_(momentum).add_(theirs, alpha=1 - momentum)
+
+
+def params_of(module):
+    """The weights of Masked's encoder, predictor or reconstructor as our parameters."""
+    state = {name: value.detach().numpy().copy() for name, value in module.state_dict().items()}
+    tree = {}
+
+    def put(path, value):
+        *folders, leaf = path.split("/")
+        inside = tree
+        for folder in folders:
+            inside = inside.setdefault(folder, {})
+        inside[leaf] = value
+
+    names = dict(norm1="attention_norm", norm2="mlp_norm", proj="attention/out")
+    names |= dict(fc1="mlp/up", fc2="mlp/down")
+    for name, value in state.items():
+        if name == "channel.weight":
+            put("channel_embed/embedding", value)
+        elif name.endswith("_token"):
+            put(name, value.reshape(-1, value.shape[-1]))
+        else:
+            *where, layer, leaf = name.split(".")
+            place = f"layer_{where[1]}/{names.get(layer, layer)}" if where else layer
+            if place == "embed" and isinstance(module, Encoder):
+                place = "patch_embed"
+                value = value.reshape(len(value), -1) if leaf == "weight" else value
+            if "norm" in place:
+                put(f"{place}/{'scale' if leaf == 'weight' else 'bias'}", value)
+                continue
+            leaf = "kernel" if leaf == "weight" else "bias"
+            value = value.T if leaf == "kernel" else value
+            if layer == "qkv":
+                for ours, third in zip(
+                    ("query", "key", "value"), np.split(value, 3, -1), strict=True
+                ):
+                    put(f"layer_{where[1]}/attention/{ours}/{leaf}", third)
+            else:
+                put(f"{place}/{leaf}", value)
+    return tree
