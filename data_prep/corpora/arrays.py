@@ -52,17 +52,11 @@ class ArrayCorpus(Corpus):
 
     def channel_names(self, source: Source) -> tuple[str, ...]:
         """Canonical names of the rows, each once; see :meth:`Corpus.channel_names`."""
-        from elm_jax.signals.names import parse_label
+        from elm_jax.signals.recording import names_of
 
         if source.kind == "edf":
             return super().channel_names(source)
-        meant = {k.strip().upper(): v for k, v in self.meant.items()}
-        names = {}
-        for label in self.row_labels(source):
-            parsed = parse_label(meant.get(label.strip().upper(), label) or "")
-            electrode = parsed.kind in ("electrode", "bipolar")
-            names[parsed.name if electrode else label] = None
-        return tuple(names)
+        return names_of(self.row_labels(source), self.meant)
 
     def read(self, source: Source) -> "Recording":
         """Reads one source.

@@ -110,14 +110,10 @@ class KaggleErn(Trials, ArrayCorpus):
         events = [Event(t, t + 1.3, word) for t, word in zip(shown_s, words, strict=True)]
         return source.replace(extra={"events": to_json(events)})
 
-    def channel_names(self, source: Source) -> tuple[str, ...]:
+    def row_labels(self, source: Source) -> list[str]:
         """As the first line has them."""
-        from elm_jax.signals.names import parse_label
-
         with local_copy(source.path) as path:
-            labels = _header(path, source.file)
-        meant = [(self.rename or {}).get(label, label) for label in labels]
-        return tuple(parse_label(label).name for label in meant if label)
+            return _header(path, source.file)
 
     def read(self, source: Source) -> "Recording":
         """The session as one stretch."""

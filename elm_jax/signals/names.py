@@ -29,6 +29,7 @@ _REFERENCES = {
     "A1A2": "LE", "A1+A2": "LE", "(A1+A2)/2": "LE", "A12": "LE", "AA": "LE",
     "M1M2": "M1+M2", "M1+M2": "M1+M2", "(M1+M2)/2": "M1+M2",
 }  # fmt: skip
+_EARS = ("A1", "A2", "M1", "M2")
 _PREFIX = re.compile(r"^(?:EEG|POL)(?:[\s:_-]+|(?=\())", re.IGNORECASE)
 _OTHER = re.compile(
     r"^(?:E[CK]G|E[OM]G|L?ROC|R?LOC|RLC|LUC|RESP|PHOTIC|IBI|BURST|SUPPR|PULSE|SPO2|SAO2|OSAT|HR$|"
@@ -52,6 +53,21 @@ class ParsedName:
     kind: Literal["electrode", "bipolar", "other", "unknown"]
     name: str
     reference: str | None = None
+
+    @property
+    def listed(self) -> str:
+        """What lists of channels call it; see :func:`listed_name`."""
+        return listed_name(self.name, self.reference)
+
+
+def listed_name(name: str, reference: str | None) -> str:
+    """A channel's name for people to read: one ear against the other is ``"A2-A1"``, not ``"A2"``.
+
+    Args:
+      name: canonical.
+      reference: of an electrode, where it is stated.
+    """
+    return f"{name}-{reference}" if name in _EARS and reference in _EARS else name
 
 
 def canonical_electrode(name: str) -> str | None:

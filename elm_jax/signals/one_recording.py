@@ -13,6 +13,7 @@ from elm_jax.axes import Float
 from elm_jax.channels import channel_id, known_channels
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.defects import Defect, UnusableRecording
+from elm_jax.signals.names import listed_name
 from elm_jax.signals.pipeline import (
     EVAL_OPTIONS,
     Judgement,
@@ -110,6 +111,8 @@ def windows_by_name(
             break
         flat += sorted(broken.intersection(kept))
         kept = tuple(name for name in kept if name not in broken)
+    of = dict(zip(taken.channels, taken.references, strict=True))
+    unknown = tuple(listed_name(name, of[name]) for name in unknown)
     left_out = [*unknown, *taken.unknown, *(f"{name} (flat)" for name in flat)]
     said = f"; left out: {', '.join(left_out)}" if left_out else ""
     log.info("%s: %d electrodes read by name%s", taken.file, len(kept), said)

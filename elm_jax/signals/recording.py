@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -176,9 +176,13 @@ def channel_names(
       UnusableRecording: the file can not be read.
     """
     header = edf.read_header(path, pathlib.PurePath(path).name if file is None else file)
+    return names_of([c.label for c in header.channels if c.fault is None], rename)
+
+
+def names_of(labels: Iterable[str], rename: Mapping[str, str | None] | None) -> tuple[str, ...]:
+    """What channels of these labels are called in lists, each once; see :func:`channel_names`."""
     rename = {k.strip().upper(): v for k, v in (rename or {}).items()}
-    names = (_meaning(c.label, rename).name for c in header.channels if c.fault is None)
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(_meaning(label, rename).listed for label in labels))
 
 
 def read_edf(

@@ -48,11 +48,11 @@ def test_the_electrodes_that_models_know_are_kept_and_the_others_listed(eegpt, t
     assert manifest.spec.replace(channels=EEGPT_SPEC.channels, mean=0.0, std=1.0) == EEGPT_SPEC
     choice = manifest.options["channel_choice"]
     assert choice == {
-        "left_out": dict.fromkeys(("A2", "AFz", "ECG ECG", "Iz", "T10"), 1),
+        "left_out": dict.fromkeys(("A2-A1", "AFz", "ECG ECG", "Iz", "T10"), 1),
         "sets": [[19, 2]], "set": 1,
     }  # fmt: skip
     said = capsys.readouterr().out
-    assert "Left out, not in the dictionary (recordings): A2 (1), AFz (1), ECG ECG (1)" in said
+    assert "Left out, not in the dictionary (recordings): A2-A1 (1), AFz (1), ECG ECG (1)" in said
     assert kinds(manifest) == ["band_narrowed"] * 2  # 128 Hz hold 64 of 75 Hz
     assert manifest.counts["total"]["windows"] == 6 and "eegpt_pretrain" in said
 
