@@ -1,35 +1,35 @@
 """From names in a config to objects: one dict per kind; an unknown name lists the known ones.
 
-    ENCODERS    config.encoder.name     -> a linen module (models/base.Encoder)
-    TOWERS      config.text.tower.name  -> a TextSource
-    SAMPLERS    config.sampler.name     -> batches by step
-    OBJECTIVES  config.objective.name   -> an objectives/base.Objective
-    EVALS       config.evals.*.name     -> an evals/base.Eval
+    ENCODERS    config.encoder.name     -> a linen module (models/base.Encoder)     encoders.py
+    SAMPLERS    config.sampler.name     -> batches by step                          batches.py
+    TOWERS      config.text.tower.name  -> a TextSource                             here
+    OBJECTIVES  config.objective.name   -> an objectives/base.Objective             here
+    EVALS       config.evals.*.name     -> an evals/base.Eval                       here
 
-A new system adds an entry here, a module in its room, and a recipe in configs/.
+A new system adds an entry to these, a module in its room, and a recipe in configs/. Heads and
+adapters of classifiers are in classifiers.py.
 """
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from etils import epath
 
-from elm_jax.axes import Batch
-from elm_jax.channels import UnknownChannels, channel_ids
-from elm_jax.classifiers import adapted_spec, adapter_of, head_of, is_adapted, takes_any_window
-from elm_jax.construct import construct, declared, lookup
-from elm_jax.data.corpus import Corpus
-from elm_jax.data.labelled import Budget, Labelled
-from elm_jax.data.mixture import MixturePipeline, Part, mixture
-from elm_jax.data.pipeline import BagPipeline, Kind, WindowPipeline
-from elm_jax.data.samplers import BagSampler, PairSampler, Sampler
+from elm_jax.batches import OF_SEVERAL, SAMPLERS, Batches, build_batches, labelled
+from elm_jax.classifiers import adapted_spec, adapter_of, head_of
+from elm_jax.construct import construct, lookup
 from elm_jax.data.spec import SignalSpec
-from elm_jax.data.targets import Target, with_classes, with_moments
-from elm_jax.data.text import distinct
+from elm_jax.data.targets import Target
+from elm_jax.encoders import (
+    BY_NAME,
+    DTYPES,
+    ENCODERS,
+    build_encoder,
+    compute_dtype,
+    fields_by_name,
+    open_fields,
+    remat,
+)
 from elm_jax.evals.band_power import BandPower
 from elm_jax.evals.classification import Classification
 from elm_jax.evals.embedding_map import EmbeddingMap
@@ -38,10 +38,7 @@ from elm_jax.evals.retrieval.eval import Retrieval
 from elm_jax.evals.robustness import Robustness
 from elm_jax.evals.zero_shot.eval import ZeroShot
 from elm_jax.masked_objectives import dual_aligned, masked_dual
-from elm_jax.models.conv_eeg import ConvEeg
-from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.heads import SignalProjector, TextProjector
-from elm_jax.models.remat import require_known
 from elm_jax.objectives.base import Objective
 from elm_jax.objectives.classify import Classify
 from elm_jax.objectives.multi_instance import (
@@ -50,24 +47,19 @@ from elm_jax.objectives.multi_instance import (
     SoftTargetContrast,
 )
 from elm_jax.objectives.two_tower import TwoTower
-from elm_jax.processes import this_process
-from elm_jax.schedules import RunLength
+from elm_jax.settle import BALANCED, settle_labels, settle_length
 from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "BALANCED", "BY_NAME", "DTYPES", "ENCODERS", "EVALS", "OBJECTIVES", "OF_SEVERAL", "SAMPLERS",
+    "TOWERS", "Batches", "build_batches", "build_encoder", "build_evals", "build_objective",
+    "build_text_source", "compute_dtype", "fields_by_name", "labelled", "open_fields", "remat",
+    "settle_labels", "settle_length",
+]  # fmt: skip
 
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-
-# -- data -----------------------------------------------------------------------------------------
-
+# -- texts ----------------------------------------------------------------------------------------
 
 TOWERS = {"pretrained_bert": pretrained_bert, "scratch_bert": scratch_bert}
-
-
-def compute_dtype(config: Any) -> Any:
-    """What ``config.dtype`` names: the type that models compute in."""
-    return lookup(DTYPES, config.dtype, "config.dtype")
 
 
 def build_text_source(
@@ -99,246 +91,7 @@ def build_text_source(
     )
 
 
-@runtime_checkable
-class Batches(Protocol):
-    """What the loop reads: a pure function of the step, behind tf.data."""
-
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """This process's share of a step's batch."""
-        ...
-
-    def kinds(self) -> list[Kind]:
-        """A batch of every shape that comes, that of step 0 first; a step is compiled for each."""
-        ...
-
-    def dataset(self, start: int, stop: int, *, threads: int) -> Iterator[Batch]:
-        """The same for a range of steps, read ahead."""
-        ...
-
-
-def _of_texts(kind: type) -> Callable[..., tuple[Sampler, Batches]]:
-    """A builder of batches of crops and text segments."""
-
-    def make(
-        config: Any, corpus: Corpus, texts: TextSource | None, split: str
-    ) -> tuple[Sampler, Batches]:
-        if texts is None:
-            raise ValueError(f"config.sampler {config.sampler.name!r} needs reports: config.text")
-        reader, windows = corpus.reader(split), corpus.windows(split)
-        segments = corpus.segments(split)
-        without = sum(1 for s in segments if not s)
-        if without:
-            log.warning("%d of %d recordings of %s have no text", without, len(segments), split)
-        bags = config.sampler.get("bags_per_batch", 0)
-        if bags > (usable := len(segments) - without):
-            log.warning(
-                "a batch has %d bags, but only %d recordings of %s have text, each once a batch: "
-                "the rest is padding; lower config.sampler.bags_per_batch",
-                bags,
-                usable,
-                split,
-            )
-        sampler = construct(
-            kind,
-            config.sampler.to_dict(),
-            "config.sampler",
-            crops=windows.counts(len(reader.recordings)),
-            segments=[len(s) for s in segments],
-            seed=config.seed,
-        )
-        table = texts.table(distinct(segments))
-        rows = [table.rows(s) for s in segments]
-        return sampler, BagPipeline(reader, sampler, windows, table, rows, this_process())
-
-    return make
-
-
-def labelled(config: Any, corpus: Corpus, target: Target, split: str) -> Labelled:
-    """The windows of a split with a label; in training, of people within the label budget."""
-    given = {k: config.sampler.get(f"budget_{k}") for k in ("share", "people", "seed")}
-    budget = Budget(**{k: v for k, v in given.items() if v is not None})
-    recordings, windows = corpus.reader(split).recordings, corpus.windows(split)
-    return Labelled.of(target, recordings, windows, budget if split == "train" else None)
-
-
-# Words of config.objective.class_weight -> how far towards classes that count alike.
-BALANCED = {"balanced": 1.0, "balanced_root": 0.5}
-
-
-def settle_labels(config: Any, corpus: Corpus) -> None:
-    """Completes ``config.objective.labels`` from ``config.labels`` and the training windows.
-
-    What only the data know (classes, a regression's mean and deviation, balanced weights) is
-    written into the config as it runs: a finished model can be read without its data.
-
-    Raises:
-      LabelError, TargetError: the labels cannot be learnt as asked.
-    """
-    if not config.get("labels"):
-        return
-    recordings, windows = corpus.reader("train").recordings, corpus.windows("train")
-    target = with_classes(Target.from_dict(config.labels.to_dict()), recordings, windows)
-    found = labelled(config, corpus, target, "train")
-    found.require_contrast()
-    target = with_moments(target, found.values[found.usable])
-    with config.unlocked(), config.objective.ignore_type():
-        config.objective.labels = target.to_dict()
-        asked = config.objective.get("class_weight") or ()
-        word = asked if isinstance(asked, str) else asked[0] if len(asked) == 1 else None
-        if isinstance(word, str):  # a command line makes a tuple of it
-            power = lookup(BALANCED, word, "config.objective.class_weight")
-            config.objective.class_weight = found.balanced_weights(power)
-
-
-def settle_length(config: Any, length: RunLength) -> None:
-    """Completes ``config.objective.total_steps``, where it is left open, by the run's length.
-
-    A momentum encoder's schedule needs it; as it is written into the config, a finished model can
-    be read without its run.
-    """
-    if "total_steps" in config.objective and config.objective.total_steps is None:
-        with config.unlocked(), config.objective.ignore_type():
-            config.objective.total_steps = length.total_steps
-
-
-def _labelled_windows(
-    config: Any, corpus: Corpus, texts: TextSource | None, split: str
-) -> tuple[Sampler, Batches]:
-    """Batches of windows with labels; all of them, in order, where nothing is learnt."""
-    target = Target.from_dict(config.objective.labels.to_dict(), where="config.objective.labels")
-    found = labelled(config, corpus, target, split)
-    found.tell(split)
-    found.require_contrast() if split == "train" else found.require_some()
-    settings = {k: v for k, v in config.sampler.items() if not k.startswith("budget_")}
-    extra: dict[str, Any] = dict(seed=config.seed)
-    if split != "train":
-        settings = {"windows_per_batch": settings["windows_per_batch"]}
-        extra = dict(shuffle=False)
-    sampler = construct(found.sampler, settings, "config.sampler", **extra)
-    reader = corpus.reader(split)
-    return sampler, WindowPipeline(reader, sampler, found.windows, found.values, this_process())
-
-
-def _mixture(
-    config: Any, corpus: Corpus, texts: TextSource | None, split: str
-) -> tuple[Sampler, Batches]:
-    """Batches of windows of every directory in turn; where nothing is learnt, all of them in order.
-
-    A directory without anybody in a split that is only validated on is left out.
-    """
-    by_name = "channels" in open_fields(config)
-    parts = [_part(own, split, by_name=by_name) for own in corpus.holding(split)]
-    settings = config.sampler.to_dict()
-    extra: dict[str, Any] = dict(parts=parts, seed=config.seed, shuffle=split == "train")
-    if split != "train":
-        settings = {"windows_per_batch": settings["windows_per_batch"]}
-    sampler = construct(mixture, settings, "config.sampler", **extra)
-    return sampler, MixturePipeline(parts, sampler, this_process())
-
-
-def _part(corpus: Corpus, split: str, *, by_name: bool) -> Part:
-    """Raises UnknownChannels, which names the directory."""
-    try:
-        ids = channel_ids(corpus.spec.channels) if by_name else None
-    except UnknownChannels as error:
-        raise UnknownChannels(f"{corpus.directory}: {error}") from error
-    return Part(corpus.reader(split), corpus.windows(split), ids)
-
-
-SAMPLERS = {
-    "bags": _of_texts(BagSampler),
-    "pairs": _of_texts(PairSampler),
-    "windows": _labelled_windows,
-    "mixture": _mixture,
-}
-OF_SEVERAL = ("mixture",)  # samplers that read the directories of config.data.more, too
-
-
-def build_batches(
-    config: Any, corpus: Corpus, texts: TextSource | None, split: str = "train"
-) -> tuple[Sampler, Batches]:
-    """The sampler of ``config.sampler`` over a split, and its batches.
-
-    Raises:
-      ManifestError: fewer training shards than processes; says how many are needed.
-      ValueError: an unknown sampler, or one that does not fit the data.
-    """
-    make = lookup(SAMPLERS, config.sampler.name, "config.sampler.name")
-    if corpus.beside and config.sampler.name not in OF_SEVERAL:
-        raise ValueError(
-            f"config.data.more names {len(corpus.beside)} more directories, which sampler "
-            f"{config.sampler.name!r} does not read; those that do: {OF_SEVERAL}"
-        )
-    if split == "train":
-        for own in corpus.every:
-            own.reader(split).require_shards(jax.process_count())
-    return make(config, corpus, texts, split)
-
-
-# -- model ----------------------------------------------------------------------------------------
-
-ENCODERS = {"conv_eeg": ConvEeg, "eeg_transformer": EegTransformer}
-
-
-def remat(config: Any) -> str:
-    """``config.remat``: what the backward pass computes again (a finished model's has none).
-
-    Raises:
-      ValueError: an unknown name.
-    """
-    name = config.get("remat", "none")
-    require_known(name)
-    return name
-
-
-# What an encoder that reads channels by name leaves open. All but the first two are how signals
-# were made: they change what it sees, not whether it can; differences are said in the log.
-BY_NAME = (
-    "channels", "window_s", "highpass_hz", "lowpass_hz", "notch_hz", "clip", "resample",
-    "slow_source",
-)  # fmt: skip
-
-
-def fields_by_name(config: Any) -> tuple[str, ...]:
-    """Fields of a SignalSpec that the encoder of ``config`` leaves open: none, mostly.
-
-    One that is ``by_name`` reads its channels by their names: any that the dictionary has, in any
-    order and number, in windows of any whole number of patches.
-
-    Args:
-      config: a run's, or the recipe of a finished model, as ``convert.network.as_config`` reads it.
-    """
-    encoder = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
-    return BY_NAME if getattr(encoder, "by_name", False) else ()
-
-
-def open_fields(config: Any) -> tuple[str, ...]:
-    """Fields of a SignalSpec that the whole network of ``config`` leaves open.
-
-    None where an adapter stands ahead of the encoder: it knows channels by their place. The window
-    is not open where a head has weights for every token of it.
-    """
-    adapter = config.objective.get("adapter")
-    if is_adapted(adapter and adapter.to_dict()):
-        return ()
-    head = config.objective.get("head")
-    fixed = () if takes_any_window(head and head.to_dict()) else ("window_s",)
-    return tuple(name for name in fields_by_name(config) if name not in fixed)
-
-
-def build_encoder(config: Any, spec: SignalSpec) -> Any:
-    """The encoder of ``config.encoder`` for signals of ``spec``.
-
-    Each class is given what it declares of the signal's channels: their number, their names.
-    """
-    make = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
-    known = dict(
-        in_channels=len(spec.channels),
-        channels=tuple(spec.channels),
-        dtype=compute_dtype(config),
-        remat=remat(config),
-    )
-    return construct(make, config.encoder.to_dict(), "config.encoder", **declared(make, known))
+# -- objectives -----------------------------------------------------------------------------------
 
 
 def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:

@@ -90,7 +90,8 @@ def test_files_of_exports_import_nothing_of_this_project_and_nothing_here_import
 
 
 MODELS = ("elm_jax.models", "elm_jax.objectives", "elm_jax.losses", "elm_jax.convert")
-LOOP = ("elm_jax.build", "elm_jax.train", "elm_jax.evaluate", "elm_jax.main", "elm_jax.run_dir")
+BUILD = tuple(f"elm_jax.{name}" for name in ("build", "batches", "encoders", "settle"))
+LOOP = (*BUILD, "elm_jax.train", "elm_jax.evaluate", "elm_jax.main", "elm_jax.run_dir")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,10 @@ LOOP = ("elm_jax.build", "elm_jax.train", "elm_jax.evaluate", "elm_jax.main", "e
         (("elm_jax/models", "elm_jax/losses"), ("elm_jax.objectives", "elm_jax.data", *LOOP)),
         (("elm_jax/objectives",), LOOP),
         (("elm_jax/evals",), (*MODELS, *LOOP)),
-        (("elm_jax/build.py",), ("elm_jax.train", "elm_jax.evaluate", "elm_jax.main")),
+        (
+            tuple(name.replace(".", "/") + ".py" for name in BUILD),
+            ("elm_jax.train", "elm_jax.evaluate", "elm_jax.main"),
+        ),
     ],
 )
 def test_imports_go_one_way(rooms, never):
