@@ -77,6 +77,7 @@ def recipe() -> ConfigDict:
         schedule=common.schedule(per="step", floor=0.002, warmup_epochs=5.0, total_epochs=50.0),
         rules=((".*", "train"),),
     )
+    config.validation.monitor, config.validation.mode = "balanced_accuracy", "max"
     config.validation.patience_epochs = 10.0
     return config
 
