@@ -24,8 +24,8 @@ cycle up to 4e-4 over 100 epochs, batches of 64.
   ``samples`` of the adapter stretches them as the released code does.
 
 Departures: the released runs report the best epoch on the *test* people or sessions; here the
-epoch is chosen by the loss of the people of split ``valid``. Biases are not decayed. The constraint on norms is
-part of the map, not applied to the weights between steps (as braindecode has it).
+epoch is chosen by the loss of the people of split ``valid``. Biases are not decayed. The constraint
+on norms is part of the map, not applied to the weights between steps (as braindecode has it).
 
 Hardware and time: not measured at the published size. ``:demo`` and ``:smoke`` pretrain a small
 model on simulated EEG first where none is named.
