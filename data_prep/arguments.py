@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import math
 import os
 import re
 import shlex
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from data_prep.corpora import CORPORA, corpus_class
+from data_prep.corpus_options import add_corpus_options, require_own_options
 from data_prep.signal_options import add_signal_options
 from data_prep.split import BY, parse_fractions
 from data_prep.storage import MIN_SHARDS, SHARD_BYTES
@@ -102,12 +102,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"{args.corpus} needs --input DIR")
     if args.out is None and not (args.dry_run and args.input):
         parser.error("--out DIR is needed (only --dry_run goes without)")
-    if not 0 < args.nmt_unit_factor < math.inf:
-        parser.error("--nmt_unit_factor must be a positive number")
+    require_own_options(parser, args)
     if (args.valid_recordings or args.test_recordings) and args.split_by != "recording":
         parser.error("--valid_recordings and --test_recordings need --split_by recording")
     if (args.valid_recordings or args.test_recordings) and args.split:
         parser.error("recordings are split by their names or by --split; give one of the two")
+    if args.test_people and args.split_by == "recording":
+        parser.error("--test_people splits by person; leave out --split_by recording")
     if args.workers is None:
         args.workers = os.cpu_count() or 1
     if args.workers < 0 or args.min_shards < 1 or args.shard_mb <= 0:
@@ -165,21 +166,6 @@ def _split(text: str) -> dict[str, float]:
         return parse_fractions(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _event_labels(text: str) -> dict[str, str]:
-    from data_prep.corpora.edf_events import parse_event_labels
-
-    try:
-        return parse_event_labels(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+(,\d+)*", text.strip()):
-        raise argparse.ArgumentTypeError(f"expected numbers such as 4,8,12, found {text!r}")
-    return tuple(map(int, text.split(",")))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -254,58 +240,7 @@ def _parser() -> argparse.ArgumentParser:
         help="skip recordings whose raw length is above; inf: none (default: 9000; eegpt, "
         "tuev, tusz: none)",
     )
-    add(
-        "--event_labels",
-        type=_event_labels,
-        metavar="TEXT=LABEL,...",
-        help="edf_events, eegmmidb, hgd, moabb: annotations to cut windows from, and their labels, "
-        "such as T1=left,T2=right; classes are numbered in this order",
-    )
-    add(
-        "--event_offset_s",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="edf_events, eegmmidb, hgd: windows begin so long after the annotation (default: 0)",
-    )
-    add(
-        "--cut",
-        choices=("recordings", "events"),
-        default="recordings",
-        help="eegmmidb, hgd, moabb: whole runs (default), or windows of their trials with labels",
-    )
-    add(
-        "--runs",
-        type=_numbers,
-        default=(),
-        metavar="N,...",
-        help="eegmmidb: only these of the runs 1 to 14, such as 4,8,12 (default: all)",
-    )
-    add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
-    add(
-        "--subject_is_person",
-        action="store_true",
-        help="hdf5: take subject_ids, which count recordings, for people",
-    )
-    add(
-        "--nmt_unit_factor",
-        type=float,
-        default=100.0,
-        metavar="F",
-        help="nmt: multiply the values by this (default: 100, as they are that much too small for "
-        "the unit that the files state; 1: for copies in which that is mended)",
-    )
-    add("--moabb_set", metavar="NAME", help="moabb: a class of moabb.datasets, as BNCI2014_001")
-    add(
-        "--wake_margin_min",
-        type=float,
-        default=30.0,
-        metavar="MIN",
-        help="sleep_edfx: how much of wakefulness is kept before the first and after the last "
-        "epoch of sleep (default: 30; inf: all)",
-    )
-    add("--demo_people", type=int, metavar="N", help="demo: people to simulate (default: 96)")
-    add("--demo_seed", type=int, metavar="N", help="demo: seed of the simulation (default: 0)")
+    add_corpus_options(parser)
     add = parser.add_argument_group("people and splits").add_argument
     add(
         "--institution",

@@ -17,6 +17,7 @@ FINDING_KINDS = {
     "other_channels": "the recording has other electrodes than those prepared here: skipped",
     "events_missing": "there is no file of events beside the recording: skipped",
     "events_not_asked": "no annotation of the recording is one that was asked for: skipped",
+    "event_not_found": "no annotation is what was asked for: no window has this label",
     "events_unreadable": "the file of events beside the recording is not in its format: skipped",
     "events_dropped": "what the published evaluation leaves out, by its rules",
     "events_marked_bad": "trials that an expert marked as artefacts: kept",

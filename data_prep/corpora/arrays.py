@@ -214,7 +214,7 @@ def require_shape(x: np.ndarray, expected: Sequence[int | None], file: str, name
 
 def none_found(corpus: Corpus, folder: Any) -> CorpusError:
     """What to raise where no file lies in a corpus's layout."""
-    left = "".join(f"\n  {f['file']}: {f['detail']}" for f in corpus.findings[:3])
+    left = corpus.say_findings()
     return CorpusError(
         f"--input {folder}: no recording lies in the layout of {corpus.name}, such as "
         f"{corpus.example}" + (f". Left out, such as:{left}" if left else "")

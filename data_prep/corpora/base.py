@@ -160,12 +160,21 @@ class Corpus:
         if found:
             return found
         kinds = Counter(item["kind"] for item in self.findings)
-        listing = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
-        some = "".join(f"\n  {f['file']}: {f['kind']}: {f['detail']}" for f in self.findings[:3])
-        raise CorpusError(
-            f"--input {folder}: no recording lies in the layout of {self.name}, such as "
-            f"{self.example}; for other folders use edf_folder. Left out: {listing}, such as{some}"
-        )
+        if kinds and "not_in_layout" not in kinds:
+            what = f"no recording of {self.name} can be used"
+        else:
+            what = f"no recording lies in the layout of {self.name}, such as {self.example}"
+            if ".edf" in self.file_suffixes:
+                what += "; for other folders use edf_folder"
+        if kinds:
+            listing = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+            what += f". Left out: {listing}, such as{self.say_findings()}"
+        raise CorpusError(f"--input {folder}: {what}")
+
+    def say_findings(self, most: int = 3) -> str:
+        """The first of what was left out, a line each, for a message."""
+        some = self.findings[:most]
+        return "".join(f"\n  {f['file']}: {f['kind']}: {f['detail']}" for f in some)
 
     def leave_out(self, file: str, kind: str, detail: str) -> None:
         """Lists a file that gives no source."""

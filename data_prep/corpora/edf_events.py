@@ -19,6 +19,7 @@ from data_prep.corpora.annotations import read_annotations
 from data_prep.corpora.base import CorpusError, Source, find_files
 from data_prep.corpora.event_files import Event, EventsError, to_json
 from data_prep.corpora.events import Cut, EventCorpus, say_counts
+from data_prep.findings import finding
 from data_prep.places import input_path
 from elm_jax.data.spec import SignalSpec
 
@@ -37,16 +38,19 @@ class AnnotatedEdf(EventCorpus):
     Attributes:
       label_of: text -> label, of those that are wanted; set by :meth:`set_labels`.
       seen: texts that were found, with their counts.
+      met: those of ``label_of`` that were found.
     """
 
     def __init__(self, *, rename: Mapping[str, str] | None = None):
         super().__init__(rename=rename)
         self.label_of: dict[str, str] = {}
         self.seen: Counter[str] = Counter()
+        self.met: set[str] = set()
 
     def set_labels(self, label_of: Mapping[str, str]) -> None:
         """Fixes what is labelled; classes are numbered in this order."""
         self.label_of = dict(label_of)
+        self.met.clear()
         # Of this preparation: a class attribute in other corpora.
         self.classes = {  # type: ignore[misc]
             label: n for n, label in enumerate(dict.fromkeys(label_of.values()))
@@ -79,8 +83,10 @@ class AnnotatedEdf(EventCorpus):
         for start_s, length_s, text in rows:
             text = text.strip()
             names = (text, (meanings or {}).get(text, text))
-            label = next((self.label_of[n] for n in names if n in self.label_of), None)
-            if label is not None:
+            name = next((n for n in names if n in self.label_of), None)
+            if name is not None:
+                self.met.add(name)
+                label = self.label_of[name]
                 begin_s = round(start_s + offset_s, 6)
                 stop_s = start_s + length_s if length_s else begin_s  # a moment stays one
                 stop_s = max(stop_s, begin_s + _TOLERANCE_S)
@@ -90,6 +96,12 @@ class AnnotatedEdf(EventCorpus):
             return self.leave_out(source.file, "events_not_asked", detail)
         extra = {"events": to_json(sorted(events)), "classes": dict(self.classes)}
         return source.replace(extra=source.extra | extra)
+
+    def list_unmet(self, folder: str) -> None:
+        """Lists what was asked for and stands in no file: a word misspelt, or a class of nobody."""
+        if unmet := [name for name in self.label_of if name not in self.met]:
+            detail = f"--event_labels {', '.join(unmet)}"
+            self.findings.append(finding(folder, "event_not_found", detail))
 
     def found_texts(self) -> str:
         """What the annotations say, for a message: codes with their counts, no other text."""
@@ -162,7 +174,8 @@ class EdfEvents(AnnotatedEdf):
             result.append(self.with_annotations(source, args.event_offset_s))
         found = [source for source in result if source is not None]
         if not args.event_labels or not found:
-            raise CorpusError(_which_labels(args, self.found_texts(), len(files)))
+            raise CorpusError(_which_labels(args, self, len(files)))
+        self.list_unmet(folder.name)
         self.seen.clear()
         return found
 
@@ -171,12 +184,15 @@ class EdfEvents(AnnotatedEdf):
         return {"event_labels": dict(self.label_of), "event_offset_s": args.event_offset_s}
 
 
-def _which_labels(args: argparse.Namespace, found: str, n_files: int) -> str:
-    asked = ", ".join(args.event_labels or ()) or "none"
+def _which_labels(args: argparse.Namespace, corpus: AnnotatedEdf, n_files: int) -> str:
+    asked, found = ", ".join(args.event_labels or ()) or "none", corpus.found_texts()
+    broken = [f for f in corpus.findings if f["kind"] == "events_unreadable"]
+    left = "".join(f"\n  {f['file']}: {f['detail']}" for f in broken[:3])
+    left = f". {len(broken)} files cannot be read, such as{left}" if left else ""
     return (
         f"--event_labels: no annotation of the {n_files} files in {args.input} is asked for (asked "
         f"for: {asked}); found: {found}. Say which texts are labels: --event_labels "
-        "T1=left,T2=right"
+        f"T1=left,T2=right{left}"
     )
 
 

@@ -23,10 +23,12 @@ people out by ``--exclude_people``.
 import argparse
 import pathlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from data_prep.corpora.base import CorpusError, Source
 from data_prep.corpora.edf_events import AnnotatedEdf
+from data_prep.places import input_path
 
 _FILE = re.compile(r"(?P<person>S\d{3})R(?P<run>\d\d)", re.IGNORECASE)
 TASKS = {1: "eyes_open", 2: "eyes_closed"} | {
@@ -57,6 +59,7 @@ class Eegmmidb(AnnotatedEdf):
         cut = args.cut == "events"
         self.counted_label = "event" if cut else ""
         self.set_labels(args.event_labels or {name: name for name in EVENTS})
+        _require_known(self.label_of, args.runs)
         institution = args.institution or self.institution
 
         def source_of(path: pathlib.Path, file: str) -> Source | None:
@@ -87,6 +90,8 @@ class Eegmmidb(AnnotatedEdf):
             raise CorpusError(
                 f"{error}\n  asked for: {asked}found: {self.found_texts()}"
             ) from error
+        if cut and args.event_labels:
+            self.list_unmet(input_path(args.input).name)
         self.seen.clear()
         return found
 
@@ -98,6 +103,18 @@ class Eegmmidb(AnnotatedEdf):
                 "event_labels": dict(self.label_of), "event_offset_s": args.event_offset_s
             }  # fmt: skip
         return stated
+
+
+def _require_known(labels: Iterable[str], runs: Iterable[int]) -> None:
+    """Raises CorpusError for events or runs that the study does not have."""
+    texts = {text for run in TASKS for text in meanings(run)}
+    if unknown := [name for name in labels if name not in texts.union(EVENTS)]:
+        raise CorpusError(
+            f"--event_labels {unknown[0]}: the events of eegmmidb are {', '.join(EVENTS)}, in its "
+            f"files {', '.join(sorted(texts))}"
+        )
+    if unknown := sorted(set(runs) - set(TASKS)):
+        raise CorpusError(f"--runs {unknown[0]}: the runs of eegmmidb are 1 to {max(TASKS)}")
 
 
 def meanings(run: int) -> dict[str, str]:

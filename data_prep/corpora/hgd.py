@@ -28,6 +28,7 @@ from data_prep.corpora.arrays import ArrayCorpus, as_defects, bad_array, stored_
 from data_prep.corpora.base import CorpusError, Source
 from data_prep.corpora.edf_events import AnnotatedEdf
 from data_prep.corpora.event_files import EventsError
+from data_prep.places import input_path
 from elm_jax.data.hdf5_safe import open_hdf5
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Hgd(AnnotatedEdf, ArrayCorpus):
         self.counted_label = "event" if args.cut == "events" else ""
         self.set_labels(args.event_labels or {name: name for name in EVENTS})
         found = self.collect(args, lambda path, file: self._source(path, file, args))
+        if args.cut == "events" and args.event_labels:
+            self.list_unmet(input_path(args.input).name)
         seen: dict[str, Source] = {}
         for source in found:
             if (other := seen.setdefault(source.recording, source)) is not source:

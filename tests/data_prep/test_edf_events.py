@@ -114,7 +114,7 @@ def test_files_without_such_annotations_are_listed_without_their_texts(events, t
     write(tmp_path / "edf" / "c.edf", seed=6)
     assert [name for name, *_ in events(*LR)] == ["a"]
     manifest = Manifest.load(tmp_path / "out")
-    assert kinds(manifest) == ["events_not_asked"] * 2
+    assert kinds(manifest) == ["event_not_found", *["events_not_asked"] * 2]
     assert all("Jane" not in p.read_text("latin-1") for p in (tmp_path / "out").iterdir())
 
 
@@ -125,6 +125,20 @@ def test_what_could_be_asked_for_is_said_where_nothing_is(events, tmp_path, caps
     said = capsys.readouterr().err
     assert "T1 (2), 1 texts that are no codes" in said and "--event_labels T1=left" in said
     assert "Jane" not in said
+
+
+def test_a_label_that_no_annotation_has_is_listed(events, tmp_path):
+    write(tmp_path / "edf" / "a.edf", (5, 4, "T1"), (9, 4, "T2"))
+    events("--event_labels", "T1=left,T3=right")
+    (defect,) = Manifest.load(tmp_path / "out").defects
+    assert (defect["kind"], defect["detail"]) == ("event_not_found", "--event_labels T3")
+
+
+def test_files_that_cannot_be_read_are_named_where_none_can(events, tmp_path, capsys):
+    (tmp_path / "edf").mkdir()
+    (tmp_path / "edf" / "a.edf").write_bytes(b"no EDF")
+    events("--event_labels", "T1", status=2)
+    assert "1 files cannot be read, such as\n  a.edf: not_edf" in capsys.readouterr().err
 
 
 @given(
@@ -218,6 +232,21 @@ def test_a_run_without_what_is_asked_for_is_one_message(eegmmidb, events, capsys
     events("--cut", "events", "--runs", "6", "--event_labels", "left", corpus="eegmmidb", status=2)
     said = capsys.readouterr().err
     assert "asked for: --runs 6; --event_labels left; found: T0 (4), T1 (2), T2 (2)" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--event_labels", "lefty,right"),
+            "--event_labels lefty: the events of eegmmidb are rest",
+        ),
+        (("--runs", "4,15"), "--runs 15: the runs of eegmmidb are 1 to 14"),
+    ],
+)
+def test_events_and_runs_that_the_study_lacks_are_refused(eegmmidb, events, capsys, words, said):
+    events("--cut", "events", *words, corpus="eegmmidb", status=2)
+    assert said in capsys.readouterr().err
 
 
 def test_imagined_left_and_right_of_a_real_person(shared, tmp_path):

@@ -1,0 +1,118 @@
+"""Options of the command line that single corpora have; given for another one they are mistakes."""
+
+import argparse
+import math
+import re
+
+# Option -> the corpora that read it.
+OWNERS = {
+    "event_labels": ("edf_events", "eegmmidb", "hgd", "moabb"),
+    "event_offset_s": ("edf_events", "eegmmidb", "hgd"),
+    "cut": ("eegmmidb", "hgd", "moabb"),
+    "runs": ("eegmmidb",),
+    "hdf5_unit": ("hdf5",),
+    "subject_is_person": ("hdf5",),
+    "nmt_unit_factor": ("nmt",),
+    "moabb_set": ("moabb",),
+    "wake_margin_min": ("sleep_edfx",),
+    "demo_people": ("demo",),
+    "demo_seed": ("demo",),
+}
+# What says something of events only.
+_OF_EVENTS = ("event_labels", "event_offset_s")
+
+
+def add_corpus_options(parser: argparse.ArgumentParser) -> None:
+    """Adds them as a group of their own."""
+    add = parser.add_argument_group("of single corpora").add_argument
+    add(
+        "--event_labels",
+        type=_event_labels,
+        metavar="TEXT=LABEL,...",
+        help="edf_events, eegmmidb, hgd, moabb: annotations to cut windows from, and their labels, "
+        "such as T1=left,T2=right; classes are numbered in this order",
+    )
+    add(
+        "--event_offset_s",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="edf_events, eegmmidb, hgd: windows begin so long after the annotation (default: 0)",
+    )
+    add(
+        "--cut",
+        choices=("recordings", "events"),
+        default="recordings",
+        help="eegmmidb, hgd, moabb: whole runs (default), or windows of their trials with labels",
+    )
+    add(
+        "--runs",
+        type=_numbers,
+        default=(),
+        metavar="N,...",
+        help="eegmmidb: only these of the runs 1 to 14, such as 4,8,12 (default: all)",
+    )
+    add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
+    add(
+        "--subject_is_person",
+        action="store_true",
+        help="hdf5: take subject_ids, which count recordings, for people",
+    )
+    add(
+        "--nmt_unit_factor",
+        type=float,
+        default=100.0,
+        metavar="F",
+        help="nmt: multiply the values by this (default: 100, as they are that much too small for "
+        "the unit that the files state; 1: for copies in which that is mended)",
+    )
+    add("--moabb_set", metavar="NAME", help="moabb: a class of moabb.datasets, as BNCI2014_001")
+    add(
+        "--wake_margin_min",
+        type=float,
+        default=30.0,
+        metavar="MIN",
+        help="sleep_edfx: how much of wakefulness is kept before the first and after the last "
+        "epoch of sleep (default: 30; inf: all)",
+    )
+    add("--demo_people", type=int, metavar="N", help="demo: people to simulate (default: 96)")
+    add("--demo_seed", type=int, metavar="N", help="demo: seed of the simulation (default: 0)")
+
+
+def require_own_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Ends with a message where an option says nothing of this corpus, or nothing possible.
+
+    Raises:
+      SystemExit: a mistake in the command; argparse has said which.
+    """
+    for name, owners in OWNERS.items():
+        given = getattr(args, name) != parser.get_default(name)
+        if given and args.corpus not in owners:
+            parser.error(f"--{name} is for {', '.join(owners)}; {args.corpus} does not read it")
+        if given and name in _OF_EVENTS and "cut" in _of(args.corpus) and args.cut != "events":
+            parser.error(f"--{name} is for windows of events; give --cut events with it")
+    if not 0 < args.nmt_unit_factor < math.inf:
+        parser.error("--nmt_unit_factor must be a positive number")
+    if not args.wake_margin_min >= 0:
+        parser.error("--wake_margin_min must be 0 or more")
+    if not math.isfinite(args.event_offset_s):
+        parser.error("--event_offset_s must be a finite number of seconds")
+
+
+def _of(corpus: str) -> set[str]:
+    return {name for name, owners in OWNERS.items() if corpus in owners}
+
+
+def _event_labels(text: str) -> dict[str, str]:
+    from data_prep.corpora.edf_events import parse_event_labels
+
+    try:
+        return parse_event_labels(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text.strip()):
+        raise argparse.ArgumentTypeError(f"expected numbers such as 4,8,12, found {text!r}")
+    return tuple(map(int, text.split(",")))
