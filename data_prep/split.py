@@ -139,13 +139,24 @@ def split_people(
                 f"{source.file}: person {source.person} is in the published splits {known} and "
                 f"{source.split}; give a table with a column 'split' by --people to settle it"
             )
+    return _complete(published, {s.person for s in sources}, fractions, seed)
+
+
+def _complete(
+    published: Mapping[str, str],
+    members: Iterable[str],
+    fractions: Mapping[str, float] | None,
+    seed: int,
+) -> dict[str, str]:
+    """Who is published where, validation taken from training if asked for, and all others."""
+    published = dict(published)
     if fractions and "valid" not in published.values():
         share = fractions.get("valid", 0.0) + fractions.get("train", 0.0)
         train = [p for p, s in published.items() if s == "train"]
         if train and fractions.get("valid", 0.0) > 0:
             parts = {"train": fractions["train"] / share, "valid": fractions["valid"] / share}
             published |= assign(train, parts, seed)
-    free = {s.person for s in sources} - set(published)
+    free = set(members) - set(published)
     return assign(free, fractions or DEFAULT_FRACTIONS, seed) | published
 
 
@@ -155,8 +166,9 @@ def split_recordings(
     """Recording -> split.
 
     By "person", a person's recordings stay together (:func:`split_people`). By "recording", each
-    goes on its own: where there is one person, or where people are known beforehand and it is their
-    other sessions that a model is for. Scores then say nothing about people who are new.
+    goes on its own, by the same rules: where there is one person, or where people are known
+    beforehand and it is their other sessions that a model is for. Scores then say nothing about
+    people who are new.
 
     Raises:
       CorpusError: a person is in two published splits, and the split is by person.
@@ -165,8 +177,7 @@ def split_recordings(
         of_person = split_people(sources, fractions, seed)
         return {source.recording: of_person[source.person] for source in sources}
     given = {s.recording: s.split for s in sources if s.split is not None}
-    free = {s.recording for s in sources} - set(given)
-    return assign(free, fractions or DEFAULT_FRACTIONS, seed) | given
+    return _complete(given, {s.recording for s in sources}, fractions, seed)
 
 
 def named_splits(sources: Sequence[Source], patterns: Mapping[str, Sequence[str]]) -> list[Source]:

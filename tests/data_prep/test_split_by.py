@@ -36,6 +36,12 @@ def test_given_splits_stand_and_the_others_are_drawn():
     assert found == {"a": "test", "b": "train", "c": "train", "d": "train"}
 
 
+def test_validation_recordings_come_out_of_the_published_training_ones():
+    sources = [source(f"t{i}", split="train") for i in range(8)] + [source("e", split="test")]
+    found = split_recordings(sources, {"train": 0.75, "valid": 0.25, "test": 0.0}, 0, "recording")
+    assert found.pop("e") == "test" and sorted(found.values()) == ["train"] * 6 + ["valid"] * 2
+
+
 def test_recordings_are_named_by_patterns_and_all_others_train():
     sources = [source(f"S001R{n:02d}") for n in (4, 8, 12)]
     named = named_splits(sources, {"valid": ("*R08",), "test": ("S001R12", "*2")})
