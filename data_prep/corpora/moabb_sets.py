@@ -10,7 +10,8 @@ data set states for its events, labelled ``event``. ``--event_labels left_hand,r
 among them and orders their classes.
 
 People are those of our own corpora where these read the same data: a person of ``BNCI2014_001`` is
-one of ``bcic2a``, so that leakage between the two is seen.
+one of ``bcic2a``, so that leakage between the two is seen; and those of one study where ``moabb``
+has it as several sets (``Lee2019_MI``, ``Lee2019_ERP``, ``Lee2019_SSVEP``).
 """
 
 import argparse
@@ -39,8 +40,13 @@ _SAME_PEOPLE = MappingProxyType(
         "BNCI2014_001": ("bcic2a", "A{:02d}"),
         "BNCI2014_004": ("bcic2b", "B{:02d}"),
         "PhysionetMI": ("eegmmidb", "S{:03d}"),
+        "Schirrmeister2017": ("hgd", "{}"),
+        "Wang2016": ("tsu_ssvep", "{}"),
     }
 )
+# Studies of which moabb has each paradigm, or part, as a set of its own: a number is one person in
+# all of them.
+_STUDIES = ("Dreyer2023", "ErpCore2021", "GuttmannFlury2025", "Lee2019", "Shin2017")
 
 
 class Subject(NamedTuple):
@@ -74,7 +80,7 @@ class MoabbSets(EventCorpus, ArrayCorpus):
         self.classes = {label: n for n, label in enumerate(classes)}  # type: ignore[misc]
         folder = pathlib.Path(args.input).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        institution, form = _SAME_PEOPLE.get(args.moabb_set, (f"moabb_{dataset.code}", "{}"))
+        institution, form = _whose(args.moabb_set, dataset.code)
         cut = {"event_labels": dict(labels)} if args.cut == "events" else {}
         return [
             Source(
@@ -137,6 +143,12 @@ class MoabbSets(EventCorpus, ArrayCorpus):
         rename = tuple(sorted((self.rename or {}).items()))
         extra = source.extra
         return _load(extra["set"], extra["subject"], os.fspath(source.path), source.file, rename)
+
+
+def _whose(name: str, code: str) -> tuple[str, str]:
+    """Institution of a set's people, and the form of their ids."""
+    study = next((study for study in _STUDIES if name.startswith(study)), code)
+    return _SAME_PEOPLE.get(name, (f"moabb_{study}", "{}"))
 
 
 def open_set(name: str | None) -> Any:

@@ -1,3 +1,4 @@
+import argparse
 import warnings
 
 import numpy as np
@@ -6,7 +7,7 @@ import scipy.io
 from layouts import prepare, records
 
 from data_prep.corpora.base import CorpusError
-from data_prep.corpora.moabb_sets import open_set
+from data_prep.corpora.moabb_sets import MoabbSets, open_set
 from elm_jax.data.manifest import Manifest, load_recordings
 
 pytest.importorskip("moabb")
@@ -102,6 +103,24 @@ def test_runs_are_taken_whole_where_no_events_are_asked_for(run, tmp_path):
 def test_a_data_set_that_moabb_lacks_is_refused_with_those_it_has(name, said):
     with pytest.raises(CorpusError, match=said):
         open_set(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "person"),
+    [
+        ("PhysionetMI", "eegmmidb:S001"),
+        ("Schirrmeister2017", "hgd:1"),
+        ("Wang2016", "tsu_ssvep:1"),
+        ("Lee2019_MI", "moabb_Lee2019:1"),
+        ("Lee2019_ERP", "moabb_Lee2019:1"),
+        ("Shin2017B", "moabb_Shin2017:1"),
+        ("Zhou2016", "moabb_Zhou2016:1"),
+    ],
+)
+def test_people_of_one_study_are_the_same_in_all_that_reads_it(tmp_path, name, person):
+    given = {"moabb_set": name, "input": tmp_path, "event_labels": None, "institution": None}
+    found = MoabbSets().sources(argparse.Namespace(cut="recordings", **given))
+    assert found[0].person == person
 
 
 def test_an_event_that_the_data_set_lacks_is_refused(run, tmp_path, capsys):
