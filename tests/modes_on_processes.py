@@ -13,7 +13,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from configs import elm_probe, elm_supervised, elm_zero_shot
-from elm_jax import build, embed, evaluate, pretrained, validation
+from elm_jax import build, embed, evaluate, pretrained, pretrained_model, validation
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.pipeline import Windows, to_network
 from elm_jax.evals.zero_shot.prompt_files import load_questions
@@ -46,10 +46,10 @@ def counting(counts):
         return counted
 
     Windows.read = counted_read
-    pretrained.make_predict = counted_make
+    pretrained_model.make_predict = counted_make
 
     def restore():
-        Windows.read, pretrained.make_predict = read, make
+        Windows.read, pretrained_model.make_predict = read, make
 
     return restore
 
