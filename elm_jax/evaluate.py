@@ -8,7 +8,6 @@ from typing import Any
 from etils import epath
 
 from elm_jax import build, leakage, results, run_dir
-from elm_jax.convert.network import as_config
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.people import People
@@ -48,7 +47,7 @@ def _about(model: Pretrained) -> ModelInfo:
         model.weights_sha256,
         model.trained_on,
         model.selected_on,
-        by_name="channels" in build.open_fields(as_config(model.recipe)),
+        by_name="channels" in model.open_fields,
     )
 
 
