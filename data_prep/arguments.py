@@ -219,34 +219,37 @@ def _parser() -> argparse.ArgumentParser:
         "--drop_start_s",
         type=float,
         metavar="S",
-        help="cut from the beginning of each recording (default: 10; eegpt, tuev, tusz: 0)",
+        help="cut from the beginning of each recording (default: 10; "
+        "tuev, tusz, signals but elm: 0)",
     )
     add(
         "--cut_multiple_s",
         type=float,
         metavar="S",
-        help="cut each to a multiple of this; 0: do not (default: 10; eegpt, tuev, tusz: 0)",
+        help="cut each to a multiple of this; 0: do not (default: 10; "
+        "tuev, tusz, signals but elm: 0)",
     )
     add(
         "--min_duration_s",
         type=float,
         metavar="S",
-        help="skip recordings whose raw length is below (default: 60; eegpt, tuev, tusz: 0)",
+        help="skip recordings whose raw length is below (default: 60; "
+        "tuev, tusz, signals but elm: 0)",
     )
     add(
         "--max_duration_s",
         type=float,
         metavar="S",
-        help="skip recordings whose raw length is above; inf: none (default: 9000; eegpt, "
-        "tuev, tusz: none)",
+        help="skip recordings whose raw length is above; inf: none (default: 9000; "
+        "tuev, tusz, signals but elm: none)",
     )
     add_corpus_options(parser)
     add = parser.add_argument_group("people and splits").add_argument
     add(
         "--institution",
         metavar="NAME",
-        help="whose people these are (default: tuh for tueg, tuab, tuev and tusz, nmt for nmt, "
-        "local for others)",
+        help="whose people these are (default: tuh for the corpora of Temple University, the "
+        "corpus's own name for other published ones, local for folders of one's own)",
     )
     add(
         "--split",

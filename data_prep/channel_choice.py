@@ -4,12 +4,15 @@ A prepared directory holds one list of channels. Recordings are sorted into sets
 electrodes are the same as far as the dictionary of ``elm_jax.channels`` has them, in whatever order
 a file has them. One set is prepared, the commonest unless another is asked for; recordings of the
 others are skipped, and listed with the option that prepares them.
+
+Where it is the list of a published model that is taken (``--channels profile``), what recordings
+have beside it is listed, too; who names channels knows what is left out.
 """
 
 import argparse
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from data_prep.corpora.base import Corpus, CorpusError, Source
@@ -19,6 +22,7 @@ from data_prep.signal_options import by_dictionary
 from elm_jax import channels as dictionary
 from elm_jax.data.spec import SignalSpec
 from elm_jax.paths import is_remote
+from elm_jax.signals.profiles import BY_NAME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +33,9 @@ class ChannelChoice:
       spec: with the channels that were chosen, in the dictionary's order.
       sources: the recordings that have them.
       findings: one a recording that has others.
-      options: for the manifest: ``left_out`` (name -> recordings of this set that have it),
-        ``sets`` (electrodes and recordings of each), ``set``; empty where channels were named.
+      options: for the manifest: ``left_out`` (name -> recordings of this set that have it), and
+        of a choice by the dictionary ``sets`` (electrodes and recordings of each) and ``set``;
+        empty where channels were named.
     """
 
     spec: SignalSpec
@@ -50,7 +55,11 @@ def choose_channels(
       CorpusError: no recording has an electrode that is known, or there are not so many sets.
     """
     if not by_dictionary(args):
-        return ChannelChoice(spec, sources, [], {})
+        listed = args.channels == "profile" and args.signal in BY_NAME
+        names = _names(corpus, sources) if listed else {}
+        left_out = _left_out(names.values(), spec.channels)
+        options = {"channel_choice": {"left_out": left_out}} if left_out else {}
+        return ChannelChoice(spec, sources, [], options)
     names = _names(corpus, sources)
     known = {i: frozenset(dictionary.known_channels(n)[0]) for i, n in names.items()}
     sets = _ranked(known.values())
@@ -66,11 +75,8 @@ def choose_channels(
         )
     chosen = sets[args.channel_set - 1]
     own = [i for i in range(len(sources)) if known.get(i, chosen) == chosen]
-    left_out = collections.Counter(
-        name for i in own if i in names for name in set(names[i]) - chosen
-    )
     options = {
-        "left_out": dict(sorted(left_out.items())),
+        "left_out": _left_out([names[i] for i in own if i in names], chosen),
         "sets": [[len(s), sum(k == s for k in known.values())] for s in sets],
         "set": args.channel_set,
     }
@@ -99,6 +105,12 @@ def _names(corpus: Corpus, sources: Sequence[Source]) -> dict[int, tuple[str, ..
     remote = any(is_remote(source.path) for source in sources)
     found = at_once(ask, sources) if remote else [ask(source) for source in sources]
     return {i: names for i, names in enumerate(found) if names is not None}
+
+
+def _left_out(names: Iterable[Sequence[str]], used: Iterable[str]) -> dict[str, int]:
+    """Name of a channel that is not used -> how many recordings have it."""
+    counts = collections.Counter(name for own in names for name in set(own).difference(used))
+    return dict(sorted(counts.items()))
 
 
 def _ranked(known: Any) -> list[frozenset[str]]:

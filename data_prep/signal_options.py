@@ -34,7 +34,7 @@ def add_signal_options(parser: argparse.ArgumentParser) -> None:
         metavar="CHOICE|LIST",
         help="electrodes or derivations such as C3,Cz,C4; profile: those of --signal (default for "
         "elm); dictionary: those of the recordings that models which read channels by name know, "
-        "the others are listed (default for eegpt)",
+        "the others are listed (default for eegpt, but that corpora of trials have their own)",
     )
     add(
         "--channel_set",

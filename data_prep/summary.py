@@ -94,7 +94,7 @@ def _by_name(manifest: Manifest) -> tuple[str, str]:
 
 
 def print_channels(spec: SignalSpec, options: Mapping[str, Any]) -> None:
-    """What of the recordings' channels is not in the result, where the dictionary chose.
+    """What of the recordings' channels is not in the result, where nobody named them.
 
     Args:
       spec: of the signals.
@@ -106,8 +106,9 @@ def print_channels(spec: SignalSpec, options: Mapping[str, Any]) -> None:
     print(f"  Channels: {', '.join(spec.channels)}")
     if choice["left_out"]:
         names = (f"{name} ({n})" for name, n in choice["left_out"].items())
-        print(f"  Left out, not in the dictionary (recordings): {', '.join(names)}")
-    for number, (size, count) in enumerate(choice["sets"], 1):
+        where = "in the dictionary" if "set" in choice else "among these"
+        print(f"  Left out, not {where} (recordings): {', '.join(names)}")
+    for number, (size, count) in enumerate(choice.get("sets", ()), 1):
         if number != choice["set"]:
             print(
                 f"  {count} recordings have another set, of {size} electrodes: skipped; "

@@ -174,3 +174,18 @@ def test_real_recordings_of_two_montages(shared, tmp_path):
         assert len(manifest.options["channel_choice"]["left_out"]) == left
         assert manifest.counts["total"]["windows"] == 15
         assert 0.001 < manifest.spec.std < 0.1  # millivolts
+
+
+def test_what_is_beside_a_published_list_is_listed_and_what_is_beside_a_named_one_is_not(
+    eegpt, tmp_path, capsys
+):
+    from elm_jax.signals.profiles import EEGPT58
+
+    write(tmp_path / "edf" / "a.edf", [*EEGPT58, "AF7", "Iz", "EEG A2-A1", "ECG"])
+    write(tmp_path / "edf" / "b.edf", [*EEGPT58, "AF7"], seed=1)
+    choice = eegpt("--channels", "profile").options["channel_choice"]
+    assert choice == {"left_out": {"A2-A1": 1, "AF7": 2, "ECG": 1, "Iz": 1}}
+    said = capsys.readouterr().out
+    assert "Left out, not among these (recordings): A2-A1 (1), AF7 (2), ECG (1), Iz (1)" in said
+    named = eegpt("--channels", "C3,C4", out="named")
+    assert "channel_choice" not in named.options
