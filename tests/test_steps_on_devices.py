@@ -19,6 +19,8 @@ from elm_jax import build
 
 TESTS = pathlib.Path(__file__).resolve().parent
 ROWS = 16
+# On a machine that is busy otherwise a device may be late by more than the default 40 s.
+PATIENT = "--xla_cpu_collective_call_terminate_timeout_seconds=300"
 # The compiler makes one product of query, key and value where they read the same, and one gather.
 MERGED = ["24", "8"]
 # What is compared is what XLA's passes make of a step, not how fast LLVM's code for it is.
@@ -27,9 +29,10 @@ QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emit
 
 def start(out, devices, *arguments):
     """The steps in a process of its own."""
-    flags = f"--xla_force_host_platform_device_count={devices} {QUICK_TO_COMPILE}"
+    flags = f"--xla_force_host_platform_device_count={devices} {QUICK_TO_COMPILE} {PATIENT}"
     env = os.environ | {
         "XLA_FLAGS": flags,
+        "NPROC": "32",  # threads: each exchange that waits for another device holds one
         "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
     }
     command = [sys.executable, str(TESTS / "steps_on_devices.py"), str(out), *arguments]
