@@ -6,7 +6,7 @@ from typing import Any
 
 from elm_jax.data.spec import RESAMPLERS, SLOW_SOURCES, SignalSpec, SpecError
 from elm_jax.signals.montage import MONTAGES
-from elm_jax.signals.names import nearest_known, parse_label
+from elm_jax.signals.names import EARS, nearest_known, parse_label
 from elm_jax.signals.profiles import BY_NAME, PROFILES, profile
 
 # Words for --channels that are not lists.
@@ -118,6 +118,12 @@ def _channels(text: str) -> tuple[str, ...]:
             hint = f"; is {near} meant?" if near else f", or one of the words {', '.join(CHOICES)}"
             raise SpecError(
                 f"--channels: {word!r} is no electrode or derivation, such as C3 or C3-Cz{hint}"
+            )
+        if parsed.reference in EARS:
+            raise SpecError(
+                f"--channels: {word!r} names an ear as the reference; electrodes are taken as the "
+                f"recordings are referenced (--montage electrodes), or against their mean "
+                f"(--montage average): give {parsed.name}"
             )
         names.append(parsed.name)
     if not names:

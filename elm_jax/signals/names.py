@@ -29,7 +29,8 @@ _REFERENCES = {
     "A1A2": "LE", "A1+A2": "LE", "(A1+A2)/2": "LE", "A12": "LE", "AA": "LE",
     "M1M2": "M1+M2", "M1+M2": "M1+M2", "(M1+M2)/2": "M1+M2",
 }  # fmt: skip
-_EARS = ("A1", "A2", "M1", "M2")
+#: Ears and mastoids.
+EARS = ("A1", "A2", "M1", "M2")
 _PREFIX = re.compile(r"^(?:EEG|POL)(?:[\s:_-]+|(?=\())", re.IGNORECASE)
 _OTHER = re.compile(
     r"^(?:E[CK]G|E[OM]G|L?ROC|R?LOC|RLC|LUC|RESP|PHOTIC|IBI|BURST|SUPPR|PULSE|SPO2|SAO2|OSAT|HR$|"
@@ -67,7 +68,7 @@ def listed_name(name: str, reference: str | None) -> str:
       name: canonical.
       reference: of an electrode, where it is stated.
     """
-    return f"{name}-{reference}" if name in _EARS and reference in _EARS else name
+    return f"{name}-{reference}" if name in EARS and reference in EARS else name
 
 
 def canonical_electrode(name: str) -> str | None:

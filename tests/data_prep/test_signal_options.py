@@ -132,6 +132,8 @@ def test_a_dry_run_says_the_channels(sets, eegpt, tmp_path, capsys):
     [
         (("--channels", "C3,CZZ"), "'CZZ' is no electrode.*is Cz meant"),
         (("--channels", ","), "names no channel"),
+        (("--channels", "C3-A2,C4-A1"), "'C3-A2' names an ear as the reference.*give C3"),
+        (("--channels", "A2-A1,C3"), "'A2-A1' names an ear"),
         (("--channels", "C3,T7,T3"), "unique"),
         (("--signal", "elm", "--channels", "C3,C4"), "give --montage"),
         (("--signal", "elm", "--channels", "dictionary"), "--montage average"),
