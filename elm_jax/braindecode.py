@@ -22,6 +22,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,19 @@ PROJECTIONS = ("conv1d_constraint", "linear", "none")
 _CHANNEL_FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "kind": int, "coil_type": int, "unit": int, "cal": float, "range": float, "loc": list,
 }  # fmt: skip
+
+# What else than a fact of that name tells it.
+_TELLING = {
+    "n_chans": "n_chans or chs_info",
+    "n_times": "n_times, or input_window_seconds and sfreq",
+    "input_window_seconds": "input_window_seconds, or n_times and sfreq",
+    "sfreq": "sfreq, or n_times and input_window_seconds",
+}
+# Arguments that must be one or more, where they are given.
+_COUNTS = (
+    "n_outputs", "n_chans", "n_times", "patch_size", "patch_stride", "embed_num", "embed_dim",
+    "num_heads",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,20 +97,10 @@ class SignalFacts:
         Raises:
           ValueError: it is neither; says what to give.
         """
-        value, hint = (
-            getattr(self, name),
-            {
-                "n_outputs": "n_outputs",
-                "n_chans": "n_chans or chs_info",
-                "chs_info": "chs_info",
-                "n_times": "n_times, or input_window_seconds and sfreq",
-                "input_window_seconds": "input_window_seconds, or n_times and sfreq",
-                "sfreq": "sfreq, or n_times and input_window_seconds",
-            },
-        )
+        value = getattr(self, name)
         value = self._inferred(name) if value is None else value
         if value is None:
-            raise ValueError(f"{name} is not known: give {hint[name]}")
+            raise ValueError(f"{name} is not known: give {_TELLING.get(name, name)}")
         return value
 
     def _inferred(self, name: str) -> Any:
@@ -212,6 +216,9 @@ class EEGPT:
 
     def _check(self) -> None:
         given = self._given
+        counts = {k: given[k] for k in _COUNTS if given[k] is not None}
+        if less := {k: v for k, v in counts.items() if v < 1}:
+            raise ValueError(f"{less}: each must be one or more")
         if given["chan_proj_type"] not in PROJECTIONS:
             raise ValueError(
                 f"chan_proj_type is {given['chan_proj_type']!r}; known: {list(PROJECTIONS)}"
@@ -344,13 +351,13 @@ class EEGPT:
           x: millivolts.
           return_features: give ``{"features": tokens [b, n, s * d], "cls_token": None}``.
           train: with dropout and drop-path.
-          key: of these.
+          key: of these; needed by ``train`` where a rate is not 0, as the probe's is.
 
         Returns:
           logits ``[b, k]``; with ``return_encoder_output`` the tokens ``[b, n, s, d]``.
 
         Raises:
-          ValueError: a signal of another shape.
+          ValueError: a signal of another shape, or ``train`` without the ``key`` that it needs.
         """
         if x.ndim != 3 or x.shape[1:] != self.input_shape[1:]:
             raise ValueError(f"expected a signal [b, {self.n_chans}, {self.n_times}]: {x.shape}")
@@ -361,7 +368,10 @@ class EEGPT:
                 break
             rngs = None if key is None else {"dropout": jax.random.fold_in(key, i)}
             mode = _mode(module, train=train)
-            out = module.apply({"params": params.get(name, {})}, x, rngs=rngs, **mode)
+            try:
+                out = module.apply({"params": params.get(name, {})}, x, rngs=rngs, **mode)
+            except flax.errors.InvalidRngError as error:
+                raise ValueError("dropout while training is drawn: give key=...") from error
             x = self._between(name, out)
             tokens = x if name == "encoder" else tokens
         if return_features:
@@ -407,7 +417,7 @@ class EEGPT:
         config = dict(self._given)
         for name in ("norm_layer", "final_layer"):
             if config[name] is not None:
-                config[name] = f"{config[name].__module__}.{config[name].__qualname__}"
+                config[name] = _dotted(config[name])
         if config["chs_info"] is not None:
             config["chs_info"] = [_plain(ch) for ch in config["chs_info"]]
         return copy.deepcopy(config)
@@ -443,6 +453,12 @@ def _mode(module: nn.Module, *, train: bool) -> dict[str, bool]:
     """``train`` for modules of this project; a user's own final layer may not know the word."""
     takes = inspect.signature(type(module).__call__).parameters
     return {"train": train} if "train" in takes else {}
+
+
+def _dotted(made_by: Callable[..., nn.Module]) -> str:
+    """The name of a user's class or function; a ``functools.partial`` has none but its text."""
+    name = getattr(made_by, "__qualname__", None)
+    return repr(made_by) if name is None else f"{made_by.__module__}.{name}"
 
 
 def _plain(channel: Mapping[str, Any]) -> dict[str, Any]:

@@ -223,6 +223,30 @@ def test_what_braindecode_guesses_is_refused():
         EEGPT(**USUAL, patch_module="mine")
 
 
+@pytest.mark.parametrize("name", ["n_outputs", "n_chans", "patch_stride", "embed_num", "num_heads"])
+def test_counts_of_nothing_are_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"'{name}': 0"):
+        EEGPT(**USUAL | {name: 0})
+    if name == "n_outputs":
+        model = EEGPT(**USUAL)
+        with pytest.raises(ValueError, match="n_outputs"):
+            model.reset_head(model.init(jax.random.key(0)), 0, jax.random.key(1))
+
+
+def test_training_without_a_key_for_dropout_says_what_to_give():
+    model = EEGPT(**USUAL)
+    with pytest.raises(ValueError, match="key="):
+        model(model.init(jax.random.key(0)), signal(USUAL), train=True)
+
+
+def test_a_partial_of_ones_own_is_told_in_the_config_and_not_run_from_it():
+    model = EEGPT(**USUAL, final_layer=functools.partial(nn.Dense, 7))
+    config = json.loads(json.dumps(model.get_config()))
+    assert "Dense" in config["final_layer"]
+    with pytest.raises(ValueError, match="final_layer"):
+        EEGPT.from_config(config)
+
+
 def test_a_signal_of_another_shape_is_refused():
     model = EEGPT(**USUAL)
     with pytest.raises(ValueError, match=r"\[b, 5, 256\]"):
