@@ -210,6 +210,15 @@ def test_directories_that_store_another_unit_or_other_integers_are_refused(folde
         assert str(other) in str(caught.value) and str(folder / "six") in str(caught.value)
 
 
+def test_whom_one_directory_validates_on_and_another_trains_on_is_said(folder, tmp_path, caplog):
+    opened([folder / "six", folder / "nine"])
+    assert "validation people" not in caplog.text
+    other = write_montage(tmp_path / "other", NINE, people=(6, 0, 0), name="of6")
+    opened([folder / "six", other])
+    assert f"1 of 1 validation people of {folder / 'six'} are trained on in {other}" in caplog.text
+    assert "(of6:p04)" in caplog.text
+
+
 def test_a_directory_named_twice_or_read_by_no_sampler_is_refused(folder):
     with pytest.raises(ValueError, match=r"name .*six twice"):
         opened([folder / "six", folder / "nine", folder / "." / "six"])

@@ -112,7 +112,9 @@ class Corpus:
         beside = [cls(directory, Manifest.load(directory), text) for directory in more]
         for other in beside:
             first._require_alike(other, open_fields)
-        return dataclasses.replace(first, beside=tuple(beside))
+        opened = dataclasses.replace(first, beside=tuple(beside))
+        opened._tell_shared()
+        return opened
 
     @classmethod
     def fitting(
@@ -163,6 +165,23 @@ class Corpus:
                 f"(config.data.dir), which it would be trained on with:\n  {listing}\nPrepare "
                 "both alike, or train on them one by one."
             )
+
+    def _tell_shared(self) -> None:
+        """Says in the log whom one directory validates on and another trains on.
+
+        Of test people ``elm_jax.leakage`` says it.
+        """
+        pairs = [(a, b) for a in self.every for b in self.every if a is not b]
+        for valid, train in pairs:
+            own = valid.manifest.people.get("valid", ())
+            if shared := sorted(set(own).intersection(train.manifest.people.get("train", ()))):
+                log.warning(
+                    "people   WARNING: %d of %d validation people of %s are trained on in %s "
+                    "(%s): validation on them says nothing about new people. Prepare one of the "
+                    "two without them (--exclude_people)",
+                    len(shared), len(own), valid.directory, train.directory,
+                    ", ".join(shared[:4]),
+                )  # fmt: skip
 
     @property
     def spec(self) -> SignalSpec:
