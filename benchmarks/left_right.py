@@ -8,7 +8,8 @@ size, equally long, on 12 people's mental arithmetic and on those runs of S001 t
 (two montages, in turn). Then learns left against right fist on two of the runs 4, 8 and 12 and
 tests on the third, three ways round: by the linear probe and the conv-linear probe of both models,
 of an encoder that learnt nothing, and by common spatial patterns with linear discriminants. Last,
-probe and vectors of both models against missing channels and noise.
+a logistic regression on the frozen vectors (its clean score: ``MODEL/none/0/bacc``) and the vectors
+themselves against missing channels and noise.
 
 45 trials of one person: the scores show that it runs, hardly which is better. S001 was seen in
 pretraining (without labels, other runs); DARE-EEG's claims are about far larger models.
@@ -181,7 +182,7 @@ def study(folder: pathlib.Path, args: argparse.Namespace) -> dict[str, float]:
         print(f"  {name:30s}  {shown}  {mean:.3f}", flush=True)
         out |= {f"left_right/{name}/{run}": score for run, score in scores.items()}
         out[f"left_right/{name}"] = mean
-    for model in MODELS:
+    for model in (*MODELS, "untrained"):
         out |= robustness(folder, model)
     return out
 
