@@ -1,25 +1,19 @@
 """From names in a config to objects: one dict per kind; an unknown name lists the known ones.
 
     ENCODERS    config.encoder.name     -> a linen module (models/base.Encoder)     encoders.py
+    TOWERS      config.text.tower.name  -> a TextSource                             networks.py
+    OBJECTIVES  config.objective.name   -> an objectives/base.Objective             networks.py
     SAMPLERS    config.sampler.name     -> batches by step                          batches.py
-    TOWERS      config.text.tower.name  -> a TextSource                             here
-    OBJECTIVES  config.objective.name   -> an objectives/base.Objective             here
     EVALS       config.evals.*.name     -> an evals/base.Eval                       here
 
 A new system adds an entry to these, a module in its room, and a recipe in configs/. Heads and
 adapters of classifiers are in classifiers.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from etils import epath
-
 from elm_jax.batches import OF_SEVERAL, SAMPLERS, Batches, build_batches, labelled
-from elm_jax.classifiers import adapted_spec, adapter_of, head_of
 from elm_jax.construct import construct, lookup
-from elm_jax.data.spec import SignalSpec
-from elm_jax.data.targets import Target
 from elm_jax.encoders import (
     BY_NAME,
     DTYPES,
@@ -37,18 +31,8 @@ from elm_jax.evals.probe.eval import Probe
 from elm_jax.evals.retrieval.eval import Retrieval
 from elm_jax.evals.robustness import Robustness
 from elm_jax.evals.zero_shot.eval import ZeroShot
-from elm_jax.masked_objectives import dual_aligned, masked_dual
-from elm_jax.models.heads import SignalProjector, TextProjector
-from elm_jax.objectives.base import Objective
-from elm_jax.objectives.classify import Classify
-from elm_jax.objectives.multi_instance import (
-    MultiInstance,
-    OrthogonalAlignment,
-    SoftTargetContrast,
-)
-from elm_jax.objectives.two_tower import TwoTower
+from elm_jax.networks import OBJECTIVES, TOWERS, build_objective, build_text_source
 from elm_jax.settle import BALANCED, settle_labels, settle_length
-from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
 
 __all__ = [
     "BALANCED", "BY_NAME", "DTYPES", "ENCODERS", "EVALS", "OBJECTIVES", "OF_SEVERAL", "SAMPLERS",
@@ -56,132 +40,6 @@ __all__ = [
     "build_text_source", "compute_dtype", "fields_by_name", "labelled", "open_fields", "remat",
     "settle_labels", "settle_length",
 ]  # fmt: skip
-
-# -- texts ----------------------------------------------------------------------------------------
-
-TOWERS = {"pretrained_bert": pretrained_bert, "scratch_bert": scratch_bert}
-
-
-def build_text_source(
-    config: Any,
-    *,
-    workdirs: Sequence[epath.Path],
-    cache: epath.Path | None,
-    corpus: Callable[[], Sequence[str]] | None = None,
-) -> TextSource:
-    """The text tower of ``config.text.tower``.
-
-    Args:
-      config: with ``text`` and ``dtype``.
-      workdirs: where a learnt vocabulary is kept; a run that starts from another's parameters
-        takes that one's too, since token numbers mean nothing without it.
-      cache: where vectors of frozen towers are kept; None: nowhere.
-      corpus: gives the texts to learn a vocabulary from; None: none is learnt.
-    """
-    make = lookup(TOWERS, config.text.tower.name, "config.text.tower.name")
-    return construct(
-        make,
-        config.text.tower.to_dict(),
-        "config.text.tower",
-        mode=config.text.mode,
-        corpus=corpus,
-        workdirs=tuple(workdirs),
-        cache=cache,
-        dtype=compute_dtype(config),
-    )
-
-
-# -- objectives -----------------------------------------------------------------------------------
-
-
-def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:
-    """A builder for the objectives that have a signal and a text tower.
-
-    ``sampler`` is the only one whose batches the loss can read. A finished model's recipe has no
-    sampler, since nothing is learnt.
-    """
-
-    def build(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
-        settings = config.objective.to_dict()
-        dtype = compute_dtype(config)
-        missing = {"signal_projection", "text_projection"} - set(settings)
-        if missing:
-            raise ValueError(f"config.objective: lacks {sorted(missing)}")
-        signal_sizes, text_sizes = (
-            settings.pop(f"{side}_projection") for side in ("signal", "text")
-        )
-        if sampler and "sampler" in config:
-            if config.sampler.name != sampler:
-                raise ValueError(
-                    f"config.objective {config.objective.name!r} needs config.sampler.name="
-                    f"{sampler!r}, found {config.sampler.name!r}"
-                )
-            if "style" in config.sampler:
-                settings["style"] = config.sampler.style
-        parts: dict[str, Any] = dict(encoder=build_encoder(config, spec))
-        if signal_sizes:
-            parts["signal_projector"] = SignalProjector(tuple(signal_sizes), dtype=dtype)
-        if text_sizes:
-            parts["text_projector"] = TextProjector(tuple(text_sizes), dtype=dtype)
-        if texts is not None:
-            tower = texts.module and texts.module.clone(remat=remat(config))
-            parts |= dict(text_tower=tower, pooling=texts.pooling)
-        return construct(kind, settings, "config.objective", **parts)
-
-    return build
-
-
-def _classify(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
-    """A classifier; its labels are complete (see :func:`settle_labels`), or a finished model's."""
-    settings = config.objective.to_dict()
-    if settings.get("labels") is None:
-        raise ValueError("config.objective.labels is empty: say in config.labels what is learnt")
-    dtype = compute_dtype(config)
-    target = Target.from_dict(settings.pop("labels"), where="config.objective.labels")
-    signal_sizes, text_sizes = (settings.pop(f"{s}_projection", None) for s in ("signal", "text"))
-    if text_sizes or texts is not None:
-        raise ValueError("config.objective 'classify' reads no text: set config.text=None")
-    adapter = adapter_of(settings.pop("adapter", None), dtype)
-    encoder = build_encoder(config, adapted_spec(spec, adapter))
-    parts: dict[str, Any] = dict(encoder=encoder, adapter=adapter, target=target)
-    parts["classifier"] = head_of(settings, encoder, target.outputs, dtype)
-    if signal_sizes:
-        parts["signal_projector"] = SignalProjector(tuple(signal_sizes), dtype=dtype)
-    settings["class_weight"] = tuple(settings.get("class_weight") or ())
-    return construct(Classify, settings, "config.objective", **parts)
-
-
-def _masked(make: Callable[[Mapping[str, Any], Any], Objective]) -> Callable[..., Objective]:
-    """A builder for the objectives that hide parts of the signal from the encoder."""
-
-    def build(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
-        if texts is not None:
-            raise ValueError(
-                f"config.objective {config.objective.name!r} reads no text: set config.text=None"
-            )
-        return make(config.objective.to_dict(), build_encoder(config, spec))
-
-    return build
-
-
-OBJECTIVES = {
-    "two_tower": _two_tower(TwoTower),  # a finished model: embeds, has no loss of its own
-    "multi_instance": _two_tower(MultiInstance, "bags"),
-    "soft_target_contrast": _two_tower(SoftTargetContrast, "pairs"),
-    "orthogonal_alignment": _two_tower(OrthogonalAlignment, "pairs"),
-    "classify": _classify,
-    "masked_dual": _masked(masked_dual),
-    "dual_aligned": _masked(dual_aligned),
-}
-
-
-def build_objective(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
-    """The objective of ``config.objective``; ``texts`` is None for a model without a text side."""
-    make = lookup(OBJECTIVES, config.objective.name, "config.objective.name")
-    return make(config, spec, texts)
-
-
-# -- evals ----------------------------------------------------------------------------------------
 
 EVALS = {
     "zero_shot": ZeroShot,

@@ -12,7 +12,7 @@ from typing import Any
 
 from etils import epath
 
-from elm_jax import build, paths, run_dir
+from elm_jax import networks, paths, run_dir
 from elm_jax.convert import network
 from elm_jax.convert.parts import SELECTED_ON, ModelParts
 from elm_jax.data.people import People
@@ -134,8 +134,8 @@ def from_parts(
     if config.text is not None:
         home = paths.of(parts.text_tower_dir.parent if parts.text_tower_dir else parts.source)
         kept = None if cache is None else paths.of(cache)
-        texts = build.build_text_source(config, workdirs=(home,), cache=kept)
-    objective = build.build_objective(config, parts.spec, texts)
+        texts = networks.build_text_source(config, workdirs=(home,), cache=kept)
+    objective = networks.build_objective(config, parts.spec, texts)
     network.require_shapes(objective, parts)
     model = Pretrained(
         spec=parts.spec,

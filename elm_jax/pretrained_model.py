@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from elm_jax import build
+from elm_jax import encoders, networks
 from elm_jax.axes import Float, ModelState, Params
 from elm_jax.convert import network
 from elm_jax.convert.eegpt_parts import FRESH_HEAD
@@ -159,8 +159,8 @@ class Pretrained:
 
     @functools.cached_property
     def open_fields(self) -> tuple[str, ...]:
-        """Fields of ``spec`` in which signals may differ: see ``build.open_fields``."""
-        return build.open_fields(network.as_config(self.recipe))
+        """Fields of ``spec`` in which signals may differ: see ``encoders.open_fields``."""
+        return encoders.open_fields(network.as_config(self.recipe))
 
     def taking(self, spec: SignalSpec) -> "Pretrained":
         """The same model for signals of ``spec``, which may differ from its own in what is open.
@@ -208,7 +208,7 @@ class Pretrained:
             return self.objective
         config = network.as_config(self.recipe)
         try:
-            objective = build.build_objective(config, spec, self.texts)
+            objective = networks.build_objective(config, spec, self.texts)
             own = (self.params, self.model_state)
             network.require_shapes(
                 objective, ModelParts(spec, self.recipe, *own, source=self.source)

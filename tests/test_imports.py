@@ -90,7 +90,7 @@ def test_files_of_exports_import_nothing_of_this_project_and_nothing_here_import
 
 
 MODELS = ("elm_jax.models", "elm_jax.objectives", "elm_jax.losses", "elm_jax.convert")
-BUILD = tuple(f"elm_jax.{name}" for name in ("build", "batches", "encoders", "settle"))
+BUILD = tuple(f"elm_jax.{name}" for name in ("build", "batches", "encoders", "networks", "settle"))
 LOOP = (*BUILD, "elm_jax.train", "elm_jax.evaluate", "elm_jax.main", "elm_jax.run_dir")
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from elm_jax import build
+from elm_jax import encoders, networks
 from elm_jax.convert import probe
 from elm_jax.convert.engine import ConvertError, flatten
 from elm_jax.convert.parts import ModelParts
@@ -80,9 +80,9 @@ def build_network(
     """
     texts = None
     if bert is not None:
-        module = Bert(bert, dtype=build.DTYPES[recipe["dtype"]])
+        module = Bert(bert, dtype=encoders.DTYPES[recipe["dtype"]])
         texts = TextSource(_no_table, module, recipe["text"]["tower"]["pooling"])
-    return build.build_objective(as_config(recipe), spec, texts)
+    return networks.build_objective(as_config(recipe), spec, texts)
 
 
 def as_config(recipe: Mapping[str, Any]) -> ConfigDict:
