@@ -71,7 +71,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["elm_jax*", "configs*", "data_prep*"]),
-    package_data={"elm_jax": ["templates/*"], "elm_jax.evals.zero_shot": ["prompts/*.yaml"]},
+    package_data={
+        "elm_jax": ["templates/*"],
+        "elm_jax.evals.zero_shot": ["prompts/*.yaml"],
+        "configs": ["*.md"],
+    },
     install_requires=BASE,
     extras_require={
         "cuda": ["jax[cuda12]>=0.10.2,<0.11"],
