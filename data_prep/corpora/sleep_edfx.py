@@ -159,7 +159,13 @@ def staged(
 
 
 def crop(recording: "Recording", span_s: tuple[float, float]) -> "Recording":
-    """The recording without what lies outside of ``span_s``; times stay what they were."""
+    """The recording without what lies outside of ``span_s``; times stay what they were.
+
+    Raises:
+      UnusableRecording: nothing of it lies there.
+    """
+    from elm_jax.signals.defects import Defect, UnusableRecording
+
     segments, starts_s = [], []
     for (start, stop), start_s in zip(recording.segments, recording.segment_start_s, strict=True):
         a, b = (start + round((t - start_s) * recording.sfreq_hz) for t in span_s)
@@ -167,7 +173,13 @@ def crop(recording: "Recording", span_s: tuple[float, float]) -> "Recording":
         if first < last:
             segments.append((first, last))
             starts_s.append(start_s + (first - start) / recording.sfreq_hz)
-    begin, end = (segments[0][0], segments[-1][1]) if segments else (0, 0)
+    if not segments:
+        first_s, last_s = span_s
+        detail = (
+            f"stages from {first_s:g} to {last_s:g} s, a recording of {recording.duration_s:g} s"
+        )
+        raise UnusableRecording(Defect(recording.file, "no_events", detail))
+    begin, end = segments[0][0], segments[-1][1]
     return dataclasses.replace(
         recording,
         signal_uv=recording.signal_uv[:, begin:end],

@@ -179,6 +179,18 @@ def test_a_night_shorter_than_its_hypnogram_gives_the_epochs_that_it_holds(tmp_p
     assert epochs(tmp_path / "out") == [(0, "W"), (30, "N1"), (60, "N2")]
 
 
+def test_a_night_that_ends_before_what_is_kept_is_skipped_for_that_alone(tmp_path):
+    night(tmp_path / "in", stages="W" * 8 + "1", seconds=100)
+    night(tmp_path / "in", name="SC4011", stages="W1")
+    words = ("--split", "train=1", "--wake_margin_min", 1)
+    assert prepare("sleep_edfx", tmp_path / "in", tmp_path / "out", *words) == 0
+    (defect,) = [
+        d for d in Manifest.load(tmp_path / "out").defects if d["kind"] != "events_dropped"
+    ]
+    assert defect["kind"] == "no_events"
+    assert defect["detail"] == "stages from 180 to 270 s, a recording of 100 s"
+
+
 @given(
     stages=st.lists(st.sampled_from([*STAGES, *UNSCORED]), min_size=1, max_size=40),
     margin_epochs=st.integers(0, 5),
