@@ -57,8 +57,14 @@ class TorchTensors(ArrayCorpus):
         """Lists the files, by hundreds.
 
         Raises:
-          CorpusError: none lies in the layout, or PyTorch is not installed.
+          CorpusError: none lies in the layout, PyTorch is missing, or an institution is named.
         """
+        if args.institution:
+            raise CorpusError(
+                f"--institution {args.institution}: torch_tensors are windows of several "
+                "institutions' people, who are not named; leave the option out, so that models "
+                "remember that they have seen people who are not known"
+            )
         if importlib.util.find_spec("torch") is None:
             raise CorpusError(
                 "torch_tensors: these files are PyTorch tensors, and PyTorch is not installed: "
@@ -78,7 +84,7 @@ class TorchTensors(ArrayCorpus):
             groups.setdefault(key, []).append((number, path))
         if not groups:
             raise none_found(self, folder)
-        found = [self._source(folder, key, files, args) for key, files in groups.items()]
+        found = [self._source(folder, key, files) for key, files in groups.items()]
         n = sum(len(source.extra["files"]) for source in found)
         detail = (
             f"{n} windows of people who are not named: the same people may be in train and valid, "
@@ -93,7 +99,6 @@ class TorchTensors(ArrayCorpus):
         folder: pathlib.Path,
         key: tuple[pathlib.Path, str, str, int],
         files: list[tuple[int, pathlib.Path]],
-        args: argparse.Namespace,
     ) -> Source:
         where, split, name, hundred = key
         paths = [path for _, path in sorted(files)]
@@ -101,7 +106,7 @@ class TorchTensors(ArrayCorpus):
         return Source(
             recording=recording,
             # A person of its own, so that nothing is claimed; see the module.
-            person=f"{args.institution or self.institution}:{recording}",
+            person=f"{self.institution}:{recording}",
             path=paths[0],
             file=paths[0].relative_to(folder).as_posix(),
             labels={"set": name},

@@ -59,6 +59,11 @@ def test_unknown_people_are_said_and_nobody_is_tested_on(merged, tmp_path, capsy
     assert People.of(manifest.people["train"]).unknown and not People.of(["seed:1"]).unknown
 
 
+def test_that_people_are_unknown_cannot_be_named_away(merged, tmp_path, capsys):
+    assert prepare("torch_tensors", merged, tmp_path / "out", "--institution", "mine") == 2
+    assert "--institution mine: torch_tensors are windows of several" in capsys.readouterr().err
+
+
 def test_code_in_a_file_is_never_run(merged, tmp_path):
     torch = pytest.importorskip("torch")
     ran = tmp_path / "ran"
