@@ -40,6 +40,8 @@ ENCODER = dict(
 ASSUMED = ("montage", "highpass_hz", "lowpass_hz", "clip", "scale", "mean", "std")
 HEAD = dict(name="two_stage", hidden=16, dropout=0.5, max_norm=[1.0, 0.25])
 NO_HEAD = dict(name="two_tower", signal_projection=None, text_projection=None)
+#: ``chan_proj_type`` -> our adapter.
+PROJECTIONS = {"conv1d_constraint": "conv", "linear": "linear", "none": None}
 
 
 def is_config(values: Any) -> bool:
@@ -216,14 +218,10 @@ def classifier_of(
 
 
 def _adapter(config: Mapping[str, Any], source: str) -> dict[str, Any] | None:
-    kind, channels = config["chan_proj_type"], list(TEN_TWENTY)
-    kinds = {
-        "none": None,
-        "linear": dict(name="linear", channels=channels),
-        "conv1d_constraint": dict(
-            name="conv", channels=channels, max_norm=config["chan_conv_max_norm"]
-        ),
-    }
-    if kind not in kinds:
-        raise ConvertError(f"{source}: chan_proj_type is {kind!r}; known: {sorted(kinds)}")
-    return kinds[kind]
+    kind = config["chan_proj_type"]
+    if kind not in PROJECTIONS:
+        raise ConvertError(f"{source}: chan_proj_type is {kind!r}; known: {sorted(PROJECTIONS)}")
+    if (name := PROJECTIONS[kind]) is None:
+        return None
+    limit = dict(max_norm=config["chan_conv_max_norm"]) if name == "conv" else {}
+    return dict(name=name, channels=list(TEN_TWENTY), **limit)

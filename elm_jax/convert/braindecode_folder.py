@@ -18,6 +18,7 @@ from elm_jax import paths, staging
 from elm_jax.channels import DICTIONARY, channel_id
 from elm_jax.convert import (
     braindecode_config,
+    card,
     eegpt,
     eegpt_parts,
     engine,
@@ -260,7 +261,7 @@ def config_of(parts: ModelParts) -> dict[str, Any]:
     return DEFAULTS | config
 
 
-_PROJECTIONS = {"conv": "conv1d_constraint", "linear": "linear"}
+_PROJECTIONS = {ours: theirs for theirs, ours in braindecode_config.PROJECTIONS.items()}
 
 
 def _problems(parts: ModelParts, module: Any, config: dict[str, Any]) -> list[str]:
@@ -325,6 +326,6 @@ def _card(parts: ModelParts) -> str:
         "---\nlibrary_name: braindecode\ntags: [eeg]\n---\n"
         '# EEGPT\n\n`braindecode.models.EEGPT.from_pretrained("FOLDER")` reads this folder.\n\n'
         f"Input: {', '.join(spec.channels)}; {spec.sfreq_hz:g} Hz, {spec.window_s:g} s, montage "
-        f"{spec.montage}, {spec.highpass_hz:g} to {spec.lowpass_hz:g} Hz; network values are "
-        f"{scale}. braindecode prepares nothing of this itself.\n"
+        f"{spec.montage}, {card.band_of(spec)}; network values are {scale}. braindecode prepares "
+        "nothing of this itself.\n"
     )

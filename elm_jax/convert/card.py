@@ -4,6 +4,7 @@ from typing import Any
 
 from elm_jax.convert.parts import ELM_AUTHORS, ModelParts
 from elm_jax.data.people import People
+from elm_jax.data.spec import SignalSpec
 
 LICENCE_NOTES = {
     "": "The weights' licence is for whoever trained them to state.",
@@ -110,12 +111,19 @@ def _signal_rows(parts: ModelParts) -> list[tuple[str, str]]:
     spec = parts.spec
     return [
         ("rows", f"{len(spec.channels)}, montage {spec.montage}: {', '.join(spec.channels)}"),
-        ("band", f"{spec.highpass_hz:g} to {spec.lowpass_hz:g} Hz, zero-phase FIR"),
+        ("band", f"{band_of(spec)}, zero-phase FIR"),
         ("clipped at", f"{spec.clip:g} {spec.unit}, before resampling"),
         ("rate", f"{spec.sfreq_hz:g} Hz ({spec.resample})"),
         ("window", f"{spec.window_s:g} s, {spec.window_samples} samples"),
         ("scale, mean, std", f"{spec.scale:g}, {_short(spec.mean)}, {_short(spec.std)}"),
     ]
+
+
+def band_of(spec: SignalSpec) -> str:
+    """The pass band, and what is taken out of it, in words."""
+    band = f"{spec.highpass_hz:g} to {spec.lowpass_hz:g} Hz"
+    notches = ", ".join(f"{hz:g}" for hz in spec.notch_hz)
+    return f"{band} without {notches} Hz" if notches else band
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,7 @@ names of ``braindecode.models.EEGPT``; the others those of the modules in ``eeg_
 from collections.abc import Mapping
 from typing import Any
 
-from elm_jax.convert import elm
+from elm_jax.convert import eegpt, elm
 from elm_jax.convert.engine import ConvertError, ConvertRule
 
 ADAPTER, HEAD = "adapter", "classifier"
@@ -18,13 +18,6 @@ def constrained_rules(torch: str, ours: str, kernel: str = "dense") -> list[Conv
     """Rules of a linear layer, or a convolution that is one, with constrained weights."""
     return [
         ConvertRule(rf"{torch}\.parametrizations\.weight\.original", f"{ours}/kernel", kernel),
-        ConvertRule(rf"{torch}\.bias", f"{ours}/bias"),
-    ]
-
-
-def _norm(torch: str, ours: str) -> list[ConvertRule]:
-    return [
-        ConvertRule(rf"{torch}\.weight", f"{ours}/scale"),
         ConvertRule(rf"{torch}\.bias", f"{ours}/bias"),
     ]
 
@@ -44,7 +37,7 @@ _ADAPTERS = {
 }  # fmt: skip
 _MLP = [
     *constrained_rules(r"final_layer\.hidden_(\d+)", f"{HEAD}/params/hidden_{{0}}"),
-    *_norm(r"final_layer\.norm_(\d+)", f"{HEAD}/params/norm_{{0}}"),
+    *eegpt.norm_rules(r"final_layer\.norm_(\d+)", f"{HEAD}/params/norm_{{0}}"),
     *constrained_rules(r"final_layer\.out", f"{HEAD}/params/out"),
     *elm.linear_rules(r"final_layer\.pool\.attention", HEAD, "pool/attention"),
 ]

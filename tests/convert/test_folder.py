@@ -19,12 +19,14 @@ from tiny_parts import OBJECTIVES, TEXTS, assert_same_weights, tiny_parts
 
 import elm_jax
 from elm_jax.convert import folder, network, tower
+from elm_jax.convert.card import band_of
 from elm_jax.convert.engine import ConvertError
 from elm_jax.convert.parts import ELM_AUTHORS
 from elm_jax.convert.probe import BadProbe, ProbeMismatch
 from elm_jax.convert.reader import UnreadableWeights, read_state_dict
 from elm_jax.convert.standalone import elm_torch
 from elm_jax.data.spec import SpecError
+from elm_jax.signals.profiles import EEGPT_SPEC
 
 
 @pytest.fixture(scope="module", params=sorted(OBJECTIVES))
@@ -174,6 +176,12 @@ def test_the_card_tells_counts_and_no_hashes(saved):
     assert "2 people of tuh" in card and "Fp1-F7" in card and "0.1 to 49 Hz" in card
     hashes = [h for own in parts.trained_on["institutions"].values() for h in own]
     assert not any(h in card for h in hashes)
+
+
+def test_the_card_names_the_mains_that_were_taken_out():
+    spec = EEGPT_SPEC.replace(notch_hz=(50.0, 100.0))
+    assert band_of(EEGPT_SPEC) == "0.1 to 75 Hz"
+    assert band_of(spec) == "0.1 to 75 Hz without 50, 100 Hz"
 
 
 # -- towers ---------------------------------------------------------------------------------------
