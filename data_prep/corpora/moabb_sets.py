@@ -76,6 +76,7 @@ class MoabbSets(EventCorpus, ArrayCorpus):
                 f"--event_labels {unknown[0]}: {args.moabb_set} has the events "
                 f"{', '.join(dataset.event_id)}"
             )
+        self.counted_label = "event" if args.cut == "events" else ""
         classes = dict.fromkeys(labels.values())
         self.classes = {label: n for n, label in enumerate(classes)}  # type: ignore[misc]
         folder = pathlib.Path(args.input).absolute()

@@ -89,11 +89,13 @@ def test_windows_begin_with_the_interval_of_the_data_set_and_know_session_and_ru
     np.testing.assert_allclose(found / 32, expected_uv, atol=0.05)
 
 
-def test_runs_are_taken_whole_where_no_events_are_asked_for(run, tmp_path):
+def test_runs_are_taken_whole_where_no_events_are_asked_for(run, tmp_path, capsys):
     assert run(tmp_path / "out", "--test_people", "A01") == 0
     (row,) = load_recordings(tmp_path / "out", "test")
     assert [(p.start_s, p.n_samples) for p in row.pieces] == [(40.0 * k, 10240) for k in range(4)]
     assert row.pieces[3].labels == {"session": "1test", "run": "1"}
+    assert "labels" not in Manifest.load(tmp_path / "out").counts
+    assert "configs/eegpt_pretrain.py" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
