@@ -6,7 +6,6 @@ texts = model.encode_text(["Diffuse slowing."])    # same space, where there is 
 """
 
 import copy
-import dataclasses
 import logging
 from typing import Any
 
@@ -96,13 +95,7 @@ def load_pretrained(
       ProbeMismatch: built, the model does not give the vectors that were stored with it.
     """
     parts = read_parts(path_or_hub_id, config=config, step=step, n_outputs=n_outputs)
-    given = {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
-    parts = dataclasses.replace(
-        parts,
-        spec=parts.spec.replace(**given),
-        assumed=tuple(name for name in parts.assumed if name not in given),
-    )
-    model = from_parts(parts, text_tower=text_tower, cache=cache)
+    model = from_parts(parts.with_moments(mean, std), text_tower=text_tower, cache=cache)
     for notice in model.notices:
         log.warning("%s", notice)
     return model

@@ -9,7 +9,6 @@ hub. DST: NAME.pt, NAME.safetensors, a folder that stands alone, ``--to braindec
 """
 
 import argparse
-import dataclasses
 import os
 import pathlib
 import sys
@@ -78,21 +77,23 @@ def convert(
     leave_out: Sequence[str] = (),
     overwrite: bool = False,
 ) -> LoadReport:
-    """Writes ``parts`` as one of :data:`KINDS`; returns what became of every tensor."""
+    """Writes ``parts`` as one of :data:`KINDS`; returns what became of every tensor.
+
+    Raises:
+      ValueError: something is to be left out of a kind that has a place for everything.
+    """
     from elm_jax.convert import braindecode_folder
     from elm_jax.convert.folder import write_folder
     from elm_jax.convert.single_file import write_single_file
     from elm_jax.convert.workdir import write_workdir
 
-    if kind == "folder":
-        return write_folder(parts, target, overwrite=overwrite)
-    if kind == "orbax":
-        return write_workdir(parts, target, overwrite=overwrite)
-    if kind == "braindecode":
-        return braindecode_folder.write_folder(
-            parts, target, leave_out=leave_out, overwrite=overwrite
-        )
-    return write_single_file(parts, target, leave_out=leave_out, overwrite=overwrite)
+    whole = {"folder": write_folder, "orbax": write_workdir}
+    if kind in whole:
+        if leave_out:
+            raise ValueError(f"--leave_out means nothing for --to {kind}: it holds all modules")
+        return whole[kind](parts, target, overwrite=overwrite)
+    write = braindecode_folder.write_folder if kind == "braindecode" else write_single_file
+    return write(parts, target, leave_out=leave_out, overwrite=overwrite)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -105,12 +106,7 @@ def run(options: argparse.Namespace) -> None:
     parts = read_parts(
         options.source, config=options.config, step=options.step, n_outputs=options.n_outputs
     )
-    given = {k: getattr(options, k) for k in ("mean", "std") if getattr(options, k) is not None}
-    parts = dataclasses.replace(
-        parts,
-        spec=parts.spec.replace(**given),
-        assumed=tuple(name for name in parts.assumed if name not in given),
-    )
+    parts = parts.with_moments(options.mean, options.std)
     if parts.report is not None:
         print(f"read     {parts.report}")
     leave_out = [name for name in options.leave_out.split(",") if name]

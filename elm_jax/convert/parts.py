@@ -68,6 +68,14 @@ class ModelParts:
         """See :func:`weights_sha256`."""
         return weights_sha256(self.params, self.model_state)
 
+    def with_moments(
+        self, mean: float | tuple[float, ...] | None, std: float | tuple[float, ...] | None
+    ) -> "ModelParts":
+        """The same, mean and std of the training signals as a user says; None: as the source."""
+        given = {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
+        left = tuple(name for name in self.assumed if name not in given)
+        return dataclasses.replace(self, spec=self.spec.replace(**given), assumed=left)
+
 
 def channels_seen(parts: ModelParts) -> tuple[str, ...]:
     """Names of the channels that a model was trained on: its spec's, where it does not tell."""

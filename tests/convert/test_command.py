@@ -110,6 +110,7 @@ def test_mean_and_std_given_are_no_longer_assumed(tmp_path, capsys):
         (["{source}", "{tmp}/x.pt", "--to", "safetensors"], "must end in .safetensors"),
         (["{source}", "{tmp}/x", "--to", "pt"], "must end in .pt"),
         (["{source}", "{source}"], "overwrite"),
+        (["{source}", "{tmp}/x", "--leave_out", "classifier"], "nothing for --to folder"),
         (["{tmp}/broken.pt", "{tmp}/x"], "broken.pt: "),
     ],
 )
