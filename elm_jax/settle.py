@@ -1,6 +1,7 @@
 """What only the data or the run know, written into the config as it runs.
 
-So a finished model can be read without either.
+So a finished model can be read without either. ``run_dir.adopt`` writes the same into a recipe
+whose run is finished; what only the model knows that a run starts from is ``start.settle``'s.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from elm_jax.batches import labelled
 from elm_jax.construct import lookup
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.targets import Target, with_classes, with_moments
+from elm_jax.run_dir import OF_LENGTH
 from elm_jax.schedules import RunLength
 
 # Words of config.objective.class_weight -> how far towards classes that count alike.
@@ -46,6 +48,6 @@ def settle_length(config: Any, length: RunLength) -> None:
     A momentum encoder's schedule needs it; as it is written into the config, a finished model can
     be read without its run.
     """
-    if "total_steps" in config.objective and config.objective.total_steps is None:
+    if config.objective.get(OF_LENGTH, 0) is None:
         with config.unlocked(), config.objective.ignore_type():
-            config.objective.total_steps = length.total_steps
+            config.objective[OF_LENGTH] = length.total_steps

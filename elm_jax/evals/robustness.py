@@ -46,7 +46,7 @@ class Robustness:
       labels: what the probe predicts: ``name``, ``kind`` ("binary" or "multiclass"), ``classes``.
       train_split: whose clean windows the probe is fitted on.
       split: whose windows are damaged and scored.
-      missing: shares of channels, each in [0, 1).
+      missing: shares of channels, each from 0 to 0.99.
       noise_db: signal-to-noise ratios.
       c: strength of the probe (scikit-learn's C).
       repeats: draws of channels and noise; scores are means over them.
@@ -64,7 +64,9 @@ class Robustness:
 
     def __post_init__(self):
         if not all(0 <= share <= WORST_SHARE for share in self.missing):
-            raise ValueError(f"missing is {tuple(self.missing)}; expected shares in [0, 1)")
+            raise ValueError(
+                f"missing is {tuple(self.missing)}; expected shares from 0 to {WORST_SHARE}"
+            )
         if self.repeats < 1 or not self.c > 0:
             raise ValueError(f"repeats is {self.repeats} (1 or more), c {self.c} (positive)")
         if self.target.kind not in KINDS:
@@ -101,10 +103,8 @@ class Robustness:
         known = train.labelled
         probe = models.fit(train.target, clean[known], train.truth[known], self.c)
         whole, centre = data.encoded(predict, self.split).features, clean.mean(0)
-        rows, bounded = (
-            [self._row(Damage("none", 0.0), [(whole, 0)], whole, centre, probe, test)],
-            0,
-        )
+        rows = [self._row(Damage("none", 0.0), [(whole, 0)], whole, centre, probe, test)]
+        bounded = 0
         for damage in self._damages():
             found = [self._vectors(predict, data, damage, r) for r in range(self.repeats)]
             rows.append(self._row(damage, found, whole, centre, probe, test))
