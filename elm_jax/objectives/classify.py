@@ -73,11 +73,10 @@ class Classify(TwoTower):
 
     def init(self, key: Key, batch: Batch) -> tuple[Params, ModelState]:
         """Fresh parameters and batch statistics."""
-        key_towers, key_classifier = jax.random.split(key)
+        key_towers, key_classifier, key_adapter = jax.random.split(key, 3)
         made: dict[str, Any] = {}
         ahead = batch
         if self.adapter is not None:
-            key_adapter = jax.random.fold_in(key, 1)
             keys = {"params": key_adapter, "dropout": key_adapter}
             signal, made["adapter"] = self.adapter.init_with_output(
                 keys, batch["signal"], train=False

@@ -35,7 +35,14 @@ from elm_jax import losses, masking
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 from elm_jax.models.layers import statistics_dtype
 from elm_jax.objectives.base import LossOut, Terms
-from elm_jax.objectives.masked_dual import Drawn, MaskedDual, batch_key, mean_over, mean_square
+from elm_jax.objectives.masked_dual import (
+    SECOND_VIEW,
+    Drawn,
+    MaskedDual,
+    batch_key,
+    mean_over,
+    mean_square,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,7 +101,7 @@ class DualAligned:
     def second_view(self, batch: Batch, drawn: Drawn, key: Key | None = None) -> Array:
         """Tokens of the second view, which all rows share."""
         return masking.draw_second_view(
-            jax.random.fold_in(batch_key(batch, key), 1),
+            jax.random.fold_in(batch_key(batch, key), SECOND_VIEW),
             drawn.masks.keep,
             drawn.sizes,
             overlap=self.view_overlap,

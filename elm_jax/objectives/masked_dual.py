@@ -39,6 +39,8 @@ from elm_jax.models.masked_heads import visible_patches
 from elm_jax.objectives.base import LossOut, Terms
 
 TARGET_EPS = 1e-5  # beside the variance of targets: torch's default, as published
+# Numbers of keys made from another by fold_in, far from 0, 1, 2 ...: these jax.random.split gives.
+ROWS, SECOND_VIEW = 101, 102
 
 
 class Drawn(NamedTuple):
@@ -141,11 +143,12 @@ class MaskedDual:
             channel_share=self.visible_channels,
             extra_share=self.extra_channels,
         )
-        names = ("encoder", "predictor", "reconstructor", "second_view", "dropout_second_view")
+        names = ("encoder", "predictor", "reconstructor", "second_view")
         if key is None:
             keys = dict.fromkeys(names)
         else:
-            keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+            own = jax.random.split(jax.random.fold_in(key, ROWS), len(names))
+            keys = dict(zip(names, own, strict=True))
         shared = batch_key(batch, key)
         return Drawn(masking.draw_masks(shared, sizes), sizes, keys)
 

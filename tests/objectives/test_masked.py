@@ -9,7 +9,7 @@ import pytest
 from masked_tiny import CHANNELS, drawn_variables, tiny_masked, tiny_windows
 from ml_collections import ConfigDict
 
-from elm_jax import build
+from elm_jax import build, masking
 from elm_jax.accumulate import value_and_grad
 from elm_jax.channels import UnknownChannels
 from elm_jax.data.spec import SignalSpec
@@ -179,6 +179,36 @@ def test_switches_take_terms_away_and_go_on_reporting_them():
         terms, report = tiny_masked("dual_aligned", **{switch: False}).terms(out, batch)
         assert set(terms) == on - gone
         assert {"alignment", "view_contrast", "activation"} <= set(report | terms)
+
+
+def noting(keys, draw):
+    """``draw``, and its key is added to ``keys``."""
+
+    def run(key, *args, **options):
+        keys.append(key)
+        return draw(key, *args, **options)
+
+    return run
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_no_key_is_used_twice(monkeypatch, parts):
+    """Whatever draws gets a key that no other draw of the batch has, nor a key made from one."""
+    objective, _, _, batch = setting("dual_aligned")
+    drawing = []
+    for name in ("draw_masks", "draw_second_view"):
+        monkeypatch.setattr(masking, name, noting(drawing, getattr(masking, name)))
+    shared = batch | {"batch_key": KEY}
+    for key in [KEY] if parts == 1 else jax.random.split(KEY, parts):
+        drawn = objective.masked.draw(key, shared)
+        objective.second_view(shared, drawn, key)
+        drawing += drawn.keys.values()
+    bits = {tuple(jax.random.key_data(key).tolist()) for key in drawing}
+    assert len(bits) == 2 + 4 * parts  # the two masks are all rows', the rest is each part's
+    different = [jax.random.wrap_key_data(jnp.asarray(x, jnp.uint32)) for x in bits]
+    made = jax.random.key_data(jnp.stack([jax.random.split(key, 4) for key in different]))
+    made = {tuple(x) for x in made.reshape(-1, 2).tolist()}
+    assert len(made) == 4 * len(bits) and not made & bits
 
 
 @pytest.mark.parametrize("skip", [True, False])
