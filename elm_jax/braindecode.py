@@ -203,7 +203,12 @@ class EEGPT:
         encoder = parts.model_state.get("target", {}).get("encoder", parts.params["encoder"])
         own = ("adapter", "classifier")
         params = {name: parts.params[name] for name in own if name in parts.params}
-        return cls(**braindecode_folder.config_of(parts)), params | {"encoder": encoder}
+        # Normed patches, for which braindecode's own config needs a class, have a word here.
+        recipe = copy.deepcopy(parts.recipe)
+        normed = recipe["encoder"].pop("patch_norm", False)
+        config = braindecode_folder.config_of(dataclasses.replace(parts, recipe=recipe))
+        config["patch_module"] = "normed" if normed else None
+        return cls(**config), params | {"encoder": encoder}
 
     # -- the signal -----------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ def test_outputs_and_features_are_those_of_braindecode(case):
         assert getattr(model, name) == getattr(twin, name), name
 
 
-def test_normed_patches_are_braindecodes():
+def test_normed_patches_are_braindecodes_and_are_known_in_a_saved_model(tmp_path):
     class Normed(published()._PatchEmbed):
         def __init__(self, **sizes):
             super().__init__(**sizes, apply_norm=True)
@@ -112,6 +112,10 @@ def test_normed_patches_are_braindecodes():
     with torch.no_grad():
         expected = twin(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(model(ours_of(twin), x), expected, atol=1e-5)
+    twin.save_pretrained(tmp_path)
+    saved, params = EEGPT.from_pretrained(tmp_path)
+    assert saved.get_config()["patch_module"] == "normed"
+    np.testing.assert_allclose(saved(params, x), expected, atol=1e-5)
 
 
 def test_a_norm_of_ones_own_stands_in_every_place_of_the_encoders():
