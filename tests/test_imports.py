@@ -113,15 +113,31 @@ def test_imports_go_one_way(rooms, never):
     assert back == []
 
 
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def early_imports(name):
+    """What is imported as soon as a module is."""
+    return {m for m, early in imports(MODULES[name]) if early} - {name}
+
+
+def test_a_finished_model_loads_without_the_evals_and_their_libraries():
+    found, left = set(), ["elm_jax.pretrained", "elm_jax.braindecode"]
+    while left:
+        if (name := left.pop()) not in found:
+            found.add(name)
+            left += early_imports(name) if name in MODULES else []
+    heavy = ("sklearn", "matplotlib", "elm_jax.build", "elm_jax.train")
+    assert sorted(m for m in found if m.startswith(heavy)) == []
+
+
 def test_no_import_circles():
-    modules = {}
-    for path in SOURCES:
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    graph = {
-        name: {m for m, early in imports(path) if early and m in modules} - {name}
-        for name, path in modules.items()
-    }
+    graph = {name: early_imports(name) & set(MODULES) for name in MODULES}
     done, path = set(), []
 
     def visit(name):
