@@ -82,6 +82,20 @@ def test_device_type_and_sizes_choose_how_attention_runs(
     assert attention.implementation(shape, shape[1], dtype, masked) == how
 
 
+@pytest.mark.parametrize("how", ["xla", "blocked"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_every_way_gives_the_plain_form(monkeypatch, how, dtype):
+    """Plain: all weights written out, as where dropout needs them."""
+    q, k, v, weight = draw(2, 6, 6, 2, 8, dtype)
+    monkeypatch.setattr(attention, "implementation", lambda *sizes: how)
+    found = slopes(attention.attention, q, k, v, weight)
+    plain = slopes(lambda *a: attention.attention(*a, drop=lambda w: w), q, k, v, weight)
+    tolerance = 2e-5 if dtype == jnp.float32 else 0.1
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(plain), strict=True):
+        one, other = (np.asarray(x, np.float32) for x in (one, other))
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)
+
+
 def test_long_sequences_take_blocks_and_the_module_gives_the_same(monkeypatch):
     x = jax.random.normal(jax.random.key(0), (2, 30, 16))
     module = attention.MultiHeadAttention(2)

@@ -200,7 +200,7 @@ def counted(module, *args, **kwargs):
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
-@pytest.mark.parametrize("name", ["tiny2", "base1", "large"])
+@pytest.mark.parametrize("name", [*eeg_sizes.EEGPT, "light"])  # DARE's others equal one of these
 def test_parameters_of_each_part_are_as_stated(name):
     width, summary, depth, heads = eeg_sizes.size(name)
     kwargs = dict(width=width, heads=heads, summary_tokens=summary)

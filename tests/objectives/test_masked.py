@@ -136,6 +136,16 @@ def test_the_momentum_encoder_follows_by_the_published_momentum():
             assert np.abs(b - c).max() > 1e-4  # and is not the encoder
 
 
+def test_the_momentum_of_every_step_is_the_published_one():
+    """The i-th of n steps (from 0) has 0.996 + i * 0.004 / n; 1 would come after the last."""
+    n, objective = 7, tiny_masked(total_steps=7)
+    ones = {"encoder": {"x": jnp.ones(())}}
+    zeros = {"target": {"encoder": {"x": jnp.zeros(())}}}
+    for i in range(n):
+        moved = objective.after_update(ones, zeros, jnp.asarray(i))["target"]["encoder"]["x"]
+        assert float(moved) == pytest.approx(1 - (0.996 + i * (1.0 - 0.996) / n), rel=1e-4)
+
+
 def test_momentum_ends_at_its_last_value_and_needs_the_runs_length():
     objective, params, model_state, _ = setting("masked_dual")
     for step in (10, 25):

@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from parity.masked_models import Golden
+from parity.masked_models import Golden, part
 
+from elm_jax.models.eeg_sizes import EegSize, parameter_counts
 from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.masked_heads import Predictor, Reconstructor, visible_patches
+from elm_jax.optim import make_optimizer
+from elm_jax.schedules import RunLength
 
 
 @pytest.fixture(scope="module", params=["nano", "embed4"])
@@ -71,3 +74,40 @@ def test_reconstructor_gives_the_published_values(golden):
         query=golden["mask_y"], channel_id=golden["chan_ids"],
     )  # fmt: skip
     np.testing.assert_allclose(found, golden["reconstruction"], atol=1e-5)
+
+
+PARTS = ("encoder", "predictor", "reconstructor")
+
+
+def test_each_part_has_as_many_parameters_as_stated(golden):
+    published = {
+        name: sum(x.size for k, x in golden.state.items() if k.startswith(f"{name}."))
+        for name in PARTS
+    }
+    for name in PARTS[1:]:  # a table of rotary frequencies, which nobody learns
+        published[name] -= golden.state[f"{name}.time_embed.freqs"].size
+    sizes = golden.sizes()
+    depth = tuple(golden.depth(name) for name in PARTS)
+    size = EegSize(sizes["width"], sizes["summary_tokens"], depth, sizes["heads"])
+    assert parameter_counts(size) == published
+
+
+def test_what_decays_is_what_the_published_groups_decay(golden):
+    """There: no tensor of one axis and none with "bias" in its name. Here: more than one axis."""
+    groups = {
+        name: np.full_like(value, "bias" not in name and value.ndim != 1)
+        for name, value in golden.state.items()
+        if "freqs" not in name
+    }
+    wanted = {name: part(groups, name) for name in PARTS}
+    params = jax.tree.map(jnp.ones_like, wanted)
+    settings = dict(
+        name="adamw", rate=1.0, weight_decay=0.5, rules=((".*", "train"),),
+        schedule=dict(kind="constant", warmup_steps=0, total_steps=1, per="step"),
+    )  # fmt: skip
+    optimizer = make_optimizer(settings, params, RunLength(1, 1, 1))
+    no_slopes = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.tx.update(no_slopes, optimizer.tx.init(params), params)
+    found = jax.tree.map(lambda x: -2 * x, updates)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    assert {float(x.reshape(-1)[0]) for x in jax.tree.leaves(wanted)} == {0.0, 1.0}
