@@ -45,7 +45,9 @@ def recipe() -> ConfigDict:
     config = eegpt_probe.recipe()
     config.init_signal = "any"
     # Rates are the run's own; the rest is the model's.
-    config.encoder = dict(name="of_init_from", drop_path=0.1, pad_window=True)
+    config.encoder = dict(
+        name="of_init_from", dropout=0.0, attention_dropout=0.0, drop_path=0.1, pad_window=True
+    )
     config.objective = dict(
         name="classify",
         labels=None,

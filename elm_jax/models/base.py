@@ -20,10 +20,20 @@ class Encoder(Protocol):
         self,
         signal: Float[Array, "b c t"],
         *,
-        channel_id: Int[Array, " c"] | None = None,
-        keep: Int[Array, " n"] | None = None,
+        channel_id: Int[Array, " c"] | Int[Array, "b c"] | None = None,
+        keep: Int[Array, "v k"] | None = None,
         valid: Bool[Array, " b"] | None = None,
         train: bool,
     ) -> Encoded:
-        """Encodes; ``valid`` rows alone touch batch statistics."""
+        """Encodes.
+
+        Args:
+          signal: network values.
+          channel_id: which electrode each of the signal's rows is, for all windows or each; for
+            encoders that have ``by_name``.
+          keep: what is visible: ``k`` channels of each of ``v`` time patches, as ``patch * c +
+            channel``; for encoders that can be shown a part.
+          valid: False for rows of padding: they touch no batch statistics.
+          train: with dropout, and by the batch's statistics.
+        """
         ...

@@ -182,8 +182,8 @@ class ConvEeg(nn.Module):
         self,
         signal: Float[Array, "b c t"],
         *,
-        channel_id: Int[Array, " c"] | None = None,
-        keep: Int[Array, " n"] | None = None,
+        channel_id: Int[Array, " c"] | Int[Array, "b c"] | None = None,
+        keep: Int[Array, "v k"] | None = None,
         valid: Bool[Array, " b"] | None = None,
         train: bool,
     ) -> Encoded:

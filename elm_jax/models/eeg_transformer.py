@@ -36,7 +36,8 @@ class ChannelEmbed(nn.Module):
         """The vectors; a number outside the dictionary gives NaN, never another's vector."""
         init = nn.initializers.normal(0.02)  # whatever init_std is, as published
         table = self.param("embedding", init, (self.rows, self.features), jnp.float32)
-        return jnp.take(table, channel_id, axis=0)
+        known = jnp.where(channel_id < 0, self.rows, channel_id)  # take counts -1 from the end
+        return jnp.take(table, known, axis=0, mode="fill")
 
 
 class EegTransformer(nn.Module):

@@ -50,6 +50,14 @@ def test_a_batch_may_bring_its_channels_numbers_once_or_row_by_row():
     np.testing.assert_allclose(once, encode(SIGNAL).tokens, atol=1e-6)
 
 
+@pytest.mark.parametrize("number", [-1, 62])
+def test_a_number_outside_the_dictionary_is_nobodys_vector(number):
+    module = EegTransformer((), **SMALL)
+    ids = jnp.asarray(channel_ids(NAMES)).at[2].set(number)
+    found = module.apply({"params": params()}, jnp.asarray(SIGNAL), channel_id=ids, train=False)
+    assert np.isnan(found.tokens).all()
+
+
 @pytest.mark.parametrize("names", [NAMES[:4], (*NAMES, "Pz")])
 def test_a_wrong_number_of_names_is_refused(names):
     with pytest.raises(ValueError, match=f"has 5 channels, but channels numbers {len(names)}"):

@@ -221,6 +221,14 @@ def test_no_key_is_used_twice(monkeypatch, parts):
     assert len(made) == 4 * len(bits) and not made & bits
 
 
+def test_switches_of_the_first_view_are_set_beside_those_of_the_second():
+    cases = {"alignment": 1, "normalised_patches": 2, "skip": 3}  # DARE-EEG's
+    for switch in cases:
+        changed = tiny_masked("dual_aligned", **{switch: False})
+        assert {name for name in cases if not getattr(changed.masked, name)} == {switch}
+        assert changed.mask_alignment
+
+
 @pytest.mark.parametrize("skip", [True, False])
 def test_without_the_skip_the_reconstructor_reads_predictions_alone(skip):
     """Visible patches reach it through the predictor then: which gives nothing here."""

@@ -12,6 +12,7 @@ from tiny_shards import write_tiny_shards
 import configs
 from configs import common
 from elm_jax import main, train
+from elm_jax.models.eeg_sizes import DARE, EEGPT
 
 RECIPES = sorted(
     path.stem
@@ -162,6 +163,35 @@ def test_paired_recipes_are_the_5_s_recipe_with_pairs_and_the_published_constant
     changed = {"sampler", "objective", "demo"}
     same = [{k: v for k, v in c.to_dict().items() if k not in changed} for c in (config, bags)]
     assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "sizes"), [("eegpt_pretrain", 64, EEGPT), ("dare_pretrain", 216, DARE)]
+)
+def test_masked_pretraining_is_the_published_one_in_every_size(name, rows, sizes):
+    config = get_config(name)
+    settings, cycle = config.optimizer, config.optimizer.schedule
+    assert (settings.name, settings.rate, settings.weight_decay) == ("adamw", 5e-4, 1e-6)
+    # OneCycleLR(max_lr=5e-4, div_factor=2, final_div_factor=8, pct_start=0.2), 200 epochs
+    assert (cycle.kind, cycle.start, cycle.floor, cycle.rise_share) == (
+        "one_cycle", 1 / 2, 1 / 2 / 8, 0.2,
+    )  # fmt: skip
+    assert cycle.total_epochs == 200 and tuple(cycle.momentum) == (0.95, 0.85)
+    assert tuple(config.objective.momentum) == (0.996, 1.0)
+    assert config.sampler.windows_per_batch == rows
+    for word, size in sizes.items():
+        config = get_config(name, word)
+        encoder, objective = config.encoder, config.objective
+        assert (encoder.width, encoder.summary_tokens, encoder.heads) == (
+            size.width, size.summary_tokens, size.heads,
+        )  # fmt: skip
+        depth = encoder.depth, objective.predictor.depth, objective.reconstructor.depth
+        assert depth == size.depth
+    if name == "dare_pretrain":
+        views = config.objective
+        assert tuple(views.view_overlap) == (0.2, 0.8) and views.overlap_jitter == 0.05
+        weights = views.temperature, views.mask_alignment_weight, views.activation_weight
+        assert weights == (0.1, 0.1, 1e-4) and tuple(views.projection) == (512, 256)
 
 
 @pytest.mark.parametrize("size", ["5s", "60s"])
