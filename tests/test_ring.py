@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from many_devices import env_of
 from ring_on_devices import CASES
 from tiny_model import tiny_objective
 
@@ -30,10 +30,7 @@ QUICK = "--xla_backend_optimization_level=0"
 def found(tmp_path_factory):
     """What ``ring_on_devices.py`` writes, on eight devices."""
     path = tmp_path_factory.mktemp("ring") / "found.npz"
-    env = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {QUICK}",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
-    }
+    env = env_of(8, QUICK)
     command = [sys.executable, str(TESTS / "ring_on_devices.py"), str(path)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

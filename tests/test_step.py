@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from many_devices import env_of
 from microbatches_on_devices import one_step
 from plain_model import (
     PlainEncoder,
@@ -167,12 +167,8 @@ def test_with_running_statistics_microbatches_depart_in_nothing():
 
 
 def test_eight_devices_cut_their_own_rows_and_learn_what_one_learns(tmp_path):
-    env = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
-    }
     command = [sys.executable, str(TESTS / "microbatches_on_devices.py"), str(tmp_path / "8.npz")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=env_of(8), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     one, _ = one_step({"data": 1, "fsdp": 1})
     with np.load(tmp_path / "8.npz") as eight:

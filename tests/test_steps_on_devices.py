@@ -5,7 +5,6 @@ negatives and batch statistics are those of the global batch.
 """
 
 import json
-import os
 import pathlib
 import socket
 import subprocess
@@ -14,13 +13,12 @@ import sys
 import numpy as np
 import pytest
 from all_objectives import scorers
+from many_devices import env_of
 
 from elm_jax import build
 
 TESTS = pathlib.Path(__file__).resolve().parent
 ROWS = 16
-# On a machine that is busy otherwise a device may be late by more than the default 40 s.
-PATIENT = "--xla_cpu_collective_call_terminate_timeout_seconds=300"
 # The compiler makes one product of query, key and value where they read the same, and one gather.
 MERGED = ["24", "8"]
 # What is compared is what XLA's passes make of a step, not how fast LLVM's code for it is.
@@ -29,12 +27,7 @@ QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emit
 
 def start(out, devices, *arguments):
     """The steps in a process of its own."""
-    flags = f"--xla_force_host_platform_device_count={devices} {QUICK_TO_COMPILE} {PATIENT}"
-    env = os.environ | {
-        "XLA_FLAGS": flags,
-        "NPROC": "32",  # threads: each exchange that waits for another device holds one
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
-    }
+    env = env_of(devices, QUICK_TO_COMPILE)
     command = [sys.executable, str(TESTS / "steps_on_devices.py"), str(out), *arguments]
     return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
 
