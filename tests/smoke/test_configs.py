@@ -194,6 +194,34 @@ def test_masked_pretraining_is_the_published_one_in_every_size(name, rows, sizes
         assert weights == (0.1, 0.1, 1e-4) and tuple(views.projection) == (512, 256)
 
 
+@pytest.mark.parametrize(("name", "rate"), [("eegpt_probe", 4e-4), ("dare_conv_probe", 5e-4)])
+def test_probes_are_the_published_ones(name, rate):
+    config = get_config(name)
+    settings, cycle, head = config.optimizer, config.optimizer.schedule, config.objective.head
+    assert (settings.name, settings.rate, settings.weight_decay) == ("adamw", rate, 0.01)
+    # OneCycleLR(pct_start=0.2) with PyTorch's div_factor=25, final_div_factor=1e4; 100 epochs of 64
+    assert (cycle.kind, cycle.start, cycle.rise_share) == ("one_cycle", 1 / 25, 0.2)
+    assert cycle.floor == pytest.approx(1 / 25 / 1e4) and cycle.total_epochs == 100
+    assert config.sampler.windows_per_batch == 64 and config.objective.encoder_frozen
+    assert (head.name, head.hidden, head.dropout) == ("two_stage", 16, 0.5)
+    assert tuple(head.max_norm) == (1.0, 0.25) and config.objective.adapter.max_norm == 1.0
+
+
+@pytest.mark.parametrize(("name", "rows"), [("eegpt_finetune", 200), ("dare_finetune", 400)])
+def test_fine_tuning_is_the_published_one_with_what_the_papers_ask_for(name, rows):
+    config = get_config(name)
+    settings, schedule, objective = config.optimizer, config.optimizer.schedule, config.objective
+    assert (settings.name, settings.rate, settings.weight_decay) == ("adamw", 5e-4, 0.05)
+    assert schedule.warmup_epochs == 5 and schedule.floor * settings.rate == pytest.approx(1e-6)
+    assert settings.layer_decay == 0.65 and config.encoder.drop_path > 0
+    assert config.sampler.windows_per_batch == rows and not objective.encoder_frozen
+    watch = config.validation
+    assert (watch.split, watch.monitor, watch.patience_epochs) == ("valid", "balanced_accuracy", 10)
+    if name == "dare_finetune":  # TUEV
+        assert (objective.label_smoothing, objective.class_weight) == (0.1, "balanced_root")
+        assert tuple(objective.head.dropout) == (0.3, 0.1) and schedule.total_epochs == 30
+
+
 @pytest.mark.parametrize("size", ["5s", "60s"])
 def test_hyperparameters_are_the_published_ones(size, shared):
     text = (shared / "weights/elm" / size / "config_xy.yaml").read_text()
