@@ -4,10 +4,11 @@
         --config.data.dir=SHARDS --config.labels.name=abnormal --workdir runs/NAME
 
 For TUEV: ``--config.labels.name=event --config.labels.kind=multiclass
---config.optimizer.schedule.total_epochs=30 --config.objective.label_smoothing=0.1
---config.objective.class_weight=balanced_root --config.objective.adapter.temporal_kernel=55
---config.objective.adapter.temporal_activation=False --config.objective.adapter.dropout=0.8
---config.objective.head.dropout=0.8``.
+--config.sampler.windows_per_batch=800 --config.optimizer.schedule.total_epochs=30
+--config.objective.label_smoothing=0.1 --config.encoder.drop_path=0.2
+--config.objective.adapter.temporal_kernel=55 --config.objective.adapter.temporal_activation=False
+--config.objective.adapter.dropout=0.8 --config.objective.head.dropout=0.8``. (Weights of rare
+classes are DARE-EEG's addition: ``--config.objective.class_weight=balanced_root``.)
 
 MODEL as in ``configs/eegpt_probe.py``. SHARDS of ``data_prep.prepare tuab_windows`` (or
 ``tuev_rows``): 200 Hz, 23 electrodes as recorded, ten times the scale of the pretraining. That is
