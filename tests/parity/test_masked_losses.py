@@ -105,6 +105,7 @@ def test_every_term_is_the_published_one(run):
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(sum(terms.values()), golden["loss_dare"], atol=1e-5)
+    assert run.objective.temperature == pytest.approx(golden.state["loss_mc.temperature"])
     for name, weight, raw in (
         ("mask_alignment", 0.1, "view_contrast"),
         ("activation_penalty", 1e-4, "activation"),
