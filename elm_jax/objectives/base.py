@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax.numpy as jnp
+
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 
 # The loss's terms, which sum to it, and what is only reported.
@@ -92,3 +94,32 @@ class Objective(Protocol):
         ``text_projection``, ``tokens``, ``logits``.
         """
         ...
+
+
+class SumOfTerms:
+    """What follows from ``embed`` and ``terms``, for objectives to inherit and to override."""
+
+    def loss(
+        self, params: Params, model_state: ModelState, batch: Batch, key: Key, *, train: bool
+    ) -> tuple[Float[Array, ""], LossOut]:
+        """The sum of ``terms`` over the global batch."""
+        out, model_state = self.embed(params, model_state, batch, key, train=train)
+        terms, report = self.terms(out, batch)
+        more = self.weight(batch), self.sums(out, batch)
+        return sum(terms.values()), LossOut(model_state, terms, report, *more)
+
+    def weight(self, batch: Batch) -> Float[Array, ""]:
+        """How many rows of ``batch`` are real: what its means count for."""
+        return batch["signal_valid"].sum(dtype=jnp.float32)
+
+    def sums(self, out: dict[str, Array], batch: Batch) -> dict[str, Array]:
+        """What :meth:`scores` needs, to be added up over batches: nothing."""
+        return {}
+
+    def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
+        """Scores of a whole split: none."""
+        return {}
+
+    def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:
+        """Nothing follows the parameters."""
+        return model_state

@@ -24,17 +24,16 @@ second view's channels are those of its own time patches (see ``masking.draw_sec
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from elm_jax import losses, masking
-from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
+from elm_jax.axes import Array, Batch, Key, ModelState, Params
 from elm_jax.models.layers import statistics_dtype
-from elm_jax.objectives.base import LossOut, Terms
+from elm_jax.objectives.base import SumOfTerms, Terms
 from elm_jax.objectives.masked_dual import (
     SECOND_VIEW,
     Drawn,
@@ -46,7 +45,7 @@ from elm_jax.objectives.masked_dual import (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DualAligned:
+class DualAligned(SumOfTerms):
     """Model and loss of DARE-EEG's pretraining.
 
     Batches and state are those of :class:`MaskedDual`; parameters have ``view_projector`` beside.
@@ -144,27 +143,6 @@ class DualAligned:
                 "activation_penalty": self.activation_weight * report["activation"],
             }
         return terms, report
-
-    def weight(self, batch: Batch) -> Float[Array, ""]:
-        """How many rows are real."""
-        return self.masked.weight(batch)
-
-    def sums(self, out: dict[str, Array], batch: Batch) -> dict[str, Array]:
-        """Nothing."""
-        return {}
-
-    def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
-        """None."""
-        return {}
-
-    def loss(
-        self, params: Params, model_state: ModelState, batch: Batch, key: Key, *, train: bool
-    ) -> tuple[Float[Array, ""], LossOut]:
-        """The sum of :meth:`terms` over the global batch."""
-        out, model_state = self.embed(params, model_state, batch, key, train=train)
-        terms, report = self.terms(out, batch)
-        more = self.weight(batch), self.sums(out, batch)
-        return sum(terms.values()), LossOut(model_state, terms, report, *more)
 
     def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:
         """See :meth:`MaskedDual.after_update`."""

@@ -22,7 +22,6 @@ Switches of the paper's ablation, as the released code means them:
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -36,7 +35,7 @@ from elm_jax.losses.collapse import spread
 from elm_jax.models.base import Encoded
 from elm_jax.models.layers import cut_patches, standardised, statistics_dtype
 from elm_jax.models.masked_heads import visible_patches
-from elm_jax.objectives.base import LossOut, Terms
+from elm_jax.objectives.base import SumOfTerms, Terms
 
 TARGET_EPS = 1e-5  # beside the variance of targets: torch's default, as published
 # Numbers of keys made from another by fold_in, far from 0, 1, 2 ...: these jax.random.split gives.
@@ -52,7 +51,7 @@ class Drawn(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MaskedDual:
+class MaskedDual(SumOfTerms):
     """Model and loss of EEGPT's pretraining.
 
     Batches have ``signal [b, c, t]``, ``signal_valid [b]`` and, where several montages take turns,
@@ -237,27 +236,6 @@ class MaskedDual:
         if not self.alignment:
             report["alignment"] = losses.pop("alignment")
         return losses, report
-
-    def weight(self, batch: Batch) -> Float[Array, ""]:
-        """How many rows are real."""
-        return batch["signal_valid"].sum(dtype=jnp.float32)
-
-    def sums(self, out: dict[str, Array], batch: Batch) -> dict[str, Array]:
-        """Nothing: the means say it all."""
-        return {}
-
-    def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
-        """None: see :meth:`sums`."""
-        return {}
-
-    def loss(
-        self, params: Params, model_state: ModelState, batch: Batch, key: Key, *, train: bool
-    ) -> tuple[Float[Array, ""], LossOut]:
-        """The sum of :meth:`terms` over the global batch."""
-        out, model_state = self.embed(params, model_state, batch, key, train=train)
-        terms, report = self.terms(out, batch)
-        more = self.weight(batch), self.sums(out, batch)
-        return sum(terms.values()), LossOut(model_state, terms, report, *more)
 
     def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:
         """Moves the momentum encoder: ``m * target + (1 - m) * encoder``, m by the step.

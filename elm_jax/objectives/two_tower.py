@@ -1,22 +1,20 @@
 """What every signal-text objective shares: two towers, their projectors, and how they embed."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 from elm_jax.models.base import Encoded
 from elm_jax.models.bert import pool_text
 from elm_jax.models.layers import statistics_dtype
-from elm_jax.objectives.base import LossOut, Terms
+from elm_jax.objectives.base import SumOfTerms, Terms
 
 
 @dataclasses.dataclass(frozen=True)
-class TwoTower:
+class TwoTower(SumOfTerms):
     """A signal encoder and a text tower, each with a projector into one space.
 
     Parameters are ``{"encoder", "signal_projector", "text_projector"[, "text_tower"]}``; the
@@ -162,31 +160,6 @@ class TwoTower:
     def terms(self, out: dict[str, Array], batch: Batch) -> Terms:
         """The loss's terms (summed by the loop's scalar) and what is only reported."""
         raise TypeError(f"{type(self).__name__} has no loss of its own; use one of its subclasses")
-
-    def weight(self, batch: Batch) -> Float[Array, ""]:
-        """How many rows of ``batch`` are scored: what its means count for."""
-        return batch["signal_valid"].sum(dtype=jnp.float32)
-
-    def sums(self, out: dict[str, Array], batch: Batch) -> dict[str, Array]:
-        """What :meth:`scores` needs, to be added up over batches."""
-        return {}
-
-    def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
-        """Scores of a whole split; none here."""
-        return {}
-
-    def loss(
-        self, params: Params, model_state: ModelState, batch: Batch, key: Key, *, train: bool
-    ) -> tuple[Float[Array, ""], LossOut]:
-        """The sum of :meth:`terms` over the global batch."""
-        out, model_state = self.embed(params, model_state, batch, key, train=train)
-        terms, report = self.terms(out, batch)
-        more = self.weight(batch), self.sums(out, batch)
-        return sum(terms.values()), LossOut(model_state, terms, report, *more)
-
-    def after_update(self, params: Params, model_state: ModelState, step: Array) -> ModelState:
-        """Nothing follows the parameters here."""
-        return model_state
 
     def predict(self, params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
         """``features``, ``projection``, ``text_projection``: of the sides that ``batch`` has."""
