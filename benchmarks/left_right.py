@@ -86,7 +86,7 @@ def probe(folder: pathlib.Path, model: str, kind: str, recipe: str) -> Iterator[
             "--config.labels.classes=('left', 'right')",
             "--config.seeds=(0, 1, 2)",
             "--config.sampler.windows_per_batch=32",
-            "--config.validation=None",  # no run is left to choose an epoch by: all of them
+            "--config.validation.split=train",  # no run is left to choose an epoch by: the last
             "--config.checkpoint.use=last",
             "--config.checkpoint.keep_best=0",
             "--config.evals.trained_on_people=mark",
