@@ -87,6 +87,8 @@ def probe(folder: pathlib.Path, model: str, kind: str, recipe: str) -> Iterator[
             "--config.seeds=(0, 1, 2)",
             "--config.sampler.windows_per_batch=32",
             "--config.validation.split=train",  # no run is left to choose an epoch by: the last
+            "--config.validation.every_epochs=25.0",
+            "--config.checkpoint.every_epochs=100.0",
             "--config.checkpoint.use=last",
             "--config.checkpoint.keep_best=0",
             "--config.evals.trained_on_people=mark",
