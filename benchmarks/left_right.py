@@ -101,7 +101,7 @@ def probe(folder: pathlib.Path, model: str, kind: str, recipe: str) -> Iterator[
 
 def score_of(workdir: pathlib.Path) -> float:
     """Mean balanced accuracy of the seeds of a run."""
-    return values(workdir, "classification/bacc")["classification/bacc"]
+    return values(workdir, "classification/bacc_mean")["classification/bacc_mean"]
 
 
 def spatial_patterns(folder: pathlib.Path) -> Iterator[tuple[str, float]]:
