@@ -23,9 +23,8 @@ def _without_torchaudio_kernels() -> None:
     sys.modules[name] = stand_in
 
 
-def import_eegpt() -> types.ModuleType:
-    """The module ``braindecode.models.eegpt``."""
-    pytest.importorskip("torch", reason="braindecode needs PyTorch: install .[test]")
+def mend_torchaudio() -> None:
+    """Makes torchaudio importable for those who do so on the way: braindecode, transformers."""
     if "torchaudio" not in sys.modules:
         try:
             with contextlib.suppress(ImportError):
@@ -34,6 +33,12 @@ def import_eegpt() -> types.ModuleType:
             for name in [m for m in sys.modules if m.split(".")[0] == "torchaudio"]:
                 del sys.modules[name]
             _without_torchaudio_kernels()
+
+
+def import_eegpt() -> types.ModuleType:
+    """The module ``braindecode.models.eegpt``."""
+    pytest.importorskip("torch", reason="braindecode needs PyTorch: install .[test]")
+    mend_torchaudio()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MNE, over names of montages that braindecode uses
         pytest.importorskip("braindecode", reason="install .[test] for braindecode")

@@ -69,7 +69,9 @@ def is_state(key):
 
 
 def test_every_objective_takes_part():
-    known = set(build.OBJECTIVES) - {"two_tower"}  # that one has no loss
+    # Tests add some of their own; two_tower has no loss.
+    ours = {n for n, make in build.OBJECTIVES.items() if make.__module__.startswith("elm_jax")}
+    known = ours - {"two_tower"}
     assert {name.partition("/")[0] for name in scorers()} == known
 
 

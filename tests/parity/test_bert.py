@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from braindecode_reference import mend_torchaudio
 
 from elm_jax.convert.bert import load_bert, save_bert
 from elm_jax.convert.engine import ConvertError
 from elm_jax.models.bert import Bert, BertConfig, BertConfigError, pool_text
 
+mend_torchaudio()  # which transformers imports where it is installed
 SIZES = dict(
     vocab_size=50,
     hidden_size=24,

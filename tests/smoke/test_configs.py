@@ -1,6 +1,7 @@
 """Every recipe runs, is locked, and has the numbers that were published."""
 
 import importlib
+import json
 import pathlib
 
 import pytest
@@ -91,7 +92,9 @@ def test_a_recipe_runs_two_steps(name, request, tmp_path):
         origin = "trained_by_name" if by_name else "trained"
         config.init_from = str(request.getfixturevalue(origin))
     summary = train.train(config, epath.Path(tmp_path))
-    assert summary["step"] == 2 and summary["loss"] > 0
+    rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert max(json.loads(row)["step"] for row in rows) == 2
+    assert 1 <= summary["step"] <= 2 and summary["loss"] > 0  # the best of them, where that counts
     if any(hasattr(settings, "items") for settings in config.evals.values()):
         assert any(key in summary for key in ("zero_shot", "classification"))
 
