@@ -24,8 +24,8 @@ from elm_jax.checkpoint_errors import (
 from elm_jax.data.people import People
 from elm_jax.data.spec import SignalSpec
 from elm_jax.messages import listed
-from elm_jax.optim import path_of
 from elm_jax.state import TrainState
+from elm_jax.trees import path_of
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from elm_jax.axes import Array
-from elm_jax.optim import path_of
+from elm_jax.trees import path_of
 
 SMALL_BYTES = 2**20
 UINT = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}

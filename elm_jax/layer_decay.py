@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 from elm_jax.axes import Params
+from elm_jax.trees import path_of
 
 # The parts of a model that are transformers, and whatever of them comes before the first layer.
 _LAYER = re.compile(r"(?P<part>encoder|text_tower)/layers?_(?P<number>\d+)/.*")
@@ -40,7 +41,7 @@ def layer_factors(params: Params, decay: float) -> Any:
     """
     if not 0 < decay <= 1:
         raise ValueError(f"config.optimizer.layer_decay is {decay}; expected 0 < decay <= 1")
-    paths = [_path(key) for key, _ in jax.tree_util.tree_leaves_with_path(params)]
+    paths = [path_of(key) for key, _ in jax.tree_util.tree_leaves_with_path(params)]
     depth: dict[str, int] = {}
     for found in filter(None, map(_LAYER.fullmatch, paths)):
         part = found["part"]
@@ -53,14 +54,10 @@ def layer_factors(params: Params, decay: float) -> Any:
         )
 
     def factor(key: Any, _: Any) -> float:
-        path = _path(key)
+        path = path_of(key)
         if (found := _LAYER.fullmatch(path)) is not None:
             return decay ** (depth[found["part"]] - int(found["number"]))
         below = _BELOW.fullmatch(path)
         return decay ** (depth[below["part"]] + 1) if below and below["part"] in depth else 1.0
 
     return jax.tree_util.tree_map_with_path(factor, params)
-
-
-def _path(key: Any) -> str:
-    return jax.tree_util.keystr(key, simple=True, separator="/")

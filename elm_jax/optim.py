@@ -13,7 +13,6 @@ One-dimensional parameters (biases, normalisation) are neither decayed nor adapt
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ import optax
 from elm_jax.axes import Params
 from elm_jax.layer_decay import layer_factors
 from elm_jax.schedules import RunLength, Schedule, make_schedule
+from elm_jax.trees import match_rules
 
 Momentum = float | Callable[[Any], Any]  # a number, or one by step
 
@@ -46,36 +46,6 @@ class Optimizer(NamedTuple):
     after_validation: Callable[[optax.OptState, Any], optax.OptState] = lambda opt_state, _: (
         opt_state
     )
-
-
-def path_of(key_path: Sequence[Any]) -> str:
-    """``encoder/stem/conv_0/kernel`` for a pytree key path."""
-    return jax.tree_util.keystr(key_path, simple=True, separator="/")
-
-
-def match_rules(tree: Any, rules: Sequence[tuple[str, Any]], *, what: str) -> Any:
-    """Gives every leaf the value of the first rule whose regex matches its whole path.
-
-    Raises:
-      ValueError: a leaf that no rule covers, or a rule that covers no leaf (a typo, mostly); the
-        catch-all ``.*`` may be idle.
-    """
-    compiled = [(re.compile(pattern), value) for pattern, value in rules]
-    used = set()
-
-    def value_of(key_path, _):
-        path = path_of(key_path)
-        matching = [i for i, (pattern, _) in enumerate(compiled) if pattern.fullmatch(path)]
-        if not matching:
-            raise ValueError(f"{what}: no rule covers parameter {path!r}; end the rules with '.*'")
-        used.update(matching)
-        return compiled[matching[0]][1]
-
-    matched = jax.tree_util.tree_map_with_path(value_of, tree)
-    idle = [p for i, (p, _) in enumerate(rules) if i not in used and p != ".*"]
-    if idle:
-        raise ValueError(f"{what}: rules {idle} match no parameter of this model")
-    return matched
 
 
 def _decays(params: Params) -> Any:

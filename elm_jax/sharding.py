@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, Sharding
 from jax.sharding import PartitionSpec as P
 
-from elm_jax.optim import match_rules, path_of
+from elm_jax.trees import match_rules, path_of
 
 BATCH_AXES = ("data", "fsdp")
 # Leaves of fewer values stay whole where a rule names just an axis: cutting them saves next to

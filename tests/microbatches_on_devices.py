@@ -10,11 +10,12 @@ import jax
 import numpy as np
 from plain_model import plain_objective, ragged_batch, variables_of, wide
 
-from elm_jax.optim import make_optimizer, path_of
+from elm_jax.optim import make_optimizer
 from elm_jax.schedules import RunLength
 from elm_jax.sharding import make_mesh, to_global
 from elm_jax.state import TrainState
 from elm_jax.step import make_step
+from elm_jax.trees import path_of
 
 SETTINGS = dict(
     name="sgd",

@@ -25,9 +25,9 @@ from configs import elm_supervised
 from elm_jax import build, train
 from elm_jax.checkpoint import Checkpoints
 from elm_jax.metrics import read_metrics
-from elm_jax.optim import path_of
 from elm_jax.preemption import Preempted
 from elm_jax.sharding import make_mesh
+from elm_jax.trees import path_of
 
 # Of a row of metrics.jsonl: how fast, how large; not what was learnt.
 OF_THE_MACHINE = re.compile(r".*_per_s(_.*)?|.*_gb|input_wait_share|mfu|goodput")

@@ -19,11 +19,12 @@ from all_objectives import Together, batch_of
 from configs import common
 from elm_jax import sharding
 from elm_jax.distributed import Settings, initialize
-from elm_jax.optim import make_optimizer, path_of
+from elm_jax.optim import make_optimizer
 from elm_jax.prefetch import to_device
 from elm_jax.schedules import RunLength
 from elm_jax.state import fresh, init_state
 from elm_jax.step import make_step
+from elm_jax.trees import path_of
 
 STEPS = 5
 SETTINGS = dict(

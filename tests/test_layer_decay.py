@@ -7,8 +7,9 @@ import pytest
 
 from elm_jax.layer_decay import layer_factors
 from elm_jax.models.eeg_transformer import EegTransformer
-from elm_jax.optim import make_optimizer, path_of
+from elm_jax.optim import make_optimizer
 from elm_jax.schedules import RunLength
+from elm_jax.trees import path_of
 
 DEPTH, DECAY = 3, 0.65
 

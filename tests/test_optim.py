@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from elm_jax.optim import lars, make_optimizer, match_rules
+from elm_jax.optim import lars, make_optimizer
 from elm_jax.schedules import RunLength, run_length, warmup_cosine
+from elm_jax.trees import match_rules
 
 PARAMS = {"encoder": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}, "tower": jnp.ones((2, 2))}
 SETTINGS = dict(

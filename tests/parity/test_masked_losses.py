@@ -14,7 +14,7 @@ from elm_jax.masking import Masks
 from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.layers import standardised
 from elm_jax.objectives.dual_aligned import DualAligned
-from elm_jax.optim import path_of
+from elm_jax.trees import path_of
 
 
 def by_path(tree):
