@@ -19,7 +19,7 @@ from elm_jax.data.spec import SignalSpec
 from elm_jax.data.targets import Target
 from elm_jax.encoders import build_encoder, compute_dtype, remat
 from elm_jax.masked_objectives import dual_aligned, masked_dual
-from elm_jax.models.heads import SignalProjector, TextProjector
+from elm_jax.models.heads import PairHead, SignalProjector, TextProjector
 from elm_jax.objectives.base import Objective
 from elm_jax.objectives.classify import Classify
 from elm_jax.objectives.multi_instance import (
@@ -27,6 +27,7 @@ from elm_jax.objectives.multi_instance import (
     OrthogonalAlignment,
     SoftTargetContrast,
 )
+from elm_jax.objectives.relative_position import RelativePosition
 from elm_jax.objectives.two_tower import TwoTower
 from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
 
@@ -132,6 +133,17 @@ def _masked(make: Callable[[Mapping[str, Any], Any], Objective]) -> Callable[...
     return build
 
 
+def _relative_position(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
+    """A siamese encoder and the classifier of its pairs; ``encoder_frozen`` as in the others."""
+    settings = config.objective.to_dict()
+    if texts is not None:
+        raise ValueError("config.objective 'relative_position' reads no text: set config.text=None")
+    encoder = build_encoder(config, spec)
+    frozen = {k: settings.pop(k) for k in ("encoder_frozen",) if k in settings}
+    head = construct(PairHead, settings, "config.objective", dtype=compute_dtype(config))
+    return RelativePosition(encoder=encoder, classifier=head, **frozen)
+
+
 OBJECTIVES = {
     "two_tower": _two_tower(TwoTower),  # a finished model: embeds, has no loss of its own
     "multi_instance": _two_tower(MultiInstance, "bags"),
@@ -140,6 +152,7 @@ OBJECTIVES = {
     "classify": _classify,
     "masked_dual": _masked(masked_dual),
     "dual_aligned": _masked(dual_aligned),
+    "relative_position": _relative_position,
 }
 
 

@@ -115,6 +115,26 @@ class Classifier(nn.Module):
         return Dense(self.sizes[-1], use_bias=False, dtype=self.dtype, name="out")(x)
 
 
+class PairHead(nn.Module):
+    """Dropout and one linear layer, to the logit of "these two are near": ``out/{kernel, bias}``.
+
+    Attributes:
+      dropout: rate on what it takes while training.
+      dtype: computed in.
+    """
+
+    dropout: float = 0.5
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b d"], *, valid: Bool[Array, " b"] | None = None, train: bool
+    ) -> Float[Array, "b 1"]:
+        """Logits of the distances of two windows' vectors, entry by entry."""
+        x = nn.Dropout(self.dropout, deterministic=not train)(zero_padding(x, valid))
+        return Dense(1, dtype=self.dtype, name="out")(x)
+
+
 class AttentionPooling(nn.Module):
     """DARE-EEG's: a weighted mean of vectors, the weights a softmax of one linear score each.
 

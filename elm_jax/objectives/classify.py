@@ -13,6 +13,7 @@ from elm_jax import losses
 from elm_jax.axes import Array, Batch, Float, Key, ModelState, Params
 from elm_jax.data.targets import Target
 from elm_jax.models.base import Encoded
+from elm_jax.objectives import confusion
 from elm_jax.objectives.base import Terms
 from elm_jax.objectives.two_tower import TwoTower
 
@@ -182,8 +183,7 @@ class Classify(TwoTower):
             k = self.target.outputs
         else:
             truth, answer, k = (label > 0.5).astype(int), (logits > 0).astype(int), 2
-        truth, answer = (jax.nn.one_hot(x, k) for x in (truth, answer))
-        return {"confusion": jnp.einsum("bl,blt,bla->lta", scored, truth, answer)}
+        return {"confusion": confusion.counts(truth, answer, scored, classes=k)}
 
     def scores(self, sums: Mapping[str, Any]) -> dict[str, float]:
         """Of classes that are there: ``balanced_accuracy``, and ``kappa`` and ``weighted_f1``.
@@ -192,11 +192,7 @@ class Classify(TwoTower):
         """
         if "confusion" not in sums:
             return {}
-        found: dict[str, list[float]] = {}
-        for confusion in np.asarray(sums["confusion"], np.float64):
-            for name, value in _scores_of(confusion).items():
-                found.setdefault(name, []).append(value)
-        return {name: float(np.mean(values)) for name, values in found.items()}
+        return confusion.scores(np.asarray(sums["confusion"], np.float64))
 
     def predict(self, params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
         """``features``, ``projection`` if there is one, ``logits``: numbers in the label's unit."""
@@ -204,21 +200,6 @@ class Classify(TwoTower):
         if "logits" in out and self.target.kind == "regression":
             out["logits"] = out["logits"] * self.target.std + self.target.mean
         return out
-
-
-def _scores_of(confusion: Float[np.ndarray, "k k"]) -> dict[str, float]:
-    """Of counts by true class and answer; none without any, no kappa of one class alone."""
-    truth, answered, right = confusion.sum(1), confusion.sum(0), np.diagonal(confusion)
-    n, there = confusion.sum(), truth > 0
-    if not n:
-        return {}
-    f1 = 2 * right / np.maximum(truth + answered, 1)
-    out = {"balanced_accuracy": float((right[there] / truth[there]).mean())}
-    out["weighted_f1"] = float((f1 * truth).sum() / n)
-    by_chance = float((truth * answered).sum() / n**2)
-    if by_chance < 1:
-        out["kappa"] = (float(right.sum()) / n - by_chance) / (1 - by_chance)
-    return out
 
 
 def _renamed(batch: Batch, signal: Array) -> dict[str, Array]:
