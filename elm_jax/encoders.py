@@ -14,10 +14,17 @@ from elm_jax.construct import construct, declared, lookup
 from elm_jax.data.spec import SignalSpec
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.eeg_transformer import EegTransformer
+from elm_jax.models.flat_mlp import FlatMlp
 from elm_jax.models.remat import require_known
+from elm_jax.models.sleep_conv import SleepConv
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-ENCODERS = {"conv_eeg": ConvEeg, "eeg_transformer": EegTransformer}
+ENCODERS = {
+    "conv_eeg": ConvEeg,
+    "eeg_transformer": EegTransformer,
+    "mlp": FlatMlp,
+    "sleep_conv": SleepConv,
+}
 
 
 def compute_dtype(config: Any) -> Any:
@@ -74,12 +81,15 @@ def open_fields(config: Any) -> tuple[str, ...]:
 def build_encoder(config: Any, spec: SignalSpec) -> Any:
     """The encoder of ``config.encoder`` for signals of ``spec``.
 
-    Each class is given what it declares of the signal's channels: their number, their names.
+    Each class is given what it declares of the signal: its channels' number and names, its rate in
+    Hz, the samples of a window.
     """
     make = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
     known = dict(
         in_channels=len(spec.channels),
         channels=tuple(spec.channels),
+        sfreq_hz=spec.sfreq_hz,
+        window_samples=spec.window_samples,
         dtype=compute_dtype(config),
         remat=remat(config),
     )

@@ -27,14 +27,15 @@ METHODS = ("auto", "direct", "cpu")
 CPU_SAMPLES_AT_ONCE = 8000
 
 
-class _Branch(nn.Module):
-    """The parameters of one convolution: kernel ``[k, c, f]`` and bias."""
+class ConvParams(nn.Module):
+    """The parameters of one convolution, as PyTorch starts them: kernel ``[k, c, f]`` and bias."""
 
     size: int
     in_features: int
     features: int
 
     def setup(self):
+        """Kernel and bias."""
         init = torch_uniform(self.size * self.in_features)
         shape = (self.size, self.in_features, self.features)
         self.kernel = self.param("kernel", init, shape, jnp.float32)
@@ -60,7 +61,9 @@ class ConvNorm(nn.Module):
 
     def setup(self):
         """Kernels and BatchNorm."""
-        self.branch = [_Branch(size, self.in_features, width) for size, width, _ in self.branches]
+        self.branch = [
+            ConvParams(size, self.in_features, width) for size, width, _ in self.branches
+        ]
         self.norm = BatchNorm(sum(width for _, width, _ in self.branches), dtype=self.dtype)
 
     def __call__(
