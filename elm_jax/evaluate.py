@@ -1,8 +1,10 @@
 """Evals: after training, or of any finished model on any prepared directory."""
 
 import contextlib
+import functools
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from etils import epath
@@ -11,6 +13,7 @@ from elm_jax import build, leakage, results, run_dir
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.people import People
+from elm_jax.data.samplers import Sampler
 from elm_jax.evals.base import Eval, EvalData, EvalResult, ModelInfo
 from elm_jax.finished import open_finished
 from elm_jax.metrics import read_metrics
@@ -38,7 +41,17 @@ def eval_data(
         if model is None
         else lambda seed: model.randomised(seed).predictor(corpus.manifest.steps_per_unit),
         model=ModelInfo() if model is None else _about(model),
+        sampled=_sampled(config, corpus, texts),
     )
+
+
+def _sampled(
+    config: Any, corpus: Corpus, texts: TextSource | None
+) -> Callable[[str], tuple[Sampler, Any]] | None:
+    """The sampler of a training recipe and its batches, by split; None where it trains nothing."""
+    if not config.get("sampler"):
+        return None
+    return functools.cache(lambda split: build.build_batches(config, corpus, texts, split))
 
 
 def _about(model: Pretrained) -> ModelInfo:

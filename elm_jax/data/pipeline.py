@@ -13,6 +13,12 @@ A batch of labelled windows has ``signal``, ``signal_valid`` and
 
     label          float32 [b, k]               as elm_jax.data.targets has it; NaN is missing
 
+A batch of rows of several windows each (pairs, or more) has for the first, second, ... window
+
+    signal_a, signal_b, ...   int16 [b, c, t]
+    signal_valid   bool  [b]                    False is padding
+    near           [b]                          what is to be told of a row: its sampler names it
+
 A batch of windows without labels, of one of several directories: :mod:`elm_jax.data.mixture`.
 
 A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` int32: the row in
@@ -21,6 +27,7 @@ A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` in
 
 import abc
 import dataclasses
+import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -30,7 +37,7 @@ import numpy as np
 
 from elm_jax.axes import Batch, Int
 from elm_jax.data.read_ahead import read_ahead
-from elm_jax.data.samplers import BatchPlan, Sampler, share
+from elm_jax.data.samplers import BatchPlan, RowPlan, Sampler, share
 from elm_jax.data.shards import RecordingRow, ShardReader
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import TextTable
@@ -225,6 +232,41 @@ class WindowPipeline(_Pipeline):
         label = np.where(valid[:, None], self._targets[np.maximum(window, 0)], np.nan)
         signal = self._windows.read(self._reader, window)
         return {"signal": signal, "signal_valid": valid, "label": label.astype(np.float32)}
+
+
+class RowPipeline(_Pipeline):
+    """Batches of rows of several windows each: the windows of a row, by letters, and its label.
+
+    Args:
+      reader: the split's shards.
+      sampler: whose plans (:class:`~elm_jax.data.samplers.RowPlan`) are followed.
+      windows: the recordings' windows.
+      label: the key under which a batch has the rows' labels.
+      process: this process's number and how many there are.
+    """
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        sampler: Sampler,
+        windows: Windows,
+        *,
+        label: str,
+        process: tuple[int, int] = (0, 1),
+    ):
+        super().__init__(reader, sampler, windows, process)
+        self._label = label
+
+    def assemble(self, plan: RowPlan) -> dict[str, np.ndarray]:
+        """Reads what a plan names."""
+        rows, per_row = plan.window.shape
+        # In one call, all first windows before all second ones: a piece is opened once.
+        signal = self._windows.read(self._reader, plan.window.T.ravel())
+        batch = {
+            f"signal_{string.ascii_lowercase[i]}": signal[i * rows : (i + 1) * rows]
+            for i in range(per_row)
+        }
+        return batch | {"signal_valid": plan.window[:, 0] >= 0, self._label: plan.label}
 
 
 def window_batches(

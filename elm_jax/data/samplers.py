@@ -8,7 +8,7 @@ import collections
 import math
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,18 @@ class BatchPlan(NamedTuple):
     recording: np.ndarray
     crop: np.ndarray
     segment: np.ndarray
+
+
+class RowPlan(NamedTuple):
+    """Rows of several windows each, and what is to be told of a row; ``-1`` is padding.
+
+    Attributes:
+      window: ``[b, k]``, numbers of windows (:class:`elm_jax.data.pipeline.Windows`).
+      label: ``[b]``, of each row; zero in padding.
+    """
+
+    window: np.ndarray
+    label: np.ndarray
 
 
 @runtime_checkable
@@ -339,11 +351,14 @@ def share_of(rows: int, process: int, processes: int) -> slice:
     return slice(process * rows // processes, (process + 1) * rows // processes)
 
 
-def share(plan: BatchPlan, process: int, processes: int) -> BatchPlan:
+Plan = TypeVar("Plan", BatchPlan, RowPlan)
+
+
+def share(plan: Plan, process: int, processes: int) -> Plan:
     """The rows of one process out of a global plan.
 
     Raises:
-      ValueError: the bags cannot be shared out evenly.
+      ValueError: the rows cannot be shared out evenly.
     """
-    rows = share_of(len(plan.recording), process, processes)
-    return BatchPlan(*(a[rows] for a in plan))
+    rows = share_of(len(plan[0]), process, processes)
+    return type(plan)(*(a[rows] for a in plan))

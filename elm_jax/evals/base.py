@@ -1,5 +1,6 @@
 """What an eval gets and gives."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -9,6 +10,7 @@ from elm_jax.axes import Batch
 from elm_jax.data.manifest import Manifest
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import Windows, window_batches
+from elm_jax.data.samplers import RowPlan, Sampler
 from elm_jax.data.shards import RecordingRow, ShardReader
 from elm_jax.data.targets import NEGATIVE, POSITIVE, as_word
 from elm_jax.data.text import TextTable
@@ -63,6 +65,22 @@ class Encoded(NamedTuple):
     logits: np.ndarray | None = None
 
 
+class Rows(NamedTuple):
+    """What ``predict`` gave for all rows (pairs, ...) of a run's own sampler in a split.
+
+    Attributes:
+      logits: ``[n, k]``, of each row.
+      label: ``[n]``, what was to be told of it.
+      window: ``[n, windows of a row]``, numbers of its windows in :meth:`EvalData.windows`.
+      recording: ``[n, windows of a row]``, rows of :meth:`EvalData.recordings`.
+    """
+
+    logits: np.ndarray
+    label: np.ndarray
+    window: np.ndarray
+    recording: np.ndarray
+
+
 class EvalData:
     """Recordings, windows and texts for evals, by split; a split is encoded once for all evals.
 
@@ -76,6 +94,7 @@ class EvalData:
       require_whole: raises where the text tower would cut a text.
       random_predict: makes the predict of the same network with fresh weights, from a seed.
       model: what is known of the model under test.
+      sampled: the run's own sampler over a split, and its batches; None: there is no such run.
     """
 
     def __init__(
@@ -90,12 +109,13 @@ class EvalData:
         require_whole: Callable[[Sequence[str]], None] | None = None,
         random_predict: Callable[[int], Predict] | None = None,
         model: ModelInfo = NO_MODEL,
+        sampled: Callable[[str], tuple[Sampler, Any]] | None = None,
     ):
         self.manifest = manifest
         self._reader, self.windows, self._table = reader, windows, table
         self._rows_per_batch, self._segments = rows_per_batch, segments
         self._random_predict, self.model = random_predict, model
-        self._require_whole = require_whole
+        self._require_whole, self._sampled = require_whole, sampled
         self._random: dict[int, Predict] = {}
         self._encoded: dict[tuple[Predict, str], Encoded] = {}
 
@@ -154,6 +174,48 @@ class EvalData:
                 whole.get("logits"),
             )
         return self._encoded[key]
+
+    def require_rows(self, split: str) -> Sampler:
+        """The run's own sampler over a split, where it draws rows (pairs, ...) for a pretext task.
+
+        Raises:
+          ManifestError: no recordings in the split.
+          ValueError: there is no such sampler, or it can draw nothing from the split.
+        """
+        if self._sampled is None:
+            raise ValueError(
+                "there is no config.sampler here, whose rows are to be told apart: run this eval "
+                "in the recipe that trained the model (--config.mode=evaluate)"
+            )
+        sampler, _ = self._sampled(split)
+        if not isinstance(sampler.plan(0), RowPlan):
+            raise ValueError(
+                f"the sampler of this run ({type(sampler).__name__}) draws no rows that are to be "
+                "told apart; config.sampler.name='relative_position' does"
+            )
+        return sampler
+
+    def rows(self, predict: Predict, split: str) -> Rows:
+        """An epoch of the run's own sampler over a split, through ``predict``; padding left out.
+
+        Of splits that are not trained on every epoch is the same, so every call gives the same.
+
+        Raises:
+          ManifestError, ValueError: see :meth:`require_rows`.
+        """
+        sampler, (_, batches) = self.require_rows(split), self._sampled(split)
+        steps = sampler.steps_per_epoch(0)
+        plans = [sampler.plan(step) for step in range(steps)]
+        window, label = (np.concatenate(column) for column in zip(*plans, strict=True))
+        logits = []
+        with contextlib.closing(batches.dataset(0, steps)) as stream:
+            for batch in stream:
+                given = {k: v for k, v in batch.items() if k.startswith("signal")}
+                logits.append(predict(given)["logits"])
+        real = window[:, 0] >= 0
+        window = window[real]
+        recording = self.windows(split).recording[window]
+        return Rows(np.concatenate(logits)[real], label[real], window, recording)
 
     def require_readable(self, texts: Sequence[str]) -> None:
         """Raises where the model reads no texts, or not all of one: for prompts and queries.
