@@ -35,6 +35,8 @@ corpora:
   bcic2a       BCI Competition IV 2a: imagery of four kinds, GDF with true labels in .mat
   bcic2b       BCI Competition IV 2b: left or right hand, three derivations, likewise
   sleep_edfx   Sleep-EDF Expanded, cassette study: epochs of 30 s in five stages
+  sleep_physionet  the same nights at 100 Hz for relative positioning and staging, people and nights
+               selectable, those without a hypnogram too (python -m data_prep.download fetches them)
   kaggle_ern   INRIA BCI Challenge: right and wrong feedback, CSV with TrainLabels.csv
   physio_p300  PhysioNet erpbci: flashes with and without the target
   moabb        any data set that moabb reads (--moabb_set NAME), whole runs or windows

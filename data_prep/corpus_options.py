@@ -14,7 +14,9 @@ OWNERS = {
     "subject_is_person": ("hdf5",),
     "nmt_unit_factor": ("nmt",),
     "moabb_set": ("moabb",),
-    "wake_margin_min": ("sleep_edfx",),
+    "wake_margin_min": ("sleep_edfx", "sleep_physionet"),
+    "sleep_people": ("sleep_edfx", "sleep_physionet"),
+    "nights": ("sleep_edfx", "sleep_physionet"),
     "demo_people": ("demo",),
     "demo_seed": ("demo",),
 }
@@ -72,8 +74,23 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=30.0,
         metavar="MIN",
-        help="sleep_edfx: how much of wakefulness is kept before the first and after the last "
-        "epoch of sleep (default: 30; inf: all)",
+        help="sleep_edfx, sleep_physionet: how much of wakefulness is kept before the first and "
+        "after the last epoch of sleep (default: 30; inf: all)",
+    )
+    add(
+        "--sleep_people",
+        type=number_ranges,
+        default=(),
+        metavar="N-M,...",
+        help="sleep_edfx, sleep_physionet: only these people, by the numbers in the files' names, "
+        "such as 0-5,7 (default: all that are there)",
+    )
+    add(
+        "--nights",
+        type=_numbers,
+        default=(),
+        metavar="N,...",
+        help="sleep_edfx, sleep_physionet: only this night of each person, 1 or 2 (default: both)",
     )
     add("--demo_people", type=int, metavar="N", help="demo: people to simulate (default: 96)")
     add("--demo_seed", type=int, metavar="N", help="demo: seed of the simulation (default: 0)")
@@ -95,6 +112,8 @@ def require_own_options(parser: argparse.ArgumentParser, args: argparse.Namespac
         parser.error("--nmt_unit_factor must be a positive number")
     if not args.wake_margin_min >= 0:
         parser.error("--wake_margin_min must be 0 or more")
+    if not set(args.nights) <= {1, 2}:
+        parser.error("--nights: people slept two nights, 1 and 2")
     if not math.isfinite(args.event_offset_s):
         parser.error("--event_offset_s must be a finite number of seconds")
 
@@ -116,3 +135,20 @@ def _numbers(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d+(,\d+)*", text.strip()):
         raise argparse.ArgumentTypeError(f"expected numbers such as 4,8,12, found {text!r}")
     return tuple(map(int, text.split(",")))
+
+
+def number_ranges(text: str) -> tuple[int, ...]:
+    """Reads ``0-5,7`` as the numbers 0 to 5 and 7, each once, in order.
+
+    Raises:
+      argparse.ArgumentTypeError: it is no such list, or a range ends before it begins.
+    """
+    if not re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", text.strip()):
+        raise argparse.ArgumentTypeError(f"expected numbers such as 0-5,7, found {text!r}")
+    numbers: set[int] = set()
+    for part in text.strip().split(","):
+        first, last = int(part.partition("-")[0]), int(part.rpartition("-")[2])
+        if last < first:
+            raise argparse.ArgumentTypeError(f"{part}: ends before it begins, in {text!r}")
+        numbers.update(range(first, last + 1))
+    return tuple(sorted(numbers))

@@ -16,6 +16,7 @@ FINDING_KINDS = {
     "label_conflict": "folder and label table say different things: skipped",
     "other_channels": "the recording has other electrodes than those prepared here: skipped",
     "events_missing": "there is no file of events beside the recording: skipped",
+    "events_unknown": "the recording's events are not known: kept whole, without their labels",
     "events_not_asked": "no annotation of the recording is one that was asked for: skipped",
     "event_not_found": "no annotation is what was asked for: no window has this label",
     "events_unreadable": "the file of events beside the recording is not in its format: skipped",

@@ -26,8 +26,9 @@ def add_signal_options(parser: argparse.ArgumentParser) -> None:
         choices=sorted(PROFILES),
         help="what the signals shall be: elm (20 derivations, 100 Hz, 5 s; default), eegpt "
         "(electrodes against their mean, 256 Hz, 4 s; default of the corpora that are its "
-        "benchmarks, with their own window and band) or tuh (23 electrodes as recorded, 200 Hz, "
-        "10 s; default of tuab_windows and tuev_rows); the options below override its fields",
+        "benchmarks, with their own window and band), tuh (23 electrodes as recorded, 200 Hz, "
+        "10 s; default of tuab_windows and tuev_rows) or sleep (Fpz-Cz and Pz-Oz, 100 Hz, 30 s, to "
+        "30 Hz; default of sleep_physionet); the options below override its fields",
     )
     add(
         "--channels",

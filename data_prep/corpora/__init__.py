@@ -25,6 +25,7 @@ CORPORA = {
     "bcic2a": "data_prep.corpora.bcic2a:Bcic2a",
     "bcic2b": "data_prep.corpora.bcic2b:Bcic2b",
     "sleep_edfx": "data_prep.corpora.sleep_edfx:SleepEdfx",
+    "sleep_physionet": "data_prep.corpora.sleep_physionet:SleepPhysionet",
     "kaggle_ern": "data_prep.corpora.kaggle_ern:KaggleErn",
     "physio_p300": "data_prep.corpora.physio_p300:PhysioP300",
     "moabb": "data_prep.corpora.moabb_sets:MoabbSets",

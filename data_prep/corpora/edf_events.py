@@ -24,7 +24,7 @@ from data_prep.places import input_path
 from elm_jax.data.spec import SignalSpec
 
 if TYPE_CHECKING:
-    from elm_jax.signals.pipeline import Judgement, PrepOptions
+    from elm_jax.signals.pipeline import Judgement
 
 # Of texts that are not labels only codes are repeated, and only on the terminal: T1, 769, S1.
 _CODE = re.compile(r"[A-Za-z]{0,3}[ /]{0,2}\d{1,4}")
@@ -134,23 +134,6 @@ class AnnotatedEdf(EventCorpus):
             detail = f"{counted}; the shortest has {min(lengths_s[e] for e in short):g} s"
             judgement.defects.append(Defect(source.file, "event_short", detail))
         return cuts
-
-    # A corpus may be prepared as whole recordings as well: then there are no events.
-
-    def pieces(self, source: Source, spec: SignalSpec, options: "PrepOptions"):
-        """One piece a window, or the whole recording; see :meth:`Corpus.pieces`."""
-        of = super() if "events" in source.extra else super(EventCorpus, self)
-        return of.pieces(source, spec, options)
-
-    def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions"):
-        """The judgement of :meth:`pieces`."""
-        of = super() if "events" in source.extra else super(EventCorpus, self)
-        return of.judge(source, spec, options)
-
-    def notes(self, source: Source) -> list[str]:
-        """How many events of which label there are."""
-        of = super() if "events" in source.extra else super(EventCorpus, self)
-        return of.notes(source)
 
 
 class EdfEvents(AnnotatedEdf):

@@ -2,7 +2,8 @@
 
 The signal is filtered and resampled as a whole before it is cut. Each window is stored as a piece
 of its own with the labels ``event`` (the publisher's word) and ``event_class`` (its number in ELM's
-evaluations), so windows of neighbouring events may overlap.
+evaluations), so windows of neighbouring events may overlap. A corpus of long events may store
+windows of one label that follow each other as one piece (``joins_windows``).
 """
 
 import dataclasses
@@ -49,10 +50,13 @@ class EventCorpus(Corpus):
     Attributes:
       classes: the labels, and the number of each.
       suffix: of the files of events.
+      joins_windows: whether windows of one label, each beginning where the one before ends, are
+        stored as one piece: fewer records, the same windows.
     """
 
     classes: ClassVar[Mapping[str, int]] = {}
     suffix: ClassVar[str] = ""
+    joins_windows: ClassVar[bool] = False
     counted_label = "event"
     whole_recordings = True
 
@@ -92,15 +96,18 @@ class EventCorpus(Corpus):
         return source.replace(extra=source.extra | stated | {"events": to_json(read.events)})
 
     def pieces(self, source: Source, spec: SignalSpec, options: "PrepOptions"):
-        """One piece a window; see :meth:`Corpus.pieces`."""
+        """One piece a window, or a run of them; a source without events whole.
+
+        See :meth:`Corpus.pieces`.
+        """
         whole, judgement = super().pieces(source, spec, options)
-        if not judgement.usable:
-            return [], judgement
+        if not judgement.usable or "events" not in source.extra:
+            return whole, judgement
         # The lengths that came out, not those that were expected.
         judgement.stretches = tuple((p.start_s, p.signal.shape[1]) for p in whole)
         windows = []
-        for cut in self._settle(source, spec, judgement):
-            piece, stop = whole[cut.stretch], cut.first + spec.window_samples
+        for cut, n in self._runs(self._settle(source, spec, judgement), spec):
+            piece, stop = whole[cut.stretch], cut.first + n
             windows.append(
                 dataclasses.replace(
                     piece,
@@ -114,18 +121,34 @@ class EventCorpus(Corpus):
     def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions"):
         """The judgement of :meth:`pieces`."""
         judgement = super().judge(source, spec, options)
-        if judgement.usable:
+        if judgement.usable and "events" in source.extra:
             self._settle(source, spec, judgement)
         return judgement
 
     def notes(self, source: Source) -> list[str]:
         """How many events of which label the file lists."""
+        if "events" not in source.extra:
+            return super().notes(source)
         labels = Counter(event.label for event in from_json(source.extra["events"]))
         return [f"events: {say_counts(labels)}"]
 
     def labels_of(self, event: Event) -> dict[str, Any]:
         """What a window of the event is labelled."""
         return {"event": event.label, "event_class": self.classes[event.label]}
+
+    def _runs(self, cuts: Sequence[Cut], spec: SignalSpec) -> list[tuple[Cut, int]]:
+        """The first cut of each piece, and the samples of the piece."""
+        length, runs = spec.window_samples, []
+        for cut in cuts:
+            before, n = runs[-1] if runs else (None, 0)
+            follows = before is not None and (before.stretch, before.first + n) == (
+                cut.stretch, cut.first
+            )  # fmt: skip
+            if self.joins_windows and follows and before.event.label == cut.event.label:
+                runs[-1] = (before, n + length)
+            else:
+                runs.append((cut, length))
+        return runs
 
     def _settle(self, source: Source, spec: SignalSpec, judgement: "Judgement") -> list[Cut]:
         """The cuts; writes what became of the events into the judgement."""

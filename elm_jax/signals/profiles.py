@@ -55,7 +55,16 @@ TUH_SPEC = SignalSpec(
     mean=0.0, std=1.0, notch_hz=(50.0,),
 )  # fmt: skip
 
-PROFILES = {"elm": ELM_SPEC, "eegpt": EEGPT_SPEC, "tuh": TUH_SPEC}
+#: Nights of Sleep-EDF as braindecode's relative positioning takes them: two derivations at the
+#: recordings' own 100 Hz, a low-pass at 30 Hz and no high-pass, microvolts, windows of 30 s. The
+#: clip is ours: it is the largest that shards hold, far beyond what the recorder could write.
+SLEEP_SPEC = SignalSpec(
+    modality="eeg", channels=("Fpz-Cz", "Pz-Oz"), montage="electrodes", sfreq_hz=100.0,
+    window_s=30.0, highpass_hz=0.0, lowpass_hz=30.0, resample="mne_fft", unit="uV", clip=1023.0,
+    scale=1.0, mean=0.0, std=1.0,
+)  # fmt: skip
+
+PROFILES = {"elm": ELM_SPEC, "eegpt": EEGPT_SPEC, "tuh": TUH_SPEC, "sleep": SLEEP_SPEC}
 
 #: Profiles of models that read channels by name: of a corpus they take what the dictionary knows.
 BY_NAME = frozenset({"eegpt"})

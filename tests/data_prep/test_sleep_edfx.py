@@ -11,7 +11,8 @@ from layouts import kinds, prepare, records
 
 from data_prep.corpora.base import CorpusError
 from data_prep.corpora.event_files import EventsError
-from data_prep.corpora.sleep_edfx import STAGES, UNSCORED, SleepEdfx, staged
+from data_prep.corpora.sleep_cassette import STAGES, UNSCORED, staged
+from data_prep.corpora.sleep_edfx import SleepEdfx
 from elm_jax.data.manifest import Manifest, load_recordings
 from elm_jax.signals.profiles import EEGPT_SPEC
 
@@ -40,7 +41,9 @@ def night(folder, name="SC4001", stages="WWWW1234MRWWWW??", seed=0, scorer="EC",
 
 
 def args(folder, margin_min=30.0):
-    return argparse.Namespace(input=folder, institution=None, wake_margin_min=margin_min)
+    return argparse.Namespace(
+        input=folder, institution=None, wake_margin_min=margin_min, sleep_people=(), nights=()
+    )
 
 
 def epochs(out, recording="SC4001"):
