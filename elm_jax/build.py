@@ -27,6 +27,7 @@ from elm_jax.encoders import (
 from elm_jax.evals.band_power import BandPower
 from elm_jax.evals.classification import Classification
 from elm_jax.evals.embedding_map import EmbeddingMap
+from elm_jax.evals.pretext import Pretext
 from elm_jax.evals.probe.eval import Probe
 from elm_jax.evals.retrieval.eval import Retrieval
 from elm_jax.evals.robustness import Robustness
@@ -49,6 +50,7 @@ EVALS = {
     "classification": Classification,
     "retrieval": Retrieval,
     "robustness": Robustness,
+    "pretext": Pretext,
 }
 
 

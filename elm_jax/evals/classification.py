@@ -11,6 +11,7 @@ from elm_jax.axes import Float
 from elm_jax.data.targets import Target
 from elm_jax.evals import figures_classification
 from elm_jax.evals.base import EvalData, EvalResult, Predict
+from elm_jax.evals.class_report import confusion_counts
 from elm_jax.evals.probe import scoring
 from elm_jax.evals.probe.data import gather
 
@@ -109,7 +110,6 @@ class Classification:
             drawn = figures_classification.scatter(truth[:, 0], answer, **options)
             return {"classification_scatter": drawn}
         names = self.target.classes or ("without", "with")
-        drawn = figures_classification.confusion(
-            truth[:, 0].astype(int), answer.astype(int), names, **options
-        )
+        counts = confusion_counts(truth[:, 0], answer, len(names))
+        drawn = figures_classification.confusion(counts, names, **options)
         return {"classification_confusion": drawn}

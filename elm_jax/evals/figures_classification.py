@@ -9,23 +9,21 @@ from elm_jax.axes import Float, Int
 from elm_jax.evals.figures import BLUE, GREY
 
 
-def _title(what: str, unit: str, simulated: bool) -> str:
-    return f"Classifier: {what}, per {unit}" + ("\n(simulated EEG)" if simulated else "")
+def _title(whose: str, what: str, unit: str, simulated: bool) -> str:
+    return f"{whose}: {what}, per {unit}" + ("\n(simulated EEG)" if simulated else "")
 
 
 def confusion(
-    truth: Int[np.ndarray, " n"],
-    decided: Int[np.ndarray, " n"],
+    counts: Int[np.ndarray, "k k"],
     classes: Sequence[str],
     *,
     what: str,
     unit: str,
     simulated: bool,
+    whose: str = "Classifier",
 ) -> Figure:
     """Counts by true class (rows) and answer (columns); the shade is the share of the row."""
     k = len(classes)
-    counts = np.zeros((k, k), int)
-    np.add.at(counts, (truth, decided), 1)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.2 + 0.55 * k
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
@@ -37,8 +35,8 @@ def confusion(
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(k), classes, rotation=30 if k > 3 else 0)
     axes.set_yticks(range(k), classes)
-    axes.set(xlabel="classifier's answer", ylabel="label")
-    axes.set_title(_title(what, unit, simulated), fontsize=11)
+    axes.set(xlabel="answer", ylabel="label")
+    axes.set_title(_title(whose, what, unit, simulated), fontsize=11)
     return figure
 
 
@@ -57,5 +55,5 @@ def scatter(
     axes.plot(ends, ends, color=GREY, lw=1, ls=":")
     axes.scatter(truth, predicted, s=14, color=BLUE, alpha=0.7)
     axes.set(xlabel=f"{what}: label", ylabel=f"{what}: predicted")
-    axes.set_title(_title(what, unit, simulated), fontsize=11)
+    axes.set_title(_title("Classifier", what, unit, simulated), fontsize=11)
     return figure
