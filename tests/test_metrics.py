@@ -1,6 +1,8 @@
 """metrics.jsonl: a curve that survives kills and never runs twice."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -43,3 +45,15 @@ def test_numbers_that_json_has_not_are_text(tmp_path):
     writer.write(2, {"auroc": 0.5}, log_line=False)
     writer.close()
     assert read_metrics(tmp_path) == [{"step": 1, "loss": "nan", "other": "inf"}]
+
+
+def test_writing_a_curve_imports_no_pytorch_and_leaves_it_importable(tmp_path):
+    pytest.importorskip("torch")
+    code = (
+        "import sys; from elm_jax.metrics import MetricsWriter;"
+        f"w = MetricsWriter({str(tmp_path)!r}); w.write(1, {{'loss': 1.0}}); w.close();"
+        "assert not any(n.split('.')[0] == 'torch' for n in sys.modules);"
+        "import importlib.util; assert importlib.util.find_spec('torch')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert next((tmp_path / "tensorboard").iterdir()).stat().st_size > 0
