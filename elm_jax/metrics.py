@@ -56,7 +56,7 @@ class Measures:
 
 
 def _summary_writer() -> type:
-    """tensorboardX's writer, imported as where there is no PyTorch.
+    """The writer of tensorboardX, imported as where there is no PyTorch.
 
     It imports PyTorch wherever that is installed, for a type's name: 200 MB and two seconds.
     """
