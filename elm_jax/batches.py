@@ -19,10 +19,11 @@ from elm_jax.construct import construct, lookup
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.labelled import Budget, Labelled
 from elm_jax.data.mixture import MixturePipeline, Part, mixture
-from elm_jax.data.pipeline import BagPipeline, Kind, WindowPipeline
+from elm_jax.data.pipeline import BagPipeline, Kind, RowPipeline, WindowPipeline
 from elm_jax.data.samplers import BagSampler, PairSampler, Sampler
 from elm_jax.data.targets import Target
 from elm_jax.data.text import distinct
+from elm_jax.data.window_pairs import window_pairs
 from elm_jax.encoders import open_fields
 from elm_jax.processes import this_process
 from elm_jax.text_source import TextSource
@@ -127,6 +128,26 @@ def _mixture(
     return sampler, MixturePipeline(parts, sampler, this_process())
 
 
+def _window_pairs(
+    config: Any, corpus: Corpus, texts: TextSource | None, split: str
+) -> tuple[Sampler, Batches]:
+    """Batches of pairs of windows, near to or far from each other."""
+    reader, windows = corpus.reader(split), corpus.windows(split)
+    sampler = construct(
+        window_pairs,
+        config.sampler.to_dict(),
+        "config.sampler",
+        windows=windows,
+        recordings=reader.recordings,
+        sfreq_hz=corpus.spec.sfreq_hz,
+        split=split,
+        seed=config.seed,
+    )
+    sampler.tell()
+    process = this_process()
+    return sampler, RowPipeline(reader, sampler, windows, label=sampler.label, process=process)
+
+
 def _part(corpus: Corpus, split: str, *, by_name: bool) -> Part:
     """Raises UnknownChannels, which names the directory."""
     try:
@@ -141,6 +162,7 @@ SAMPLERS = {
     "pairs": _of_texts(PairSampler),
     "windows": _labelled_windows,
     "mixture": _mixture,
+    "relative_position": _window_pairs,
 }
 OF_SEVERAL = ("mixture",)  # samplers that read the directories of config.data.more, too
 

@@ -77,13 +77,14 @@ def numbers(n: int) -> Int[np.ndarray, " n"]:
 class PerEpoch:
     """What is planned for a whole epoch: made once, however many threads ask, and kept for two.
 
-    Reading ahead asks for the next epoch's while this one's last batches are still made.
+    Reading ahead asks for the next epoch's while this one's last batches are still made. Parts of
+    epochs do as well as whole ones.
     """
 
-    def __init__(self, make: Callable[[int], Any]):
+    def __init__(self, make: Callable[[Any], Any]):
         self._make, self._lock, self._kept = make, threading.Lock(), {}
 
-    def __call__(self, epoch: int) -> Any:
+    def __call__(self, epoch: Any) -> Any:
         """The plan of an epoch."""
         with self._lock:
             if epoch not in self._kept:
