@@ -79,6 +79,11 @@ _ENCODERS = {
         "eeg_torch",
         lambda encoder: encoder.get("width", 512) * encoder.get("summary_tokens", 4),
     ),
+    "sleep_conv": (
+        "Chambon et al., IEEE TNSRE 2018",
+        "sleep_torch",
+        lambda encoder: encoder.get("outputs") or "its",
+    ),
 }
 
 
@@ -150,6 +155,12 @@ def _text(parts: ModelParts) -> str:
         return (
             f'\nIts classifier (`elm_torch.load_classifier(".")`, {takes}`logits` in JAX) gives '
             f"`{labels['name']}` ({labels['kind']}: {classes}).\n"
+        )
+    if parts.recipe["objective"]["name"] == "relative_position":
+        return (
+            "\nIt was trained to tell whether two windows of a recording are near each other in "
+            'time; `elm_torch.load_classifier(".")(features_a, features_b)` gives that logit '
+            "in PyTorch.\n"
         )
     if text is None:
         return "\nThis model has no text side: it cannot be asked in words.\n"

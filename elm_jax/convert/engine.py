@@ -43,6 +43,12 @@ TRANSFORMS: dict[str, Transform] = {
     "pointwise": Transform(lambda x: x[..., 0].T, lambda x: x.T[..., None], units=1),
     # [out, 1, 1, k] -> [k, out]: a convolution that does not overlap is a Dense a patch
     "patch": Transform(lambda x: x[:, 0, 0].T, lambda x: x.T[:, None, None], units=2),
+    # [out, 1, in, 1] -> [in, out]: a convolution across all channels is a Dense
+    "across": Transform(lambda x: x[:, 0, :, 0].T, lambda x: x.T[:, None, :, None], units=2),
+    # [out, in, 1, k] -> [k, in, out]: a convolution along time, each channel by itself
+    "along": Transform(
+        lambda x: x[:, :, 0].transpose(2, 1, 0), lambda x: x.transpose(2, 1, 0)[:, :, None], units=1
+    ),
     # [channels, 1, k] -> [k, channels]: each channel's own filter
     "depthwise": Transform(lambda x: x[:, 0].T, lambda x: x.T[:, None], units=1),
     "row": Transform(lambda x: x[0], lambda x: x[None], units=1),  # [1, ...] -> [...]

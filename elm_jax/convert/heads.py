@@ -8,7 +8,7 @@ names of ``braindecode.models.EEGPT``; the others those of the modules in ``eeg_
 from collections.abc import Mapping
 from typing import Any
 
-from elm_jax.convert import eegpt, elm
+from elm_jax.convert import eegpt, elm, sleep_conv
 from elm_jax.convert.engine import ConvertError, ConvertRule
 
 ADAPTER, HEAD = "adapter", "classifier"
@@ -64,9 +64,13 @@ def adapter_rules(recipe: Mapping[str, Any]) -> list[ConvertRule]:
 def head_rules(recipe: Mapping[str, Any], params: Mapping[str, Any]) -> list[ConvertRule]:
     """Rules of a classifier: of ``config.objective.head``, or of ELM's where that is not given.
 
+    That of relative positioning has the names of braindecode's example.
+
     Raises:
       ConvertError: a head without rules.
     """
+    if recipe["objective"].get("name") == "relative_position":
+        return sleep_conv.PAIR_HEAD_RULES
     head = recipe["objective"].get("head")
     if head is None:
         return elm.classifier_rules(sum(name.startswith("hidden_") for name in params))

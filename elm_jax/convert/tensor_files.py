@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elm_jax.convert import eegpt, elm, engine, heads
+from elm_jax.convert import eegpt, elm, engine, heads, sleep_conv
 from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport, StateDict
 
 COUNTERS = "batch_counters"  # where a model's description has counters_of() its source
@@ -68,6 +68,12 @@ def _eeg_transformer_rules(network: Network) -> list[ConvertRule]:
     return encoder + _projector_rules(network) + heads.adapter_rules(network.recipe)
 
 
+def _sleep_conv_rules(network: Network) -> list[ConvertRule]:
+    return (
+        sleep_conv.encoder_rules() + _projector_rules(network) + heads.adapter_rules(network.recipe)
+    )
+
+
 def _classifier_rules(network: Network) -> list[ConvertRule]:
     return heads.head_rules(network.recipe, network.params["classifier"])
 
@@ -81,6 +87,7 @@ MODELS = {
         {name: name for name in ("encoder", *eegpt.PRETRAINING)} | _BESIDE,
         _eeg_transformer_rules,
     ),
+    sleep_conv.NAME: TensorFile("model", {"encoder": "encoder", **_BESIDE}, _sleep_conv_rules),
 }
 FURTHER = (
     TensorFile(

@@ -261,8 +261,9 @@ class InUnit(nn.Module):
 def load_classifier(folder):
     """The classifier, in evaluation mode; which label it gives stands in ``config.json``.
 
-    Its input: tokens, where ``recipe.objective`` has a ``head``; else projections where the model
-    has a projector, else features.
+    Its input: of a model that was trained on pairs, the features of both windows; tokens, where
+    ``recipe.objective`` has a ``head``; else projections where the model has a projector, else
+    features.
     """
     config = read_config(folder)
     settings = config["recipe"]["objective"]
@@ -270,6 +271,10 @@ def load_classifier(folder):
     label = settings.get("labels") or {}
     unit = [label.get("mean", 0.0), label.get("std", 1.0)]
     unit = unit if label.get("kind") == "regression" else [0.0, 1.0]
+    if settings["name"] == "relative_position":
+        from heads_torch import pair_head_of
+
+        return pair_head_of(state, settings)
     if settings.get("head"):
         from heads_torch import head_of
 

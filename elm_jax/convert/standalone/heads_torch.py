@@ -1,4 +1,4 @@
-"""Channel adapters and classifiers in PyTorch (2.0 or later), for eeg_torch.py and elm_torch.py.
+"""Channel adapters and classifiers in PyTorch (2.0 or later), for the files of encoders.
 
 Weights that are constrained lie as free ones under ``parametrizations.weight.original`` and are
 brought to their greatest norm where they are used.
@@ -186,6 +186,29 @@ class MlpHead(nn.Module):
         each = x.reshape(b, n * self.summary_tokens, d // self.summary_tokens)
         weight = torch.softmax(self.pool["attention"](each), dim=1)
         return (each * weight).sum(1)
+
+
+class PairHead(nn.Module):
+    """The vectors [b, d] of two windows each -> the logits [b] of "they are near"."""
+
+    def __init__(self, width, dropout=0.5):
+        super().__init__()
+        self.clf = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, 1))
+
+    def forward(self, a, b):
+        """One batch."""
+        return self.clf((a - b).abs()).flatten()
+
+
+def pair_head_of(state, settings):
+    """The classifier of pairs of an export, in evaluation mode, its weights loaded.
+
+    Raises:
+      RuntimeError: tensors that do not fit it.
+    """
+    head = PairHead(state["clf.1.weight"].shape[1], settings.get("dropout", 0.5))
+    head.load_state_dict(state, strict=True)
+    return head.eval()
 
 
 def head_of(state, config):

@@ -17,7 +17,11 @@ import numpy as np
 import torch
 
 # Which file beside this one knows an encoder.
-ENCODERS = {"conv_eeg": "elm_torch", "eeg_transformer": "eeg_torch"}
+ENCODERS = {
+    "conv_eeg": "elm_torch",
+    "eeg_transformer": "eeg_torch",
+    "sleep_conv": "sleep_torch",
+}
 # Largest difference, as a share of an output's largest value, by what the model computes in: for
 # outputs that were made on a CPU, and for those of accelerators, which may round products.
 CPU_TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
