@@ -140,6 +140,7 @@ def stored_rows(pairs: Sequence[tuple[Source, Part]], split_of: Mapping[str, str
             total=part.total,
             total_square=part.total_square,
             piece_labels=part.labels,
+            moments=part.moments,
         )
         for source, part in pairs
     ]

@@ -23,7 +23,8 @@ from data_prep.corpora.base import Corpus, Source
 from data_prep.findings import finding
 from data_prep.places import at_once, local_copy, state_of
 from data_prep.storage import MAX_PIECE_S, cut_long, exact_sums, quantise
-from elm_jax.data.manifest import STEPS_PER_UNIT, code_version
+from elm_jax.data.manifest import STEPS_PER_UNIT, Moments, code_version
+from elm_jax.data.moments import flat_channels, moments_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.paths import is_remote
 
@@ -85,6 +86,7 @@ class Part:
       total_square: sum of their squares, exact.
       defects: lines of the defect list.
       labels: of each piece alone; empty where none has any.
+      moments: mean and deviation of each channel of the whole recording; None without a piece.
     """
 
     key: str
@@ -95,6 +97,7 @@ class Part:
     total_square: int
     defects: tuple[dict[str, Any], ...]
     labels: tuple[dict[str, Any], ...] = ()
+    moments: Moments | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -103,7 +106,9 @@ class Part:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Part":
         """Reads :meth:`to_dict` back, also after JSON."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        moments = Moments.of(values.get("moments"))
+        known = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**known | {"moments": moments})
 
     def signals(self, folder: epath.Path, n_channels: int) -> list[np.ndarray]:
         """The stored pieces, int16 ``[c, t]``, mapped from disk.
@@ -187,6 +192,10 @@ def _make(recipe: Recipe, source: Source, key: str) -> Part:
         defects.append(finding(source.file, "storage_overflow", detail))
     sums = [exact_sums(signal) for _, signal, _ in cuts]
     labels = tuple(labels for *_, labels in cuts)
+    moments = _moments(pieces, judgement)
+    if moments and (flat := flat_channels(moments, recipe.spec.channels)):
+        detail = f"{', '.join(flat)}: config.data.normalisation='recording' cannot divide by it"
+        defects.append(finding(source.file, "no_deviation", detail))
     part = Part(
         key,
         None if cuts else skip_kind(judgement),
@@ -196,11 +205,17 @@ def _make(recipe: Recipe, source: Source, key: str) -> Part:
         sum(b for _, b in sums),
         tuple(defects),
         labels if any(labels) else (),
+        moments,
     )
     if cuts:
         _write_signals(recipe.folder, key, [signal for _, signal, _ in cuts])
     durable.write_json(recipe.folder / f"{key}.json", part.to_dict())
     return part
+
+
+def _moments(pieces: Sequence[Any], judgement: Any) -> Moments | None:
+    """Of what was filtered; of the pieces themselves where a corpus does not measure it."""
+    return judgement.moments or moments_of([piece.signal for piece in pieces])
 
 
 def skip_kind(judgement: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from elm_jax.data.manifest import SPLITS
+from elm_jax.data.manifest import SPLITS, Moments
 from elm_jax.data.spec import SignalSpec
 
 MAX_PIECE_S = 600.0
@@ -30,6 +30,7 @@ class Stored:
       total: sum of all stored samples, exact.
       total_square: sum of their squares, exact.
       piece_labels: of each piece alone; empty where none has any.
+      moments: of the whole recording, in the spec's unit; None where not measured.
     """
 
     recording: str
@@ -42,11 +43,14 @@ class Stored:
     total: int = 0
     total_square: int = 0
     piece_labels: tuple[dict[str, Any], ...] = ()
+    moments: Moments | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Stored":
         """Reads ``dataclasses.asdict`` back, also after JSON."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        moments = Moments.of(values.get("moments"))
+        known = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**known | {"moments": moments})
 
     def labels_of(self, piece: int) -> dict[str, Any]:
         """What one of the pieces is labelled beyond its recording."""

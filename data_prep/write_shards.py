@@ -38,6 +38,7 @@ from elm_jax.data.manifest import (
     RecordingRow,
     code_version,
 )
+from elm_jax.data.moments import moments_of
 from elm_jax.data.spec import SignalSpec
 
 # One record a group, as random access needs; EEG's int16 shrinks by a sixth under zstd and then
@@ -147,7 +148,8 @@ def recording_rows(rows: Sequence[Stored]) -> Iterator[RecordingRow]:
                 for p, (start_s, n) in enumerate(zip(row.start_s, row.n_samples, strict=True))
             )
             index += len(pieces)
-            yield RecordingRow(row.recording, row.person, split, pieces, row.reports, row.labels)
+            whose = (row.recording, row.person, split)
+            yield RecordingRow(*whose, pieces, row.reports, row.labels, row.moments)
 
 
 def _tfds_info(
@@ -326,5 +328,6 @@ def _store(item: InMemory, spec: SignalSpec, steps: float) -> tuple[Stored, list
         item.labels,
         sum(a for a, _ in sums),
         sum(b for _, b in sums),
+        moments=moments_of(item.pieces),
     )
     return row, signals

@@ -26,6 +26,7 @@ from elm_jax.data.joined import JoinedReader
 from elm_jax.data.manifest import SPLITS, ManifestError
 from elm_jax.data.people import flags_of
 from elm_jax.data.pipeline import window_batches
+from elm_jax.data.spec import MOMENTS
 from elm_jax.data.text import TextTable, distinct
 from elm_jax.evals.base import Predict
 from elm_jax.evals.file_map import file_map
@@ -158,9 +159,7 @@ def embed_corpus(
     if features not in KINDS:
         raise ValueError(f"config.embed.features is {features!r}; known: {KINDS}")
     hint = "Prepare the recordings as the model needs them (python -m data_prep.prepare)."
-    model.spec.require_same(
-        corpus.spec, source=str(corpus.directory), hint=hint, ignore=("mean", "std")
-    )
+    model.spec.require_same(corpus.spec, source=str(corpus.directory), hint=hint, ignore=MOMENTS)
     splits = _known_splits(corpus, splits)
     recordings = [row for split in splits for row in corpus.reader(split).recordings]
     said = _texts(model, corpus, splits, questions or {}, wanted=texts)
@@ -350,7 +349,7 @@ def _write_windows(
     rows = -(-min(rows_per_batch, max(total, 1)) // ways) * ways
     at, began, told = start, time.monotonic(), time.monotonic()
     for batch in window_batches(reader, left, rows_per_batch=rows, process=this_process()):
-        out = predict({k: batch[k] for k in ("signal", "signal_valid")})
+        out = predict({k: v for k, v in batch.items() if k != "window"})
         real = min(rows, total - at)  # what is padding comes last
         if writer:
             writer.write(at, {name: out[key][:real] for name, key in outputs.items()})

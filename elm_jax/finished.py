@@ -7,7 +7,7 @@ import jax
 from etils import epath
 
 from elm_jax import run_dir
-from elm_jax.data.corpus import Corpus, normalisation_of, tell_open
+from elm_jax.data.corpus import OF_DATA, Corpus, normalisation_of, tell_open
 from elm_jax.pretrained import Pretrained, load_pretrained
 from elm_jax.sharding import make_mesh
 from elm_jax.sources import recipe_of
@@ -52,9 +52,9 @@ def open_model(config: Any, workdir: epath.Path) -> Pretrained:
 def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus]:
     """The model and the corpus of ``config.data.dir``, both of the same signal.
 
-    ``config.data.normalisation``: "model" (default): the mean and std that the model was trained
-    with; "corpus": the corpus's own; "none": neither. A model that reads channels by name takes
-    those of the corpus, and its window.
+    ``config.data.normalisation``: "model" (default): as in the model's training; "corpus": by the
+    corpus's own mean and std; "none"; "recording", "window": by those of each. A model that reads
+    channels by name takes those of the corpus, and its window.
 
     Raises:
       SpecError: the corpus was prepared as another signal than the model takes.
@@ -81,7 +81,10 @@ def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus]
     if how == "model":
         corpus = corpus.with_normalisation(model.spec)
         return model.taking(corpus.spec), corpus
-    corpus = corpus if how == "corpus" else corpus.without_normalisation()
+    if how in OF_DATA:
+        corpus = corpus.normalised_by(how)
+    elif how == "none":
+        corpus = corpus.without_normalisation()
     return model.taking(corpus.spec).with_normalisation(corpus.spec), corpus
 
 

@@ -150,7 +150,7 @@ class Pretrained:
 
         Args:
           steps_per_unit: of the shards' manifest.
-          spec: whose mean and std to use; the model's own by default.
+          spec: by whose moments signals are normalised; the model's own by default.
         """
         prepare = to_network(spec or self.spec, steps_per_unit)
         return make_predict(self.objective, self.params, self.model_state, prepare=prepare)
@@ -283,9 +283,9 @@ class Pretrained:
         )
 
     def with_normalisation(self, spec: SignalSpec) -> "Pretrained":
-        """The same model taking signals scaled by the mean and std of ``spec``."""
-        told = self.spec.replace(mean=spec.mean, std=spec.std)
-        left = tuple(name for name in self.assumed if name not in ("mean", "std"))
+        """The same model taking signals normalised as those of ``spec``."""
+        told = self.spec.replace(**{name: getattr(spec, name) for name in MOMENTS})
+        left = tuple(name for name in self.assumed if name not in MOMENTS)
         return dataclasses.replace(self, spec=told, assumed=left)
 
     # -- going elsewhere ------------------------------------------------------------------------

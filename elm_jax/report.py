@@ -186,12 +186,16 @@ def _people_counts(counts: Mapping[str, Any]) -> str:
 def _signal(spec: Mapping[str, Any]) -> str:
     if not spec:
         return ""
-    normal = ", ".join(f"{k} {_digits(spec[k])}" for k in ("mean", "std"))
+    normal = f"× {spec['scale']:g}, " + ", ".join(
+        f"{k} {_digits(spec[k])}" for k in ("mean", "std")
+    )
+    if (moments := spec.get("moments", "fixed")) != "fixed":
+        normal = f"mean and std of each {moments} and channel"
     return (
         f"{spec['modality']}, {len(spec['channels'])} channels ({spec['montage']}), "
         f"{spec['sfreq_hz']:g} Hz, windows of {spec['window_s']:g} s, "
         f"{spec['highpass_hz']:g}–{spec['lowpass_hz']:g} Hz, clipped at {spec['clip']:g} "
-        f"{spec['unit']}; network values: × {spec['scale']:g}, {normal}"
+        f"{spec['unit']}; network values: {normal}"
     )
 
 

@@ -24,7 +24,7 @@ from elm_jax import build, paths
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
 from elm_jax.convert.parts import CHANNELS_SEEN, ModelParts, channels_seen, unseen_channels
-from elm_jax.data.corpus import Corpus, normalisation_of, tell_open
+from elm_jax.data.corpus import OF_DATA, Corpus, normalisation_of, tell_open
 from elm_jax.data.spec import MOMENTS, SignalSpec
 from elm_jax.messages import listed
 from elm_jax.processes import gather
@@ -165,7 +165,10 @@ def settle(config: Any, start: Start) -> None:
 
 
 def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
-    """The corpus, scaled by its own mean and std, by those of the model it starts from, or by none.
+    """The corpus, normalised as ``config.data.normalisation`` says.
+
+    By its own mean and std, as the model it starts from, by those of each recording or window, or
+    by none.
 
     Raises:
       ValueError: ``config.data.normalisation`` is unknown, "model" without one, or "corpus" of
@@ -189,6 +192,8 @@ def normalised(config: Any, corpus: Corpus, start: Start) -> Corpus:
                 log.warning(said, own.directory, ", ".join(unseen))
     if how == "none":
         return corpus.without_normalisation()
+    if how in OF_DATA:
+        return corpus.normalised_by(how)
     if how == "corpus":
         if corpus.beside:
             raise ValueError(

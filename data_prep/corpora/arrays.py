@@ -15,6 +15,7 @@ import numpy as np
 
 from data_prep.corpora.base import Corpus, CorpusError, Source
 from elm_jax.data.hdf5_safe import Hdf5Error, dataset, open_hdf5
+from elm_jax.data.moments import moments_of
 from elm_jax.data.spec import SignalSpec
 
 if TYPE_CHECKING:
@@ -75,8 +76,11 @@ class ArrayCorpus(Corpus):
         if source.kind == "edf":
             return super().pieces(source, spec, options)
         recording, judgement = self._judged(source, spec, options)
-        usable = recording is not None and judgement.usable
-        return (process(recording, spec, options)[0] if usable else []), judgement
+        if recording is None or not judgement.usable:
+            return [], judgement
+        pieces = process(recording, spec, options)[0]
+        judgement.moments = moments_of([piece.signal for piece in pieces])
+        return pieces, judgement
 
     def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions") -> "Judgement":
         """The judgement of :meth:`pieces`."""

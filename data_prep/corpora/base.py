@@ -19,6 +19,7 @@ from etils import epath
 
 from data_prep.findings import finding
 from data_prep.places import input_path
+from elm_jax.data.moments import moments_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.paths import is_remote
 
@@ -212,7 +213,9 @@ class Corpus:
         from elm_jax.signals.pipeline import prepare_file
 
         more = {"rename": self.rename, "file": source.file, "mend": self.mend(source)}
-        return prepare_file(source.path, spec, options, **more)
+        pieces, judgement = prepare_file(source.path, spec, options, **more)
+        judgement.moments = moments_of([piece.signal for piece in pieces])
+        return pieces, judgement
 
     def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions") -> "Judgement":
         """The judgement of :meth:`pieces` without its work, for ``--dry_run``."""

@@ -21,14 +21,18 @@ from elm_jax.data.text import segments_of
 
 log = logging.getLogger(__name__)
 
-NORMALISATIONS = ("corpus", "model", "none")
+OF_DATA = ("recording", "window")  # by the mean and std of each, whatever the corpus
+NORMALISATIONS = ("corpus", "model", "none", *OF_DATA)
 
 
 def normalisation_of(config: Any, *, default: str) -> str:
     """``config.data.normalisation``: whose mean and std signals are normalised by.
 
+    "corpus": those of its train split; "model": as the model was trained; "none"; "recording": each
+    recording and channel by its own; "window": each window and channel by its own.
+
     Raises:
-      ValueError: neither "corpus", "model" nor "none".
+      ValueError: an unknown word.
     """
     how = config.data.get("normalisation", default)
     if how not in NORMALISATIONS:
@@ -38,7 +42,7 @@ def normalisation_of(config: Any, *, default: str) -> str:
 
 def without_moments(spec: SignalSpec) -> SignalSpec:
     """The same signal, scaled by ``scale`` alone."""
-    return spec.replace(mean=0.0, std=1.0)
+    return spec.normalised_by("fixed")
 
 
 def expected_spec(config: Any) -> SignalSpec:
@@ -225,13 +229,17 @@ class Corpus:
 
         def scaled(own: "Corpus") -> SignalSpec:
             named = spec.of_channels(own.spec.channels, source=str(own.directory))
-            return own.spec.replace(mean=named.mean, std=named.std)
+            return own.spec.replace(**{name: getattr(named, name) for name in MOMENTS})
 
         return self._each(scaled)
 
     def without_normalisation(self) -> "Corpus":
         """The same data, scaled by ``spec.scale`` alone."""
         return self._each(lambda own: without_moments(own.spec))
+
+    def normalised_by(self, moments: str) -> "Corpus":
+        """The same data, each "recording" or each "window" by its own mean and std."""
+        return self._each(lambda own: own.spec.normalised_by(moments))
 
     def _each(self, spec_of: Callable[["Corpus"], SignalSpec]) -> "Corpus":
         manifest = dataclasses.replace(self.manifest, spec=spec_of(self))
@@ -241,7 +249,7 @@ class Corpus:
     @functools.cache  # noqa: B019  (one corpus a run)
     def reader(self, split: str) -> ShardReader:
         """The shards of a split."""
-        return ShardReader(self.directory, split)
+        return ShardReader(self.directory, split, moments=self.spec.moments)
 
     @functools.cache  # noqa: B019
     def windows(self, split: str) -> Windows:

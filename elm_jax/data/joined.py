@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from elm_jax.axes import Int
+from elm_jax.axes import Float, Int
 from elm_jax.data.pipeline import Windows
 from elm_jax.data.shards import ShardReader
 
@@ -35,6 +35,24 @@ class JoinedReader(ShardReader):
         """Stretches of a stored piece by its joint number."""
         reader, own = self._home(index)
         return reader.cut(own, starts, samples)
+
+    def moments_of(
+        self, piece: Int[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, "n c"]] | None:
+        """See :meth:`ShardReader.moments_of`; by the pieces' joint numbers."""
+        split = np.searchsorted(self._starts, np.maximum(piece, 0), side="right") - 1
+        out: tuple[np.ndarray, np.ndarray] | None = None
+        for number, reader in enumerate(self._readers):
+            own = np.where((split == number) & (piece >= 0), piece - self._starts[number], -1)
+            if (found := reader.moments_of(own)) is None:
+                return None
+            here = (own >= 0)[:, None]
+            out = (
+                found
+                if out is None
+                else tuple(np.where(here, new, old) for new, old in zip(found, out, strict=True))
+            )
+        return out
 
     def _home(self, index: int) -> tuple[ShardReader, int]:
         """The reader of the split that has a piece, and the piece's number there."""

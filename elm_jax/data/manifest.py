@@ -15,7 +15,7 @@ import functools
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from etils import epath
 
@@ -191,9 +191,43 @@ class PieceRow:
         return [*row, self.labels] if self.labels else row
 
 
+class Moments(NamedTuple):
+    """Mean and standard deviation (of all samples, not n - 1) of each channel, in ``spec.unit``.
+
+    Of all of a recording that was prepared, before windows were cut out of it.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Any) -> "Moments | None":
+        """Reads two lists of numbers back; None stays None.
+
+        Raises:
+          ValueError: they are not of equal length.
+        """
+        if values is None:
+            return None
+        mean, std = (tuple(float(v) for v in row) for row in values)
+        if len(mean) != len(std):
+            raise ValueError(f"moments have {len(mean)} means and {len(std)} deviations")
+        return cls(mean, std)
+
+
 @dataclasses.dataclass(frozen=True)
 class RecordingRow:
-    """A recording and all that belongs to it, without the signal."""
+    """A recording and all that belongs to it, without the signal.
+
+    Attributes:
+      recording: unique name.
+      person: ``institution:id``.
+      split: of which it is.
+      pieces: what is stored of it, in order of time.
+      reports: texts.
+      labels: JSON-ready values.
+      moments: of its signals; None in directories that were prepared before these were stored.
+    """
 
     recording: str
     person: str
@@ -201,11 +235,14 @@ class RecordingRow:
     pieces: tuple[PieceRow, ...]
     reports: tuple[str, ...] = ()
     labels: dict[str, Any] = dataclasses.field(default_factory=dict)
+    moments: Moments | None = None
 
     def to_json(self) -> str:
         """One line of recordings.jsonl, without the line's end."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         values["pieces"] = [p.to_list() for p in self.pieces]
+        if self.moments is None:
+            values.pop("moments")
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
@@ -214,6 +251,7 @@ class RecordingRow:
         values = json.loads(line)
         values["pieces"] = tuple(PieceRow(*p) for p in values["pieces"])
         values["reports"] = tuple(values["reports"])
+        values["moments"] = Moments.of(values.get("moments"))
         return cls(**values)
 
 
@@ -252,7 +290,7 @@ def code_version() -> str:
     import elm_jax
 
     package = pathlib.Path(elm_jax.__file__).parent
-    files = [package / "data" / f"{name}.py" for name in ("spec", "manifest", "shards")]
+    files = [package / "data" / f"{name}.py" for name in ("spec", "manifest", "moments", "shards")]
     files += [package / "channels.py"]
     files += sorted((package / "signals").rglob("*.py"))
     files += sorted((package.parent / "data_prep").rglob("*.py"))

@@ -177,6 +177,7 @@ class Part:
         batch = {
             "signal": self.windows.read(self.reader, window, start),
             "signal_valid": window >= 0,
+            **self.windows.moments(self.reader, window),
         }
         if self.channel_id is not None:
             batch["channel_id"] = np.tile(np.asarray(self.channel_id, np.int32), (len(window), 1))

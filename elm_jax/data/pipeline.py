@@ -19,6 +19,9 @@ A batch of rows of several windows each (pairs, or more) has for the first, seco
     signal_valid   bool  [b]                    False is padding
     near           [b]                          what is to be told of a row: its sampler names it
 
+Where signals are normalised by recording, every batch has beside each ``signal*`` its recordings'
+mean and std (:mod:`elm_jax.data.moments`), which :func:`to_network` takes up.
+
 A batch of windows without labels, of one of several directories: :mod:`elm_jax.data.mixture`.
 
 A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` int32: the row in
@@ -28,18 +31,17 @@ A batch of windows (evaluation): ``signal``, ``signal_valid``, and ``window`` in
 import abc
 import dataclasses
 import string
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from elm_jax.axes import Batch, Int
+from elm_jax.data import moments
+from elm_jax.data.network_input import to_network as to_network  # part of every batch's way
 from elm_jax.data.read_ahead import read_ahead
 from elm_jax.data.samplers import BatchPlan, RowPlan, Sampler, share
 from elm_jax.data.shards import RecordingRow, ShardReader
-from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import TextTable
 
 
@@ -121,6 +123,21 @@ class Windows:
             out[own] = reader.cut(int(piece), begin, spec.window_samples)
         return out
 
+    def moments(
+        self, reader: ShardReader, rows: Int[np.ndarray, " n"], key: str = "signal"
+    ) -> dict[str, np.ndarray]:
+        """What a batch carries beside the windows under ``key``: see :mod:`elm_jax.data.moments`.
+
+        ``<key>_mean`` and ``<key>_std``, float32 ``[n, c]``, 0 and 1 for ``-1``; nothing where
+        signals are not normalised by recording.
+        """
+        if not len(self):
+            piece = np.full(len(rows), -1)
+        else:
+            piece = np.where(rows >= 0, self.piece[np.maximum(rows, 0)], -1)
+        found = reader.moments_of(piece)
+        return {} if found is None else dict(moments.beside(key, found))
+
 
 class _Pipeline(abc.ABC):
     """Batches by step: shards and a sampler; the kinds say what a plan becomes.
@@ -200,6 +217,7 @@ class BagPipeline(_Pipeline):
             "signal_valid": window >= 0,
             "signal_bag": np.repeat(bag, crops),
             "text_bag": np.repeat(bag, segments),
+            **self._windows.moments(self._reader, window),
         } | self._texts.take(text.ravel())
 
 
@@ -230,8 +248,12 @@ class WindowPipeline(_Pipeline):
         window = self._window_of(plan)
         valid = window >= 0
         label = np.where(valid[:, None], self._targets[np.maximum(window, 0)], np.nan)
-        signal = self._windows.read(self._reader, window)
-        return {"signal": signal, "signal_valid": valid, "label": label.astype(np.float32)}
+        batch = {
+            "signal": self._windows.read(self._reader, window),
+            "signal_valid": valid,
+            "label": label.astype(np.float32),
+        }
+        return batch | self._windows.moments(self._reader, window)
 
 
 class RowPipeline(_Pipeline):
@@ -262,10 +284,11 @@ class RowPipeline(_Pipeline):
         rows, per_row = plan.window.shape
         # In one call, all first windows before all second ones: a piece is opened once.
         signal = self._windows.read(self._reader, plan.window.T.ravel())
-        batch = {
-            f"signal_{string.ascii_lowercase[i]}": signal[i * rows : (i + 1) * rows]
-            for i in range(per_row)
-        }
+        batch: dict[str, np.ndarray] = {}
+        for i in range(per_row):
+            key = f"signal_{string.ascii_lowercase[i]}"
+            batch[key] = signal[i * rows : (i + 1) * rows]
+            batch |= self._windows.moments(self._reader, plan.window[:, i], key)
         return batch | {"signal_valid": plan.window[:, 0] >= 0, self._label: plan.label}
 
 
@@ -294,25 +317,11 @@ def window_batches(
     def batch(step: int) -> dict[str, np.ndarray]:
         rows = step * rows_per_batch + index * each + np.arange(each)
         rows = np.where(rows < len(windows), rows, -1)
-        signal = windows.read(reader, rows)
-        return {"signal": signal, "signal_valid": rows >= 0, "window": rows.astype(np.int32)}
+        batch = {
+            "signal": windows.read(reader, rows),
+            "signal_valid": rows >= 0,
+            "window": rows.astype(np.int32),
+        }
+        return batch | windows.moments(reader, rows)
 
     return read_ahead(batch, 0, steps, threads=threads)
-
-
-def to_network(spec: SignalSpec, steps_per_unit: float) -> Callable[[Batch], Batch]:
-    """A function, for use under jit, that turns a batch's stored integers into network values.
-
-    ``network_input = (signal * scale - mean) / std`` (SignalSpec), float32; other keys pass.
-    """
-    mean, std = (jnp.reshape(jnp.asarray(v, jnp.float32), (-1, 1)) for v in (spec.mean, spec.std))
-
-    def apply(batch: Batch) -> Batch:
-        def convert(key: str, value: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
-            if not (key.startswith("signal") and value.dtype == jnp.int16):
-                return value
-            return (value.astype(jnp.float32) * (spec.scale / steps_per_unit) - mean) / std
-
-        return {k: convert(k, v) for k, v in batch.items()}
-
-    return apply

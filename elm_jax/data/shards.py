@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from elm_jax import paths
-from elm_jax.axes import Int
+from elm_jax.axes import Float, Int
 from elm_jax.data.manifest import (
     STEPS_PER_UNIT,
     Manifest,
@@ -19,6 +19,7 @@ from elm_jax.data.manifest import (
     RecordingRow,
     load_recordings,
 )
+from elm_jax.data.moments import MomentsTable
 from elm_jax.data.shard_file import ShardError, ShardFile, signal_span
 
 __all__ = [
@@ -44,6 +45,8 @@ class ShardReader:
     Args:
       directory: a prepared directory.
       split: "train", "valid" or "test".
+      moments: "recording" where batches are to carry the recordings' own mean and std
+        (``SignalSpec.moments``).
 
     Attributes:
       manifest: the directory's manifest.
@@ -51,11 +54,12 @@ class ShardReader:
 
     Raises:
       NotPrepared: the directory's preparation was not finished.
-      ManifestError: the split is unknown or holds no recording.
+      ManifestError: the split is unknown or holds no recording; or a recording's mean and std
+        are wanted and not stored, or its std is 0.
     """
 
-    def __init__(self, directory: epath.PathLike, split: str):
-        self.directory, self.split = paths.of(directory), split
+    def __init__(self, directory: epath.PathLike, split: str, *, moments: str = "fixed"):
+        self.directory, self.split, self.moments = paths.of(directory), split, moments
         self.manifest = Manifest.load(directory)
         self.recordings = load_recordings(directory, split)
         if not self.recordings:
@@ -68,6 +72,10 @@ class ShardReader:
         index, self._n_samples = np.asarray(sorted(pieces), np.int64).reshape(-1, 2).T
         if not np.array_equal(index, np.arange(len(index))):
             raise self._mixed("its numbers have gaps")
+        self._table = None
+        if moments == "recording":
+            channels = self.manifest.spec.channels
+            self._table = MomentsTable(self.recordings, channels, str(self.directory))
         # Where the signal begins in its record; -1: never read, so not checked either.
         self._signal_at = np.full(len(index), -1, np.int64)
         self._lock = threading.Lock()
@@ -75,7 +83,7 @@ class ShardReader:
         self._direct = functools.lru_cache(_OPEN_FILES)(lambda k: self._shards[k].open_direct())
 
     def __getstate__(self):
-        return {"directory": self.directory, "split": self.split}
+        return {"directory": self.directory, "split": self.split, "moments": self.moments}
 
     def __setstate__(self, state):
         self.__init__(**state)
@@ -135,6 +143,15 @@ class ShardReader:
             f"{self.directory}: split {self.split!r} lies in {self.shards} shards, fewer than the "
             f"{processes} processes (one a host) that are to train on it: {what}"
         )
+
+    def moments_of(
+        self, piece: Int[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, "n c"]] | None:
+        """Mean and std of the recordings of stored pieces, in ``spec.unit``; 0 and 1 for ``-1``.
+
+        None where signals are not normalised by recording.
+        """
+        return None if self._table is None else self._table.of_pieces(piece)
 
     def _locate(self, index: int) -> tuple[int, int]:
         """Shard, and position in it, of a piece."""

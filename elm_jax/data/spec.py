@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 UNITS_PER_V = {"uV": 1e6, "mV": 1e3}
-MOMENTS = ("mean", "std")
+# What signals are normalised by: a config says whose, so directories and models may differ in it.
+MOMENTS = ("mean", "std", "moments")
+# By ``mean`` and ``std`` of the spec; by those of each recording; by those of each window.
+MOMENTS_OF = ("fixed", "recording", "window")
 RESAMPLERS = ("mne_fft", "polyphase")
 SLOW_SOURCES = ("refuse", "narrow")
 # Fields that came later: what is written without them had these values, and what has these values
 # is written without them.
-_LATER: dict[str, Any] = {"notch_hz": (), "slow_source": "refuse"}
+_LATER: dict[str, Any] = {"notch_hz": (), "slow_source": "refuse", "moments": "fixed"}
 
 
 class SpecError(ValueError):
@@ -23,8 +26,9 @@ class SpecError(ValueError):
 class SignalSpec:
     """What a stored or fed signal is; saved with every shard set and every checkpoint.
 
-    ``network_input = (signal * scale - mean) / std``; clipping happens before, in
-    ``elm_jax.signals``, ahead of the resampling.
+    ``network_input = (signal * scale - mean) / std`` where ``moments`` is "fixed", else
+    ``(signal - mean) / std`` with the mean and deviation of each channel of the recording (or of
+    the window) itself. Clipping happens before, in ``elm_jax.signals``, ahead of the resampling.
 
     Attributes:
       modality: "eeg" or "ecg".
@@ -46,6 +50,10 @@ class SignalSpec:
         recording's rate does not hold are not in it either.
       slow_source: what becomes of a recording whose rate cannot hold the band up to
         ``lowpass_hz``: "refuse", or "narrow": filtered up to what its rate holds, and said so.
+      moments: whose mean and standard deviation (of all samples, not n - 1) a network's input is
+        normalised by: "fixed" (``mean`` and ``std``), "recording" (of each recording and channel)
+        or "window" (of each window and channel; one that does not move in a window is zeros).
+        With the latter two ``scale`` plays no part, and ``mean`` and ``std`` are 0 and 1.
     """
 
     modality: str
@@ -63,6 +71,7 @@ class SignalSpec:
     std: float | tuple[float, ...] = 1.0
     notch_hz: tuple[float, ...] = ()
     slow_source: str = "refuse"
+    moments: str = "fixed"
 
     def __post_init__(self):
         if not self.channels or len(set(self.channels)) != len(self.channels):
@@ -95,6 +104,17 @@ class SignalSpec:
                 )
         if not np.all(np.asarray(self.std) > 0):
             raise SpecError(f"SignalSpec.std must be positive, is {self.std}")
+        self._require_moments()
+
+    def _require_moments(self) -> None:
+        if self.moments not in MOMENTS_OF:
+            raise SpecError(f"SignalSpec.moments is {self.moments!r}; known: {MOMENTS_OF}")
+        if self.moments != "fixed" and (self.mean, self.std) != (0.0, 1.0):
+            raise SpecError(
+                f"SignalSpec.moments is {self.moments!r}: signals are normalised by each "
+                f"{self.moments}'s own mean and std, and mean={self.mean}, std={self.std} would "
+                "not be used; leave them at 0 and 1"
+            )
 
     def _require_filters(self) -> None:
         if self.slow_source not in SLOW_SOURCES:
@@ -142,6 +162,10 @@ class SignalSpec:
             for k, v in values
             if k not in _LATER or v != _LATER[k]
         }
+
+    def normalised_by(self, moments: str) -> "SignalSpec":
+        """The same signal, normalised by each recording's or each window's own mean and std."""
+        return self.replace(mean=0.0, std=1.0, moments=moments)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, source: str = "SignalSpec") -> "SignalSpec":

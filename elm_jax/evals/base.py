@@ -162,7 +162,7 @@ class EvalData:
         if key not in self._encoded:
             found: dict[str, list[np.ndarray]] = {}
             for batch in self.batches(split):
-                out = predict({k: batch[k] for k in ("signal", "signal_valid")})
+                out = predict({k: v for k, v in batch.items() if k != "window"})
                 for name, rows in out.items():
                     found.setdefault(name, []).append(rows)
             windows = len(self.windows(split))

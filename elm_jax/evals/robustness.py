@@ -200,8 +200,9 @@ class Robustness:
 def _only(batch: Batch, kept: Int[np.ndarray, " k"], names: Sequence[str]) -> dict[str, Any]:
     """A batch of fewer channels, which it names."""
     ids = np.asarray(channel_ids(names), np.int32)[kept]
-    signal = np.ascontiguousarray(batch["signal"][:, kept])
-    return dict(batch) | {"signal": signal, "channel_id": np.tile(ids, (len(signal), 1))}
+    own = [k for k in batch if k == "signal" or k.startswith("signal_") and batch[k].ndim > 1]
+    fewer = {k: np.ascontiguousarray(batch[k][:, kept]) for k in own}
+    return dict(batch) | fewer | {"channel_id": np.tile(ids, (len(fewer["signal"]), 1))}
 
 
 def _silenced(batch: Batch, kept: Int[np.ndarray, " k"]) -> dict[str, Any]:

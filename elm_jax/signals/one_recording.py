@@ -11,6 +11,8 @@ import numpy as np
 from elm_jax import staging
 from elm_jax.axes import Float
 from elm_jax.channels import channel_id, known_channels
+from elm_jax.data.manifest import Moments
+from elm_jax.data.moments import flat_channels, moments_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.defects import Defect, UnusableRecording
 from elm_jax.signals.names import listed_name
@@ -133,7 +135,8 @@ def _windows(pieces: Sequence[Piece], verdict: Judgement, spec: SignalSpec) -> R
     if not pieces:
         raise UnusableSignal(_why_unusable(verdict, spec))
     _require_eeg(pieces, verdict, spec)
-    signals = [windows(piece.signal, spec) for piece in pieces]
+    moments = _moments(pieces, verdict, spec) if spec.moments == "recording" else None
+    signals = [windows(piece.signal, spec, moments) for piece in pieces]
     start_s = [
         piece.start_s + spec.window_s * np.arange(len(signal))
         for piece, signal in zip(pieces, signals, strict=True)
@@ -141,6 +144,22 @@ def _windows(pieces: Sequence[Piece], verdict: Judgement, spec: SignalSpec) -> R
     return RecordingWindows(
         np.concatenate(signals), np.concatenate(start_s), tuple(verdict.defects)
     )
+
+
+def _moments(pieces: Sequence[Piece], verdict: Judgement, spec: SignalSpec) -> Moments | None:
+    """Of all of the recording that is used.
+
+    Raises:
+      UnusableSignal: a channel is flat, so that its deviation is nothing to divide by.
+    """
+    found = moments_of([piece.signal for piece in pieces])
+    if found and (flat := flat_channels(found, spec.channels)):
+        raise UnusableSignal(
+            f"{verdict.file}: {', '.join(flat)} do not vary in all of the recording, and the model "
+            "takes signals that are divided by the standard deviation of each channel in its "
+            "recording"
+        )
+    return found
 
 
 def _prepare(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from elm_jax.data.manifest import Moments
 from elm_jax.data.spec import UNITS_PER_V, SignalSpec
 from elm_jax.signals.conditioning import Conditioning
 from elm_jax.signals.defects import Defect, UnusableRecording
@@ -56,6 +57,8 @@ class Judgement:
       skipped: why the file is not used, or None.
       stretches: (start_s, samples at the spec's rate) of the pieces that it gives.
       windows: label -> windows, where windows are cut around events; else empty.
+      moments: of the pieces as they came out of the pipeline, before windows are cut out of them,
+        where a corpus measured them; None in a dry run, too.
     """
 
     file: str
@@ -70,6 +73,7 @@ class Judgement:
     skipped: str | None = None
     stretches: tuple[tuple[float, int], ...] = ()
     windows: dict[str, int] = dataclasses.field(default_factory=dict)
+    moments: Moments | None = None
 
 
 def _judgement(recording: Recording, plan: Plan, spec: SignalSpec) -> Judgement:
@@ -178,15 +182,27 @@ def prepare_file(
 
 
 def windows(
-    piece_signal: Float32[np.ndarray, "c t"], spec: SignalSpec
+    piece_signal: Float32[np.ndarray, "c t"], spec: SignalSpec, moments: Moments | None = None
 ) -> Float32[np.ndarray, "b c w"]:
     """Consecutive windows that do not overlap, in network values; the rest at the end goes.
 
-    ``(signal * scale - mean) / std``, as :class:`SignalSpec` says.
+    As :class:`SignalSpec` says, so what ``elm_jax.data.network_input`` gives for stored windows.
+
+    Args:
+      piece_signal: in ``spec.unit``.
+      spec: of the signals.
+      moments: of all of the recording; needed where ``spec.moments`` is "recording".
     """
     c, length = len(piece_signal), spec.window_samples
     n = piece_signal.shape[1] // length
     cut = piece_signal[:, : n * length].reshape(c, n, length).swapaxes(0, 1)
+    if spec.moments == "window":
+        return _standardised(cut)
+    if spec.moments == "recording":
+        if moments is None:
+            raise ValueError("these windows are normalised by the moments of their recording")
+        mean, std = (np.asarray(v, np.float32).reshape(-1, 1) for v in moments)
+        return (cut - mean) / std
     mean, std = (np.asarray(v, np.float32).reshape(-1, 1) for v in (spec.mean, spec.std))
     out = cut * np.float32(spec.scale)
     if mean.any():
@@ -194,6 +210,14 @@ def windows(
     if (std != 1).any():
         out /= std
     return out
+
+
+def _standardised(cut: Float32[np.ndarray, "b c w"]) -> Float32[np.ndarray, "b c w"]:
+    """Each window and channel less its mean, over its deviation; a flat one is zeros."""
+    centred = cut - cut.mean(-1, keepdims=True)
+    flat = (cut == cut[..., :1]).all(-1, keepdims=True)
+    std = np.sqrt(np.square(centred).mean(-1, keepdims=True))
+    return np.where(flat, np.float32(0), centred / np.where(flat, np.float32(1), std))
 
 
 def _pieces(recording: Recording, spec: SignalSpec, plan: Plan) -> list[Piece]:
