@@ -145,6 +145,7 @@ def finished(mode: str) -> ConfigDict:
         normalisation="model",  # mean and std: those of the model's training, or "corpus"
         demo_people=96,
         demo_split=DEMO_SPLIT,
+        reader="tf_data",  # or "threads": the same batches without TensorFlow and its memory
         reader_threads=2,
     )
     # How reports are read; None: as in the model's training.

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Batches(Protocol):
-    """What the loop reads: a pure function of the step, behind tf.data."""
+    """What the loop reads: a pure function of the step."""
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """This process's share of a step's batch."""
@@ -43,8 +43,8 @@ class Batches(Protocol):
         """A batch of every shape that comes, that of step 0 first; a step is compiled for each."""
         ...
 
-    def dataset(self, start: int, stop: int, *, threads: int) -> Iterator[Batch]:
-        """The same for a range of steps, read ahead."""
+    def dataset(self, start: int, stop: int, *, threads: int, by: str) -> Iterator[Batch]:
+        """The same for a range of steps, read ahead; see :mod:`elm_jax.data.read_ahead`."""
         ...
 
 

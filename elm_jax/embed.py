@@ -26,6 +26,7 @@ from elm_jax.data.joined import JoinedReader
 from elm_jax.data.manifest import SPLITS, ManifestError
 from elm_jax.data.people import flags_of
 from elm_jax.data.pipeline import window_batches
+from elm_jax.data.read_ahead import reader_of
 from elm_jax.data.spec import MOMENTS
 from elm_jax.data.text import TextTable, distinct
 from elm_jax.evals.base import Predict
@@ -93,7 +94,14 @@ def embed(config: Any, workdir: epath.Path) -> dict[str, Any]:
     path = workdir / FILE_NAME
     normalisation = config.data.normalisation
     embed_corpus(
-        model, corpus, splits, path, normalisation=normalisation, questions=questions, **settings
+        model,
+        corpus,
+        splits,
+        path,
+        normalisation=normalisation,
+        questions=questions,
+        by=reader_of(config),
+        **settings,
     )
     with EmbeddingFile(path) as file:
         found = {"embeddings": file_map(file, label)}
@@ -127,6 +135,7 @@ def embed_corpus(
     questions: Mapping[str, Question] | None = None,
     rows_per_batch: int = 128,
     normalisation: str = "model",
+    by: str = "tf_data",
     replace: bool = False,
 ) -> epath.Path:
     """Writes a corpus's vectors to ``path``; nothing is computed twice that is there already.
@@ -143,6 +152,7 @@ def embed_corpus(
       questions: class prompts to embed, by name.
       rows_per_batch: windows at a time; the next multiple of the number of devices is taken.
       normalisation: whose mean and std the corpus's spec has, "model" or "corpus"; for the record.
+      by: how windows are read ahead (:func:`elm_jax.data.read_ahead.read_ahead`).
       replace: delete a finished file of other contents, rather than refuse.
 
     Returns:
@@ -189,7 +199,7 @@ def embed_corpus(
     with EmbeddingWriter(path, contents) if first else contextlib.nullcontext() as writer:
         for name, part in said.datasets.items():
             _write_texts(writer, predict, table, name, part)
-        _write_windows(writer, predict, corpus, splits, outputs, rows_per_batch)
+        _write_windows(writer, predict, corpus, splits, outputs, rows_per_batch, by)
         first_says(lambda: writer.finish() or 0)  # the others read it only then
     listing = ", ".join(f"{name} {list(shape)}" for name, shape in vectors.items())
     log.info("written  %s: %s", path, listing)
@@ -337,6 +347,7 @@ def _write_windows(
     splits: Sequence[str],
     outputs: Mapping[str, str],
     rows_per_batch: int,
+    by: str,
 ) -> None:
     """The vectors of all windows, batch by batch, from the first that is not there yet."""
     start = _done(writer, *outputs)
@@ -348,7 +359,8 @@ def _write_windows(
     ways = jax.device_count()
     rows = -(-min(rows_per_batch, max(total, 1)) // ways) * ways
     at, began, told = start, time.monotonic(), time.monotonic()
-    for batch in window_batches(reader, left, rows_per_batch=rows, process=this_process()):
+    sizes = dict(rows_per_batch=rows, process=this_process(), by=by)
+    for batch in window_batches(reader, left, **sizes):
         out = predict({k: v for k, v in batch.items() if k != "window"})
         real = min(rows, total - at)  # what is padding comes last
         if writer:

@@ -13,6 +13,7 @@ from elm_jax import build, leakage, results, run_dir
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.people import People
+from elm_jax.data.read_ahead import reader_of
 from elm_jax.data.samplers import Sampler
 from elm_jax.evals.base import Eval, EvalData, EvalResult, ModelInfo
 from elm_jax.finished import open_finished
@@ -41,6 +42,7 @@ def eval_data(
         if model is None
         else lambda seed: model.randomised(seed).predictor(corpus.manifest.steps_per_unit),
         model=ModelInfo() if model is None else _about(model),
+        by=reader_of(config),
         sampled=_sampled(config, corpus, texts),
     )
 

@@ -45,7 +45,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def run(workdir: epath.Path) -> None:
-    """Fills in the demo, keeps TensorFlow off the devices, and dispatches on the mode."""
+    """Fills in the demo, keeps TensorFlow, if it is used, off the devices, and runs the mode."""
     config = CONFIG.value
     if config.mode not in MODES:
         raise ValueError(f"config.mode is {config.mode!r}; known: {sorted(MODES)}")
@@ -55,10 +55,13 @@ def run(workdir: epath.Path) -> None:
         lambda: demo.fill_in(config, workdir, already_small=bool(argument))
     )
 
-    import tensorflow as tf
+    from elm_jax.data.read_ahead import reader_of
 
-    tf.config.set_visible_devices([], "GPU")
-    tf.config.set_visible_devices([], "TPU")
+    if reader_of(config) == "tf_data":
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.set_visible_devices([], "TPU")
 
     if determinism.asked_for():
         determinism.check()

@@ -19,6 +19,7 @@ from elm_jax.convert import probe as probes
 from elm_jax.cost import compile_steps
 from elm_jax.data.corpus import Corpus
 from elm_jax.data.pipeline import to_network
+from elm_jax.data.read_ahead import reader_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import distinct
 from elm_jax.metrics import Measures, MetricsWriter
@@ -127,6 +128,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         mesh=mesh,
         history=begin.history,
         threads=config.data.reader_threads,
+        by=reader_of(config),
     )
 
     # -- step ---------------------------------------------------------------------------------
@@ -166,7 +168,8 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
     unsaved = Measures(begin.extra.get("unsaved"))  # since the last checkpoint that was due
     previous: dict[str, Array] | None = None  # measures of the step before
     last = first if valid.stopped else total
-    stream = batches.dataset(first, last, threads=config.data.reader_threads)
+    reading = dict(threads=config.data.reader_threads, by=reader_of(config))
+    stream = batches.dataset(first, last, **reading)
     stream = to_device(stream, mesh, ahead=config.data.prefetch_batches)
     kept = checkpoints.finished()
     with writer, kept, closing(stream), Progress(first, total) as progress, stop, trace, eyes:

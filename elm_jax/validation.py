@@ -331,6 +331,7 @@ def of_run(
     mesh: Mesh,
     history: Sequence[Point],
     threads: int,
+    by: str = "tf_data",
 ) -> Validation:
     """The validation of ``config.validation``; none where it is None.
 
@@ -345,6 +346,7 @@ def of_run(
       mesh: the devices.
       history: of the run so far.
       threads: that read.
+      by: see :func:`elm_jax.data.read_ahead.read_ahead`.
 
     Raises:
       ValueError: unknown or missing settings, or a split that the data lack.
@@ -360,7 +362,7 @@ def of_run(
     sampler, batches = make_batches(settings["split"])
     steps = sampler.steps_per_epoch(0)
     measure = make_measure(
-        objective, prepare, lambda: batches.dataset(0, steps, threads=threads), mesh
+        objective, prepare, lambda: batches.dataset(0, steps, threads=threads, by=by), mesh
     )
     known = names_of(objective, prepare, state, batches.batch(0))
     out = SplitValidation(settings, measure, known, optimizer, length, history)

@@ -215,9 +215,11 @@ class MixturePipeline:
             found[shape] = Kind(example, share) if kind is None else kind.more_often(share)
         return list(found.values())
 
-    def dataset(self, start: int, stop: int, *, threads: int = 2) -> Iterator[Batch]:
+    def dataset(
+        self, start: int, stop: int, *, threads: int = 2, by: str = "tf_data"
+    ) -> Iterator[Batch]:
         """Batches of steps ``start`` to ``stop``, read ahead in order."""
-        return read_ahead(self.batch, start, stop, threads=threads)
+        return read_ahead(self.batch, start, stop, threads=threads, by=by)
 
 
 def mixture(

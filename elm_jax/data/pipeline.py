@@ -1,4 +1,4 @@
-"""From shards to batches: tf.data over a sampler's plans; every batch a pure function of its step.
+"""From shards to batches: a sampler's plans, read ahead; every batch a pure function of its step.
 
 A batch of bags has these keys (g bags, each with its crops and segments in consecutive rows):
 
@@ -168,9 +168,11 @@ class _Pipeline(abc.ABC):
     def assemble(self, plan: BatchPlan) -> dict[str, np.ndarray]:
         """Reads what a plan names."""
 
-    def dataset(self, start: int, stop: int, *, threads: int = 2) -> Iterator[Batch]:
+    def dataset(
+        self, start: int, stop: int, *, threads: int = 2, by: str = "tf_data"
+    ) -> Iterator[Batch]:
         """Batches of steps ``start`` to ``stop``, read ahead in order."""
-        return read_ahead(self.batch, start, stop, threads=threads)
+        return read_ahead(self.batch, start, stop, threads=threads, by=by)
 
     def _window_of(self, plan: BatchPlan) -> Int[np.ndarray, " rows"]:
         """The window of each crop of a plan, ``-1`` for padding."""
@@ -298,6 +300,7 @@ def window_batches(
     *,
     rows_per_batch: int,
     threads: int = 2,
+    by: str = "tf_data",
     process: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """All windows in order, in batches of one size; the last is padded (``signal_valid``).
@@ -324,4 +327,4 @@ def window_batches(
         }
         return batch | windows.moments(reader, rows)
 
-    return read_ahead(batch, 0, steps, threads=threads)
+    return read_ahead(batch, 0, steps, threads=threads, by=by)

@@ -94,6 +94,7 @@ class EvalData:
       require_whole: raises where the text tower would cut a text.
       random_predict: makes the predict of the same network with fresh weights, from a seed.
       model: what is known of the model under test.
+      by: how windows are read ahead (:func:`elm_jax.data.read_ahead.read_ahead`).
       sampled: the run's own sampler over a split, and its batches; None: there is no such run.
     """
 
@@ -109,13 +110,14 @@ class EvalData:
         require_whole: Callable[[Sequence[str]], None] | None = None,
         random_predict: Callable[[int], Predict] | None = None,
         model: ModelInfo = NO_MODEL,
+        by: str = "tf_data",
         sampled: Callable[[str], tuple[Sampler, Any]] | None = None,
     ):
         self.manifest = manifest
         self._reader, self.windows, self._table = reader, windows, table
         self._rows_per_batch, self._segments = rows_per_batch, segments
         self._random_predict, self.model = random_predict, model
-        self._require_whole, self._sampled = require_whole, sampled
+        self._require_whole, self._sampled, self._by = require_whole, sampled, by
         self._random: dict[int, Predict] = {}
         self._encoded: dict[tuple[Predict, str], Encoded] = {}
 
@@ -153,7 +155,7 @@ class EvalData:
         windows = self.windows(split)
         rows = shareable(min(self._rows_per_batch, max(len(windows), 1)))
         return window_batches(
-            self._reader(split), windows, rows_per_batch=rows, process=this_process()
+            self._reader(split), windows, rows_per_batch=rows, process=this_process(), by=self._by
         )
 
     def encoded(self, predict: Predict, split: str) -> Encoded:
@@ -208,7 +210,7 @@ class EvalData:
         plans = [sampler.plan(step) for step in range(steps)]
         window, label = (np.concatenate(column) for column in zip(*plans, strict=True))
         logits = []
-        with contextlib.closing(batches.dataset(0, steps)) as stream:
+        with contextlib.closing(batches.dataset(0, steps, by=self._by)) as stream:
             for batch in stream:
                 given = {k: v for k, v in batch.items() if k.startswith("signal")}
                 logits.append(predict(given)["logits"])
