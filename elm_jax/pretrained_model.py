@@ -72,7 +72,11 @@ class Pretrained:
     # -- vectors --------------------------------------------------------------------------------
 
     def encode(self, x: np.ndarray) -> Encoding:
-        """Vectors of windows in *network values*: ``(signal * scale - mean) / std`` of ``spec``.
+        """Vectors of windows in *network values*: as ``spec`` (SignalSpec) says.
+
+        Where its ``moments`` is "fixed", ``(signal * scale - mean) / std``; else z-scores of each
+        channel in its recording (or window), which only whoever has the recording can make:
+        :meth:`embed` does.
 
         Args:
           x: floating point ``[b, c, t]``; ``c`` channels and ``t`` samples are those of ``spec``.

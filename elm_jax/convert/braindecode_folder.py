@@ -322,6 +322,8 @@ def state_of(parts: ModelParts) -> dict[str, np.ndarray]:
 def _card(parts: ModelParts) -> str:
     spec = parts.spec
     scale = f"{spec.scale:g} per {spec.unit}, mean {spec.mean}, std {spec.std}"
+    if spec.moments != "fixed":
+        scale = f"{spec.unit} less the mean of each {spec.moments} and channel, over its std"
     return (
         "---\nlibrary_name: braindecode\ntags: [eeg]\n---\n"
         '# EEGPT\n\n`braindecode.models.EEGPT.from_pretrained("FOLDER")` reads this folder.\n\n'

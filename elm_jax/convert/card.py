@@ -31,7 +31,7 @@ Not a medical device.
 |--|--|
 {signal}
 
-Network values are `(signal * scale - mean) / std`, the signal in {unit}.{assumed}
+Network values are {values}, the signal in {unit}.{assumed}
 
 ## Who it was trained on
 
@@ -67,6 +67,12 @@ Weights: sha256 `{digest}` over all parameters and batch statistics.
 """
 
 
+# By SignalSpec.moments.
+_VALUES = {
+    "fixed": "`(signal * scale - mean) / std`",
+    "recording": "`(signal - mean) / std` of each channel in all of its recording",
+    "window": "`(signal - mean) / std` of each channel in each window",
+}
 # By config.encoder.name: whose architecture it is, the file that knows it in PyTorch, its width.
 _ENCODERS = {
     "conv_eeg": (
@@ -102,6 +108,7 @@ def model_card(parts: ModelParts, config: dict[str, Any]) -> str:
         about=about,
         signal="\n".join(f"| {name} | {value} |" for name, value in _signal_rows(parts)),
         unit=spec.unit,
+        values=_VALUES[spec.moments],
         assumed=_assumed(parts),
         people=_people(parts),
         place="FOLDER",
@@ -120,8 +127,14 @@ def _signal_rows(parts: ModelParts) -> list[tuple[str, str]]:
         ("clipped at", f"{spec.clip:g} {spec.unit}, before resampling"),
         ("rate", f"{spec.sfreq_hz:g} Hz ({spec.resample})"),
         ("window", f"{spec.window_s:g} s, {spec.window_samples} samples"),
-        ("scale, mean, std", f"{spec.scale:g}, {_short(spec.mean)}, {_short(spec.std)}"),
+        _scaling(spec),
     ]
+
+
+def _scaling(spec: SignalSpec) -> tuple[str, str]:
+    if spec.moments != "fixed":
+        return "mean, std", f"those of each {spec.moments} and channel"
+    return "scale, mean, std", f"{spec.scale:g}, {_short(spec.mean)}, {_short(spec.std)}"
 
 
 def band_of(spec: SignalSpec) -> str:

@@ -10,6 +10,12 @@ They equal mne's ``Raw.filter``, ``Raw.notch_filter`` and ``Raw.resample`` with 
 this file leaves to you: reading files, gaps, flat and saturated electrodes. A spec with
 ``resample: polyphase`` needs SciPy as well.
 
+Where the spec's ``moments`` is "recording", each channel is divided by its standard deviation in
+all of the recording. Of a recording in several stretches:
+
+    moments = recording_moments([conditioned(x, names, sfreq_hz, spec, unit="uV") for x in all])
+    windows, start_s = network_windows(x, names, sfreq_hz, spec, unit="uV", moments=moments)
+
 Part of elm_jax, Apache-2.0.
 """
 
@@ -33,7 +39,7 @@ def load_spec(folder):
     return json.loads(path.read_text(encoding="utf-8"))["spec"]
 
 
-def network_windows(signal, names, sfreq_hz, spec, *, unit):
+def network_windows(signal, names, sfreq_hz, spec, *, unit, moments=None):
     """One gap-free stretch of electrodes as the network's windows.
 
     Args:
@@ -42,6 +48,8 @@ def network_windows(signal, names, sfreq_hz, spec, *, unit):
       sfreq_hz: sampling rate.
       spec: from :func:`load_spec`.
       unit: of ``signal``: "V", "mV", "uV" or "nV".
+      moments: mean and deviation of the whole recording (:func:`recording_moments`), where the spec
+        normalises by recording; those of this stretch by default.
 
     Returns:
       float32 network values ``[b, c, t]`` without overlap (the rest at the end goes), and where
@@ -49,7 +57,16 @@ def network_windows(signal, names, sfreq_hz, spec, *, unit):
 
     Raises:
       ValueError: electrodes are missing (all are named), the rate is too low, values are not
-        finite, or the stretch is shorter than a window.
+        finite, the stretch is shorter than a window, or a channel is flat in a recording that it
+        is to be normalised by.
+    """
+    return cut(scale(conditioned(signal, names, sfreq_hz, spec, unit=unit), spec, moments), spec)
+
+
+def conditioned(signal, names, sfreq_hz, spec, *, unit):
+    """A stretch filtered, in the spec's montage, clipped and resampled: ``[c, t]`` in its unit.
+
+    Arguments and errors are those of :func:`network_windows`.
     """
     signal = np.asarray(signal, np.float64)
     if signal.ndim != 2 or len(signal) != len(names):
@@ -66,8 +83,13 @@ def network_windows(signal, names, sfreq_hz, spec, *, unit):
     x = band_pass(x, sfreq_hz, spec["highpass_hz"], *edges_hz(sfreq_hz, spec))
     clip_uv = spec["clip"] * UV_PER_UNIT[spec["unit"]]
     x = resample(np.clip(x, -clip_uv, clip_uv), sfreq_hz, spec["sfreq_hz"], spec["resample"])
-    x = x / UV_PER_UNIT[spec["unit"]]
-    return cut(scale(x, spec), spec)
+    return x / UV_PER_UNIT[spec["unit"]]
+
+
+def recording_moments(stretches):
+    """Mean and standard deviation ``[c, 1]`` of each channel over :func:`conditioned` stretches."""
+    whole = np.concatenate(stretches, axis=1)
+    return whole.mean(1, keepdims=True), whole.std(1, keepdims=True)
 
 
 def canonical(name):
@@ -214,8 +236,18 @@ def change_length(spectrum, n, n_new):
     return np.fft.irfft(kept, n_new) * (n_new / n)
 
 
-def scale(x, spec):
-    """``(x * scale - mean) / std``."""
+def scale(x, spec, moments=None):
+    """``(x * scale - mean) / std``, or with the mean and std of the recording or of each window."""
+    how = spec.get("moments", "fixed")
+    if how == "window":
+        return x  # by cut(), once there are windows
+    if how == "recording":
+        mean, std = recording_moments([x]) if moments is None else moments
+        if not np.all(std > 0):
+            raise ValueError(f"channels {np.flatnonzero(np.ravel(std) <= 0).tolist()} are flat")
+        return ((x - mean) / std).astype(np.float32)
+    if how != "fixed":
+        raise ValueError(f"the spec's moments is {how!r}; known: fixed, recording, window")
     mean, std = (np.reshape(np.asarray(spec[k], float), (-1, 1)) for k in ("mean", "std"))
     return ((x * spec["scale"] - mean) / std).astype(np.float32)
 
@@ -227,4 +259,8 @@ def cut(x, spec):
     if not n:
         raise ValueError(f"a stretch of {x.shape[1]} samples holds no window of {length}")
     windows = x[:, : n * length].reshape(len(x), n, length).swapaxes(0, 1)
+    if spec.get("moments") == "window":
+        flat = (windows == windows[..., :1]).all(-1, keepdims=True)
+        centred = np.where(flat, 0, windows - windows.mean(-1, keepdims=True))
+        windows = (centred / np.where(flat, 1, windows.std(-1, keepdims=True))).astype(np.float32)
     return np.ascontiguousarray(windows), np.arange(n) * spec["window_s"]
