@@ -139,6 +139,8 @@ def test_transforms_are_undone_exactly(x):
         "dense": x[0],
         "pointwise": x[..., :1],
         "patch": x[:, :1, None],
+        "across": x[:, None, :, :1],
+        "along": x[:, :, None],
         "depthwise": x[:, :1],
         "row": x[:1],
         "rows": x[None, :1],
