@@ -27,13 +27,13 @@ from elm_jax.convert.parts import CHANNELS_SEEN, ModelParts, channels_seen, unse
 from elm_jax.data.corpus import OF_DATA, Corpus, normalisation_of, tell_open
 from elm_jax.data.spec import MOMENTS, SignalSpec
 from elm_jax.messages import listed
+from elm_jax.monitor import Point, history_of
 from elm_jax.processes import gather
 from elm_jax.run_dir import OF_INIT_FROM, require_same_run
 from elm_jax.sharding import put
 from elm_jax.sources import read_parts
 from elm_jax.state import TrainState
 from elm_jax.trees import match_rules, path_of
-from elm_jax.validation import Point, history_of
 
 log = logging.getLogger(__name__)
 

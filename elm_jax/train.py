@@ -127,6 +127,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         state=state,
         mesh=mesh,
         history=begin.history,
+        noted=begin.extra.get("noted", ()),
         threads=config.data.reader_threads,
         by=reader_of(config),
     )
@@ -155,6 +156,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         extra = start.carried(config, begin, corpus) | {
             "use": keep.get("use", "last"),
             "validation": valid.to_json(),
+            "noted": valid.noted(),
         }
         extra["probe"] = probe(state)
         extra["spent"] = eyes.to_json()
@@ -185,7 +187,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
             previous = measures
             unlogged.add({k: v for k, v in measures.items() if k != "finite"})
             unsaved.add({"loss": measures["loss"]})
-            valid.note(measures["loss"])
+            valid.note(measures)
             progress.advance()
             ends = done == total or valid.due(done)
             if done % config.log_every_steps == 0 or ends:

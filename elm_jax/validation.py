@@ -9,22 +9,24 @@
     )
 
 What a run remembers of it is the list of (step, value) so far, which every checkpoint carries;
-patience and best follow from that list alone, so a resumed run goes on as if it had not stopped.
+patience and best follow from that list alone. With what was measured in training since the last
+validation, which checkpoints carry too, a resumed run goes on as if it had not stopped.
 """
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from elm_jax.axes import Array, Batch
 from elm_jax.data.samplers import Sampler
+from elm_jax.epoch_table import COLUMNS, EpochTable
+from elm_jax.metrics import Measures
+from elm_jax.monitor import Monitor, Point
 from elm_jax.objectives.base import Objective
 from elm_jax.optim import Optimizer
 from elm_jax.schedules import RunLength
@@ -35,13 +37,6 @@ log = logging.getLogger(__name__)
 
 Measure = Callable[[TrainState], dict[str, float]]
 KEYS = {"split", "every_epochs", "monitor", "mode", "patience_epochs"}
-
-
-class Point(NamedTuple):
-    """A monitored value, NaN where it was no number."""
-
-    step: int
-    value: float
 
 
 def every_epochs(settings: Mapping[str, Any] | None) -> float:
@@ -129,8 +124,8 @@ class Validation(Protocol):
         """Whether this step is followed by a validation."""
         ...
 
-    def note(self, train_loss: Array) -> None:
-        """Takes the loss of a training step, for the mean since the last validation."""
+    def note(self, measures: Mapping[str, Array]) -> None:
+        """Takes what a training step measured, for the means since the last validation."""
         ...
 
     def __call__(self, step: int, state: TrainState) -> tuple[TrainState, dict[str, float]]:
@@ -142,7 +137,11 @@ class Validation(Protocol):
         ...
 
     def to_json(self) -> list[list[float]]:
-        """What :func:`history_of` reads back from a checkpoint."""
+        """What :func:`elm_jax.monitor.history_of` reads back from a checkpoint."""
+        ...
+
+    def noted(self) -> list[dict[str, float]]:
+        """What :func:`of_run` takes back from a checkpoint: of the steps since a validation."""
         ...
 
 
@@ -155,7 +154,7 @@ class NoValidation:
         """Never."""
         return False
 
-    def note(self, train_loss: Array) -> None:
+    def note(self, measures: Mapping[str, Array]) -> None:
         """Nothing."""
 
     def __call__(self, step: int, state: TrainState) -> tuple[TrainState, dict[str, float]]:
@@ -170,49 +169,9 @@ class NoValidation:
         """Nothing to remember."""
         return []
 
-
-class Monitor:
-    """The values so far: which is best, and whether to stop. Pure but for :meth:`add`.
-
-    Args:
-      mode: "min" or "max".
-      patience_steps: stop that long after the best; None: never.
-      history: of before.
-
-    Raises:
-      ValueError: an unknown mode, a patience that is not positive.
-    """
-
-    def __init__(
-        self, mode: str, patience_steps: float | None = None, history: Sequence[Point] = ()
-    ):
-        if mode not in ("min", "max"):
-            raise ValueError(f"config.validation.mode is {mode!r}; known: 'min', 'max'")
-        if patience_steps is not None and not patience_steps > 0:
-            raise ValueError("config.validation.patience_epochs must be positive, or None")
-        self.sign = 1.0 if mode == "min" else -1.0
-        self._patience_steps = patience_steps
-        self.history = list(history)
-
-    def add(self, step: int, value: float) -> None:
-        """Appends a value."""
-        self.history.append(Point(step, value))
-
-    def cost(self, value: float) -> float:
-        """What is to be minimised; infinite for what is no number."""
-        return self.sign * value if math.isfinite(value) else math.inf
-
-    @property
-    def best(self) -> Point | None:
-        """The first of the best values."""
-        return min(self.history, key=lambda p: self.cost(p.value), default=None)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether patience has run out."""
-        if self._patience_steps is None or not self.history:
-            return False
-        return self.history[-1].step - self.best.step >= self._patience_steps
+    def noted(self) -> list[dict[str, float]]:
+        """Nothing to remember."""
+        return []
 
 
 class SplitValidation:
@@ -225,6 +184,7 @@ class SplitValidation:
       optimizer: told of every value (a plateau follows it).
       length: of the run.
       history: of the run so far, from its checkpoint.
+      noted: measures of its steps since the last validation, from its checkpoint.
 
     Raises:
       ValueError: unknown settings, or a monitored value that is not measured.
@@ -238,6 +198,7 @@ class SplitValidation:
         optimizer: Optimizer,
         length: RunLength,
         history: Sequence[Point] = (),
+        noted: Sequence[Mapping[str, float]] = (),
     ):
         self._name = settings.get("monitor", "loss")
         if self._name not in known:
@@ -248,9 +209,10 @@ class SplitValidation:
         steps = None if patience is None else patience * length.steps_per_epoch
         self.monitor = Monitor(settings.get("mode", "min"), steps, history)
         self._split, self._measure, self._optimizer = settings["split"], measure, optimizer
-        self._length, self._since = length, time.monotonic()
-        self._table_begun = False
-        self._train_losses: list[Array] = []  # since the last validation, on the device
+        self._length, self._table = length, EpochTable(self._name)
+        # Of what is validated, the part that has a column: a checkpoint carries it for each step.
+        self._in_training = {self._name, *COLUMNS} & known
+        self._noted = Measures(noted)  # since the last validation
 
     @property
     def stopped(self) -> bool:
@@ -261,9 +223,9 @@ class SplitValidation:
         """After every interval, and at the end."""
         return step % self._length.validation_steps == 0 or step == self._length.total_steps
 
-    def note(self, train_loss: Array) -> None:
+    def note(self, measures: Mapping[str, Array]) -> None:
         """See :class:`Validation`."""
-        self._train_losses.append(train_loss)
+        self._noted.add({k: v for k, v in measures.items() if k in self._in_training})
 
     def __call__(self, step: int, state: TrainState) -> tuple[TrainState, dict[str, float]]:
         """See :class:`Validation`."""
@@ -273,11 +235,14 @@ class SplitValidation:
         value = found[self._name]
         self.monitor.add(step, value)
         opt_state = self._optimizer.after_validation(state.opt_state, self.monitor.cost(value))
-        train_loss = float(jnp.mean(jnp.stack(self._train_losses)))
-        self._train_losses.clear()
-        self._show(step, train_loss, found)
-        measured = found | {"best_step": self.monitor.best.step}
-        return state.replace(opt_state=opt_state), {f"valid/{k}": v for k, v in measured.items()}
+        train, best = self._noted.means(), self.monitor.best.step
+        self._noted.clear()
+        epoch = step / self._length.steps_per_epoch
+        seconds = self._table.row(epoch, train, found, best=best == step)
+        self._tell_if_stopped()
+        measured = {f"train/{k}": v for k, v in train.items()}
+        measured |= {f"valid/{k}": v for k, v in (found | {"best_step": best}).items()}
+        return state.replace(opt_state=opt_state), measured | {"interval_s": seconds}
 
     def selection(self, step: int) -> float:
         """The cost of a step's value; infinite where it was saved unmeasured."""
@@ -288,35 +253,17 @@ class SplitValidation:
         """The history; NaN becomes None."""
         return [[p.step, p.value if math.isfinite(p.value) else None] for p in self.monitor.history]
 
-    def _show(self, step: int, train_loss: float, found: Mapping[str, float]) -> None:
-        """A row of the table in the log."""
-        now = time.monotonic()
-        seconds, self._since = now - self._since, now
-        shown = ["loss"] + [k for k in ("accuracy", "balanced_accuracy", self._name) if k in found]
-        shown = list(dict.fromkeys(shown))
-        if not self._table_begun:
-            heads = "".join(f"{_short(name):>12}" for name in shown)
-            log.info("%s%8s%12s%s%6s%9s", "valid ", "epoch", "train loss", heads, "best", "seconds")
-            self._table_begun = True
-        best = "*" if self.monitor.best.step == step else ""
-        cells = "".join(f"{found[name]:12.4f}" for name in shown)
-        epoch = step / self._length.steps_per_epoch
-        log.info("%s%8.2f%12.4f%s%6s%9.1f", "valid ", epoch, train_loss, cells, best, seconds)
+    def noted(self) -> list[dict[str, float]]:
+        """See :class:`Validation`."""
+        return self._noted.to_json()
+
+    def _tell_if_stopped(self) -> None:
         if self.stopped:
             log.info(
                 "valid  no better %s than that of step %d within the patience: stopping",
                 self._name,
                 self.monitor.best.step,
             )
-
-
-def _short(name: str) -> str:
-    return {"loss": "valid loss", "balanced_accuracy": "bal. acc."}.get(name, name)
-
-
-def history_of(stored: Any) -> list[Point]:
-    """The history of a checkpoint (its ``extra["validation"]``)."""
-    return [Point(int(s), math.nan if v is None else float(v)) for s, v in stored or ()]
 
 
 def of_run(
@@ -330,6 +277,7 @@ def of_run(
     state: TrainState,
     mesh: Mesh,
     history: Sequence[Point],
+    noted: Sequence[Mapping[str, float]],
     threads: int,
     by: str = "tf_data",
 ) -> Validation:
@@ -345,6 +293,7 @@ def of_run(
       state: only its shapes are used.
       mesh: the devices.
       history: of the run so far.
+      noted: what :meth:`Validation.noted` gave, of the checkpoint that the run goes on from.
       threads: that read.
       by: see :func:`elm_jax.data.read_ahead.read_ahead`.
 
@@ -365,7 +314,7 @@ def of_run(
         objective, prepare, lambda: batches.dataset(0, steps, threads=threads, by=by), mesh
     )
     known = names_of(objective, prepare, state, batches.batch(0))
-    out = SplitValidation(settings, measure, known, optimizer, length, history)
+    out = SplitValidation(settings, measure, known, optimizer, length, history, noted)
     if out.stopped:
         log.info("valid  the run stopped early at step %d: no more steps", history[-1].step)
     return out

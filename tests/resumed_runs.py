@@ -30,7 +30,7 @@ from elm_jax.sharding import make_mesh
 from elm_jax.trees import path_of
 
 # Of a row of metrics.jsonl: how fast, how large; not what was learnt.
-OF_THE_MACHINE = re.compile(r".*_per_s(_.*)?|.*_gb|input_wait_share|mfu|goodput")
+OF_THE_MACHINE = re.compile(r".*_per_s(_.*)?|.*_gb|input_wait_share|mfu|goodput|interval_s")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,11 +15,11 @@ from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert.parts import ModelParts
 from elm_jax.data.targets import TargetError
 from elm_jax.metrics import read_metrics
+from elm_jax.monitor import Monitor, Point
 from elm_jax.objectives.base import LossOut
 from elm_jax.sharding import make_mesh
 from elm_jax.sources import read_parts
 from elm_jax.state import TrainState
-from elm_jax.validation import Monitor, Point
 
 # Loss of validation after 1, 2, ... epochs: best after 2; the rate falls after 4 and 6, where a
 # patience of 4 ends as well.
