@@ -18,7 +18,7 @@ from etils import epath
 
 from elm_jax import report, tables
 from elm_jax.data.spec import SignalSpec
-from elm_jax.evals import figures
+from elm_jax.evals import figures, figures_training
 from elm_jax.evals.base import EvalResult
 from elm_jax.metrics import read_metrics
 
@@ -142,6 +142,8 @@ def write_results(
     """
     rows = read_metrics(folder)
     curves = figures.training_curves(rows, simulated=simulated) if rows else {}
+    by_epoch = figures_training.by_epoch(rows, simulated=simulated)
+    curves |= {} if by_epoch is None else {"epochs": by_epoch}
     content = plain(content) | ({"training_figures": list(curves)} if curves else {})
     if jax.process_index():
         return content
