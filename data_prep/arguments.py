@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 import re
 import shlex
 import sys
@@ -82,7 +81,7 @@ class Share:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line; ``split`` becomes fractions or None, ``workers`` a number.
+    """Reads the command line; ``split`` becomes fractions or None.
 
     ``words`` holds the command as it was given.
 
@@ -111,9 +110,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("recordings are split by their names or by --split; give one of the two")
     if args.test_people and args.split_by == "recording":
         parser.error("--test_people splits by person; leave out --split_by recording")
-    if args.workers is None:
-        args.workers = os.cpu_count() or 1
-    if args.workers < 0 or args.min_shards < 1 or args.shard_mb <= 0:
+    if (args.workers or 0) < 0 or args.min_shards < 1 or args.shard_mb <= 0:
         parser.error("--workers must be 0 or more, --min_shards 1 or more, --shard_mb positive")
     return args
 
@@ -288,7 +285,8 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=int,
         metavar="N",
-        help="processes on this machine; 0: work in this one (default: one a core)",
+        help="processes on this machine; 0: work in this one (default: one a core, or none where "
+        "there is too little to do for it)",
     )
     add(
         "--shard_mb",

@@ -9,7 +9,7 @@ from data_prep.corpora.base import Source
 from data_prep.findings import kind_sentence
 from data_prep.parts import Recipe, skip_kind
 from data_prep.places import local_copy
-from data_prep.work import run_parallel
+from data_prep.work import run_parallel, workers_for
 
 _HEAD = ("file", "electrodes", "rate", "unit", "length", "report", "verdict")
 
@@ -18,14 +18,17 @@ def dry_run(
     recipe: Recipe,
     sources: Sequence[Source],
     findings: Sequence[dict[str, Any]],
-    workers: int,
+    asked: int | None,
 ) -> bool:
     """Prints the judgement of every file, a total, and the disk and time needed.
+
+    ``asked`` is ``--workers``.
 
     Returns:
       Whether anything is usable.
     """
     judgements: list[Any] = [None] * len(sources)
+    workers = workers_for(asked, sources)
     for i, judgement in run_parallel(_judge, recipe, sources, workers):
         judgements[i] = judgement
     _print_table(recipe, sources, judgements)

@@ -23,6 +23,8 @@ from data_prep.places import state_of
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _LINE_EVERY_S = 10.0
+# A fresh process imports for seconds; less than this is done sooner in this one.
+_WORTH_A_PROCESS_BYTES = 150_000_000
 _worker_state: Any = None
 
 
@@ -79,6 +81,14 @@ def sizes_of(sources: Sequence[Source]) -> list[int]:
     """Bytes that each source stands for; several in one file have equal shares of it."""
     sharing = Counter(source.path for source in sources)
     return [size_of(source) // sharing[source.path] for source in sources]
+
+
+def workers_for(asked: int | None, sources: Sequence[Source]) -> int:
+    """``--workers``; without it one a core, as far as there is enough to do for each."""
+    if asked is not None:
+        return asked
+    worth = sum(sizes_of(sources)) // _WORTH_A_PROCESS_BYTES
+    return min(worth, os.cpu_count() or 1) if worth > 1 else 0
 
 
 @contextmanager
@@ -164,8 +174,10 @@ def _make(recipe: Recipe, job: tuple[Source, str]) -> Part:
         ) from error
 
 
-def prepare_parts(recipe: Recipe, sources: Sequence[Source], workers: int) -> list[Part]:
+def prepare_parts(recipe: Recipe, sources: Sequence[Source], workers: int | None) -> list[Part]:
     """The parts of all sources, in their order; those finished before are not done again.
+
+    ``workers`` is that of :func:`run_parallel`; None: as many as are worth it.
 
     Raises:
       PrepareError: a worker died, or memory ran out.
@@ -182,7 +194,8 @@ def prepare_parts(recipe: Recipe, sources: Sequence[Source], workers: int) -> li
     progress = Progress("preparing", sum(sizes[i] for i in todo), len(todo))
     try:
         jobs = [(sources[i], keys[i]) for i in todo]
-        for n, part in run_parallel(_make, recipe, jobs, workers):
+        own = workers_for(workers, [source for source, _ in jobs])
+        for n, part in run_parallel(_make, recipe, jobs, own):
             parts[todo[n]] = part
             progress.advance(sizes[todo[n]], part.skipped is not None)
     finally:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from killing import Killed, kill_at
 
+from data_prep import work
+from data_prep.corpora.base import Source
 from elm_jax.data.manifest import Manifest, load_recordings
 from elm_jax.data.shards import ShardReader
 
@@ -330,3 +332,21 @@ def test_tuab_keeps_its_official_split_and_the_same_person_in_tueg_is_excluded(
     )
     assert status == 0
     assert Manifest.load(tmp_path / "g").people["train"] == ("tuh:aaaaaaac",)
+
+
+def test_little_work_starts_no_processes_and_much_starts_one_a_core(tmp_path, monkeypatch):
+    monkeypatch.setattr(work.os, "cpu_count", lambda: 4)
+
+    def sources(*sizes_mb):
+        made = []
+        for i, size_mb in enumerate(sizes_mb):
+            path = tmp_path / f"{i}.edf"
+            with path.open("wb") as file:
+                file.truncate(int(size_mb * 1e6))
+            made.append(Source(str(i), f"here:{i}", path, path.name))
+        return made
+
+    assert work.workers_for(None, sources(50, 50, 50)) == 0
+    assert work.workers_for(None, sources(200, 200)) == 2
+    assert work.workers_for(None, sources(500, 500)) == 4
+    assert work.workers_for(1, sources(1)) == 1 and work.workers_for(0, sources(900)) == 0
