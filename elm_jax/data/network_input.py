@@ -22,7 +22,7 @@ def to_network(spec: SignalSpec, steps_per_unit: float) -> Callable[[Batch], Bat
     mean, std = (jnp.reshape(jnp.asarray(v, jnp.float32), (-1, 1)) for v in (spec.mean, spec.std))
 
     def convert(batch: Batch, key: str) -> jax.Array:
-        stored = batch[key].astype(jnp.float32)
+        stored = jnp.asarray(batch[key]).astype(jnp.float32)
         if spec.moments == "fixed":
             return (stored * (spec.scale / steps_per_unit) - mean) / std
         if spec.moments == "window":
@@ -57,4 +57,4 @@ def _own(batch: Batch, key: str) -> jax.Array:
             f"signals are normalised by recording (SignalSpec.moments), and the batch has no "
             f"{key!r} but {sorted(batch)}; batches carry it where Corpus.spec says so"
         )
-    return batch[key]
+    return jnp.asarray(batch[key])
