@@ -44,12 +44,14 @@ BASE = [
 TORCH = ["torch==2.13.0"]
 GCS = ["google-cloud-storage>=3.17"]  # what Orbax lists and deletes checkpoints in buckets with
 BEAM = ["apache-beam>=2.77,<3"]
+UMAP = ["umap-learn>=0.5.12"]  # one of the methods of the embedding map
 MOABB = ["moabb>=1.7.2"]  # reads some published sets of motor imagery and evoked potentials
 TEST = [
     *TORCH,
     *BEAM,
     *GCS,
     *MOABB,
+    *UMAP,
     "braindecode>=1.8.1",  # its EEGPT is what ours is compared to
     "torchaudio>=2.11",  # which braindecode needs
     "trustme>=1.2",
@@ -84,6 +86,7 @@ setup(
         "gcs": GCS,
         "beam": BEAM,
         "moabb": MOABB,
+        "umap": UMAP,
         "dataflow": ["apache-beam[gcp]>=2.77,<3"],
         "test": TEST,
         "lint": ["ruff==0.17.6"],
