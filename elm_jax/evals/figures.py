@@ -31,20 +31,6 @@ def roc(label: np.ndarray, score: np.ndarray, result: Any, *, what: str, simulat
     return figure
 
 
-def scatter(
-    points: np.ndarray, label: np.ndarray, *, shares: np.ndarray, what: str, simulated: bool
-) -> Figure:
-    """Recordings on two principal components."""
-    figure, axes = _figure("Recordings by mean embedding (PCA)", simulated=simulated)
-    groups = ((np.isnan(label), GREY, "no label"), (label == 0, BLUE, f"not {what}"))
-    for use, colour, name in (*groups, (label == 1, ORANGE, what)):
-        if use.any():
-            axes.scatter(*points[use].T, s=26, color=colour, alpha=0.8, label=name, lw=0)
-    axes.set(xlabel=f"PC 1 ({shares[0]:.0%})", ylabel=f"PC 2 ({shares[1]:.0%})")
-    axes.legend(frameon=False)
-    return figure
-
-
 def training_curves(rows: Sequence[Mapping[str, Any]], *, simulated: bool) -> dict[str, Figure]:
     """Losses and learning rate over steps, from the rows of metrics.jsonl.
 

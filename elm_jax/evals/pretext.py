@@ -95,7 +95,7 @@ class Pretext:
 
 
 ONE_PERSON = (
-    "one person is scored: the interval is over {unit}s and says nothing about other people; {unit}s "
+    "one person is scored: the interval is over {unit}s, and says nothing about others; {unit}s "
     "of one recording are alike, so it is too narrow even for this one"
 )
 

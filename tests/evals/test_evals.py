@@ -155,7 +155,7 @@ def test_a_finding_that_all_or_no_recordings_have_gives_a_note(shards, tmp_path)
     (note,) = BandPower("train", "test", "abnormal")(model(), eval_data(one_sided)).notes
     assert "split 'test'" in note
     (note,) = EmbeddingMap("test", "abnormal")(model(), eval_data(one_sided)).notes
-    assert "needs 3 recordings" in note
+    assert "PCA needs 3 points, found 1" in note
 
 
 def test_band_power_learns_from_train_and_scores_test(shards):

@@ -81,7 +81,7 @@ def gather(data: EvalData, splits: Sequence[str], target: Target) -> Sample:
     if not held:
         counts = {s: len(p) for s, p in data.manifest.people.items()}
         raise ManifestError(f"none of the splits {list(splits)} holds people; found {counts}")
-    recordings, windows = _joined(data, held)
+    recordings, windows = joined(data, held)
     # Values of a regression stay in the label's own unit: errors are read in it.
     target = dataclasses.replace(with_classes(target, recordings, windows), mean=0.0, std=1.0)
     truth = target.of_windows(recordings, windows).astype(np.float64)
@@ -116,7 +116,7 @@ def _require_two_values(sample: Sample) -> None:
         )
 
 
-def _joined(data: EvalData, splits: Sequence[str]) -> tuple[tuple[RecordingRow, ...], Windows]:
+def joined(data: EvalData, splits: Sequence[str]) -> tuple[tuple[RecordingRow, ...], Windows]:
     """Recordings and windows of splits, numbered through; pieces stay those of their split."""
     recordings, parts = [], []
     for split in splits:
