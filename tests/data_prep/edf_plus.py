@@ -4,10 +4,11 @@ import edfio
 import numpy as np
 
 
-def write_edf_plus(path, signals, annotations=()):
+def write_edf_plus(path, signals, annotations=(), **header):
     """Writes signals ``{label: (values in uV, rate in Hz)}`` and (onset, duration, text) to a file.
 
-    Without any signal it is a file of annotations alone, as hypnograms are.
+    Without any signal it is a file of annotations alone, as hypnograms are. ``header`` is edfio's,
+    such as ``patient``.
     """
     channels = [
         edfio.EdfSignal(
@@ -18,7 +19,7 @@ def write_edf_plus(path, signals, annotations=()):
     ]  # fmt: skip
     marks = [edfio.EdfAnnotation(*annotation) for annotation in annotations]
     path.parent.mkdir(parents=True, exist_ok=True)
-    edfio.Edf(channels, annotations=marks).write(path)
+    edfio.Edf(channels, annotations=marks, **header).write(path)
 
 
 def noise(n, seed=0):

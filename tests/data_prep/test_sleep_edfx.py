@@ -4,10 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
-from edf_plus import noise, write_edf_plus
+from edf_plus import write_edf_plus
 from hypothesis import given
 from hypothesis import strategies as st
 from layouts import kinds, prepare, records
+from sleep_nights import night
 
 from data_prep.corpora.base import CorpusError
 from data_prep.corpora.event_files import EventsError
@@ -15,29 +16,6 @@ from data_prep.corpora.sleep_cassette import STAGES, UNSCORED, staged
 from data_prep.corpora.sleep_edfx import SleepEdfx
 from elm_jax.data.manifest import Manifest, load_recordings
 from elm_jax.signals.profiles import EEGPT_SPEC
-
-# Stages of the small night, one letter an epoch.
-TEXTS = {"M": "Movement time", "?": "Sleep stage ?"} | {x: f"Sleep stage {x}" for x in "W1234R"}
-
-
-def night(folder, name="SC4001", stages="WWWW1234MRWWWW??", seed=0, scorer="EC", seconds=None):
-    """A night and its hypnogram: runs of one stage are one annotation, as published."""
-    seconds = seconds or 30 * len(stages)
-    write_edf_plus(
-        folder / f"{name}E0-PSG.edf",
-        {
-            "EEG Fpz-Cz": (noise(100 * seconds, seed), 100),
-            "EEG Pz-Oz": (noise(100 * seconds, seed + 1), 100),
-            "EOG horizontal": (noise(100 * seconds, seed + 2), 100),
-            "Temp rectal": (np.full(seconds, 37.0), 1),
-        },
-    )
-    rows, at = [], 0
-    while at < len(stages):
-        length = len(stages[at:]) - len(stages[at:].lstrip(stages[at]))
-        rows.append((30.0 * at, 30.0 * length, TEXTS[stages[at]]))
-        at += length
-    write_edf_plus(folder / f"{name}{scorer}-Hypnogram.edf", {}, rows)
 
 
 def args(folder, margin_min=30.0):
