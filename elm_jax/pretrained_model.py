@@ -17,7 +17,7 @@ from etils import epath
 from elm_jax import encoders, networks
 from elm_jax.axes import Float, ModelState, Params
 from elm_jax.convert import network
-from elm_jax.convert.eegpt_parts import FRESH_HEAD
+from elm_jax.convert.filling import FRESH_HEAD
 from elm_jax.convert.parts import SELECTED_ON, ModelParts, unseen_channels, weights_sha256
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import to_network

@@ -19,6 +19,7 @@ from elm_jax.convert import (
     network,
     probe,
     released,
+    sleep_folder,
 )
 from elm_jax.convert.parts import CHANNELS_SEEN, SELECTED_ON, ModelParts
 from elm_jax.convert.probe import Probe
@@ -205,6 +206,12 @@ FOLDERS = (
         "a folder of braindecode's EEGPT (its config.json and model.safetensors)",
         braindecode_folder.is_folder,
         lambda path, asked: braindecode_folder.read_folder(path, n_outputs=asked.n_outputs),
+        takes=("n_outputs",),
+    ),
+    FolderKind(
+        "a folder of braindecode's SleepStagerChambon2018 (likewise)",
+        sleep_folder.is_folder,
+        lambda path, asked: sleep_folder.read_folder(path, n_outputs=asked.n_outputs),
         takes=("n_outputs",),
     ),
 )

@@ -2,9 +2,10 @@
 
 SRC: a workdir of ours (or its checkpoints folder, or one step in it), a ``.pt`` or ``.safetensors``
 in ELM's published layout with its YAML beside it, a ``.ckpt`` of EEGPT's or DARE-EEG's pretraining,
-a saved folder, one that braindecode's EEGPT saved, or the id of such a folder on the Hugging Face
-hub. DST: NAME.pt, NAME.safetensors, a folder that stands alone, ``--to braindecode`` a folder that
-``braindecode.models.EEGPT.from_pretrained`` reads, or ``--to orbax`` a workdir that
+a saved folder, one that braindecode's EEGPT or SleepStagerChambon2018 saved, the id of such a
+folder on the Hugging Face hub, or weights of that stager or of the siamese network around it. DST:
+NAME.pt, NAME.safetensors, a folder that stands alone, ``--to braindecode`` a folder that the
+``from_pretrained`` of that class of braindecode reads, or ``--to orbax`` a workdir that
 ``config.init_from`` takes.
 """
 
@@ -12,7 +13,7 @@ import argparse
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
@@ -37,7 +38,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--step", type=int, help="of a workdir; its latest by default")
     parser.add_argument(
-        "--n_outputs", type=int, help="classes of a new head (of braindecode's EEGPT, of a .ckpt)"
+        "--n_outputs", type=int, help="classes of a head (of braindecode's classes, of a .ckpt)"
     )
     parser.add_argument("--mean", type=float, help="of the training signals, in network values")
     parser.add_argument("--std", type=float, help="likewise")
@@ -47,7 +48,7 @@ def arguments() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="modules, separated by commas, that DST has no place for and that may go: of a .pt or "
         ".safetensors text_projector, text_tower, classifier; of braindecode's predictor, "
-        "reconstructor, view_projector",
+        "reconstructor, view_projector, and the classifier of pairs",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what stands at DST")
     return parser
@@ -82,7 +83,7 @@ def convert(
     Raises:
       ValueError: something is to be left out of a kind that has a place for everything.
     """
-    from elm_jax.convert import braindecode_folder
+    from elm_jax.convert import braindecode_folder, sleep_conv, sleep_folder
     from elm_jax.convert.folder import write_folder
     from elm_jax.convert.single_file import write_single_file
     from elm_jax.convert.workdir import write_workdir
@@ -92,7 +93,10 @@ def convert(
         if leave_out:
             raise ValueError(f"--leave_out means nothing for --to {kind}: it holds all modules")
         return whole[kind](parts, target, overwrite=overwrite)
-    write = braindecode_folder.write_folder if kind == "braindecode" else write_single_file
+    write: Callable[..., LoadReport] = write_single_file
+    if kind == "braindecode":
+        stager = parts.recipe["encoder"]["name"] == sleep_conv.NAME
+        write = (sleep_folder if stager else braindecode_folder).write_folder
     return write(parts, target, leave_out=leave_out, overwrite=overwrite)
 
 

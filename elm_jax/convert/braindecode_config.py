@@ -5,14 +5,11 @@ signals were prepared, a ``norm_layer`` of the user's own (it is written as null
 its names of modules stand for.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from etils import epath
-
-from elm_jax import paths
 from elm_jax.channels import DICTIONARY, UnknownChannels, channel_id, channel_ids
+from elm_jax.convert.braindecode_arguments import BraindecodeClass
 from elm_jax.convert.engine import ConvertError
 from elm_jax.data.spec import SignalSpec
 from elm_jax.models.adapters import TEN_TWENTY
@@ -28,7 +25,13 @@ DEFAULTS: dict[str, Any] = dict(
     return_encoder_output=False, chan_proj_type="conv1d_constraint", n_chans_target=19,
     chan_conv_max_norm=1.0, final_layer=None,
 )  # fmt: skip
-VERSION = "1.8.1"  # whose layout this is
+EEGPT = BraindecodeClass(
+    "EEGPT",
+    DEFAULTS,
+    telling=frozenset({"embed_num", "embed_dim", "patch_size", "num_heads"}),
+    words=frozenset({"patch_module", "norm_layer", "final_layer", "chan_proj_type"}),
+    empty=frozenset({"patch_stride"}),
+)
 # Its arguments -> fields of our encoder.
 ENCODER = dict(
     embed_dim="width", depth="depth", num_heads="heads", embed_num="summary_tokens",
@@ -37,62 +40,11 @@ ENCODER = dict(
     init_std="init_std", qkv_bias="qkv_bias", layer_norm_eps="norm_eps",
 )  # fmt: skip
 # What the config does not say of the signal.
-ASSUMED = ("montage", "highpass_hz", "lowpass_hz", "clip", "scale", "mean", "std")
+ASSUMED = ("montage", "highpass_hz", "lowpass_hz", "notch_hz", "clip", "scale", "mean", "std")
 HEAD = dict(name="two_stage", hidden=16, dropout=0.5, max_norm=[1.0, 0.25])
 NO_HEAD = dict(name="two_tower", signal_projection=None, text_projection=None)
 #: ``chan_proj_type`` -> our adapter.
 PROJECTIONS = {"conv1d_constraint": "conv", "linear": "linear", "none": None}
-
-
-def is_config(values: Any) -> bool:
-    """Whether a ``config.json`` is one of braindecode's EEGPT."""
-    return isinstance(values, Mapping) and "format" not in values and _TELLING <= set(values)
-
-
-_TELLING = {"embed_num", "embed_dim", "patch_size", "num_heads"}
-
-
-def read_config(path: epath.PathLike) -> dict[str, Any]:
-    """The arguments, defaults where the file does not say.
-
-    Raises:
-      ConvertError: broken, of another class, with an argument that braindecode 1.8 lacks, or of
-        another kind.
-    """
-    path = paths.of(path)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ConvertError(f"{path}: broken JSON: {error}") from error
-    if not is_config(values):
-        raise ConvertError(f"{path}: expected the arguments of braindecode.models.EEGPT")
-    values = {k: v for k, v in values.items() if k != "braindecode_version"}
-    if unknown := sorted(set(values) - set(DEFAULTS)):
-        raise ConvertError(
-            f"{path}: arguments {unknown} are not known (braindecode {VERSION} has none such)"
-        )
-    values = DEFAULTS | values
-    wrong = [name for name, value in values.items() if not _is_of_kind(name, value)]
-    if wrong:
-        given = {name: values[name] for name in wrong}
-        raise ConvertError(f"{path}: arguments of the wrong kind: {given}")
-    return values
-
-
-def _is_of_kind(name: str, value: Any) -> bool:
-    default = DEFAULTS[name]
-    if value is None:
-        return default is None or name == "patch_stride"
-    if name == "chs_info":
-        return isinstance(value, list) and all(
-            isinstance(ch, dict) and isinstance(ch.get("ch_name"), str) for ch in value
-        )
-    if name in ("patch_module", "norm_layer", "final_layer", "chan_proj_type"):
-        return isinstance(value, str)
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    whole = isinstance(default, int) or name in ("n_outputs", "n_chans", "n_times")
-    return isinstance(value, int if whole else int | float)
 
 
 # -- into our terms -------------------------------------------------------------------------------
@@ -166,7 +118,7 @@ def recipe_of(
     """The network: encoder, adapter and head.
 
     Args:
-      config: from :func:`read_config`.
+      config: all arguments of the class.
       patch_norm: whether patches are normed: the tensors tell, the config names code.
       dictionary_size: rows of the table of electrodes: likewise.
       source: for messages.

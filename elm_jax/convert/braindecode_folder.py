@@ -7,18 +7,17 @@ The original weights are reached so, too: braindecode hosts them in this layout.
 """
 
 import dataclasses
-import json
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from etils import epath
 
-from elm_jax import paths, staging
+from elm_jax import staging
 from elm_jax.channels import DICTIONARY, channel_id
 from elm_jax.convert import (
     braindecode_config,
-    card,
+    braindecode_files,
     eegpt,
     eegpt_parts,
     engine,
@@ -26,8 +25,10 @@ from elm_jax.convert import (
     heads,
     network,
 )
-from elm_jax.convert.braindecode_config import DEFAULTS, VERSION
+from elm_jax.convert.braindecode_arguments import channel_of
+from elm_jax.convert.braindecode_config import DEFAULTS, EEGPT
 from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport
+from elm_jax.convert.filling import FRESH_HEAD
 from elm_jax.convert.parts import ModelParts
 from elm_jax.convert.reader import StateDict, read_hf_weights
 from elm_jax.models.adapters import TEN_TWENTY
@@ -36,18 +37,7 @@ from elm_jax.models.adapters import TEN_TWENTY
 _OWN_HEAD = eegpt.linear_rules(r"final_layer\.1", "classifier/params/out")
 
 
-def is_folder(path: epath.PathLike) -> bool:
-    """Whether this is a folder that braindecode's EEGPT saved."""
-    try:
-        with paths.told():
-            text = (paths.of(path) / "config.json").read_text(encoding="utf-8")
-        return braindecode_config.is_config(json.loads(text))
-    except paths.RemoteMissing:
-        return False
-    except paths.RemoteError:
-        raise
-    except (OSError, ValueError, RecursionError):
-        return False
+is_folder = EEGPT.claims_folder
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -68,7 +58,7 @@ def read_folder(directory: epath.PathLike, *, n_outputs: int | None = None) -> M
     """
     source = str(directory)
     directory = staging.local_folder(directory)
-    config = braindecode_config.read_config(directory / "config.json")
+    config = EEGPT.read(directory / "config.json")
     return from_state(read_hf_weights(directory), config, n_outputs=n_outputs, source=source)
 
 
@@ -83,7 +73,7 @@ def from_state(
 
     Args:
       state: arrays by name.
-      config: see :func:`elm_jax.convert.braindecode_config.read_config`.
+      config: see :class:`elm_jax.convert.braindecode_arguments.BraindecodeClass`.
       n_outputs: see :func:`read_folder`.
       source: for messages.
 
@@ -129,7 +119,7 @@ def from_state(
         assumed=assumed,
         report=report,
         source=source,
-        extra={eegpt_parts.FRESH_HEAD: n_outputs} if fresh else {},
+        extra={FRESH_HEAD: n_outputs} if fresh else {},
     )
 
 
@@ -184,20 +174,17 @@ def write_folder(
       FileExistsError: ``directory`` is something else, or ``overwrite`` was not said.
       ConvertError: something of the model that braindecode's class does not have.
     """
-    target = paths.absolute(directory)
     parts, excused = _of_class(folder.as_numpy(parts), leave_out)
-    config, state = config_of(parts), state_of(parts)
-    with folder.replacing(target, ours=is_folder(target), overwrite=overwrite) as unique:
-        folder.write_safetensors(state, unique / "model.safetensors")
-        folder.write_json(unique / "config.json", config | {"braindecode_version": VERSION})
-        (unique / "README.md").write_text(_card(parts), encoding="utf-8")
-        back = read_folder(unique)
-        if back.weights_sha256 != parts.weights_sha256:
-            raise ConvertError(f"{target}: what was written reads back differently")
-        back.report.source = parts.source or str(target)
-        back.report.excused |= excused
-        folder.write_report(unique / "load_report.json", parts.report, back.report)
-    return back.report
+    return braindecode_files.write(
+        parts,
+        directory,
+        of=EEGPT,
+        config=config_of(parts),
+        state=state_of(parts),
+        read=read_folder,
+        excused=excused,
+        overwrite=overwrite,
+    )
 
 
 def _of_class(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts, dict[str, str]]:
@@ -208,7 +195,8 @@ def _of_class(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts
         raise ConvertError(f"{where} is no {encoder['name']!r}")
     params = dict(parts.params)
     twin = parts.model_state.get("target", {}).get("encoder")
-    extra = [name for name in params if name not in ("encoder", "adapter", "classifier")]
+    own = ("encoder", "adapter", *(("classifier",) if objective.get("labels") else ()))
+    extra = [name for name in params if name not in own]
     if lost := [name for name in extra if name not in leave_out]:
         raise ConvertError(
             f"{where} has no place for {', '.join(lost)}. Write a folder (--to folder), or say "
@@ -246,7 +234,7 @@ def config_of(parts: ModelParts) -> dict[str, Any]:
     config = {theirs: getattr(module, ours) for theirs, ours in braindecode_config.ENCODER.items()}
     config |= dict(
         n_outputs=max(1, len(labels.get("classes") or ())) if labels else None,
-        chs_info=[_channel(name) for name in spec.channels],
+        chs_info=[channel_of(name) for name in spec.channels],
         n_times=spec.window_samples,
         sfreq=spec.sfreq_hz,
         return_encoder_output=not labels,
@@ -295,15 +283,6 @@ def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | list) else value
 
 
-def _channel(name: str) -> dict[str, Any]:
-    """A channel as braindecode stores it: it knows T7, not T3."""
-    number = channel_id(name)
-    return {"ch_name": name if number is None else DICTIONARY[number], "kind": _MNE_EEG}
-
-
-_MNE_EEG = 2  # FIFFV_EEG_CH
-
-
 def state_of(parts: ModelParts) -> dict[str, np.ndarray]:
     """The state dict of braindecode's class for a model.
 
@@ -317,17 +296,3 @@ def state_of(parts: ModelParts) -> dict[str, np.ndarray]:
     channels = TEN_TWENTY if recipe["objective"].get("adapter") else parts.spec.channels
     numbers = np.asarray([channel_id(name) for name in channels], np.int64)
     return state | {"chans_id": numbers[None]}
-
-
-def _card(parts: ModelParts) -> str:
-    spec = parts.spec
-    scale = f"{spec.scale:g} per {spec.unit}, mean {spec.mean}, std {spec.std}"
-    if spec.moments != "fixed":
-        scale = f"{spec.unit} less the mean of each {spec.moments} and channel, over its std"
-    return (
-        "---\nlibrary_name: braindecode\ntags: [eeg]\n---\n"
-        '# EEGPT\n\n`braindecode.models.EEGPT.from_pretrained("FOLDER")` reads this folder.\n\n'
-        f"Input: {', '.join(spec.channels)}; {spec.sfreq_hz:g} Hz, {spec.window_s:g} s, montage "
-        f"{spec.montage}, {card.band_of(spec)}; network values are {scale}. braindecode prepares "
-        "nothing of this itself.\n"
-    )

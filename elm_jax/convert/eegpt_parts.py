@@ -3,17 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from elm_jax.convert import eegpt, engine, network
+from elm_jax.axes import Key
+from elm_jax.convert import eegpt, filling
 from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport
 from elm_jax.data.spec import SignalSpec
 from elm_jax.objectives.classify import Classify
-
-FRESH_HEAD = "fresh_head"  # in ModelParts.extra: how many outputs a head has that learnt nothing
-CLASSIFIER = "classifier"
 
 
 def require_heads(recipe: Mapping[str, Any], source: str) -> None:
@@ -48,44 +45,25 @@ def fill(
       ConvertError: tensors do not fit; or no such network can be built.
     """
     require_heads(recipe, source)
-    try:
-        objective = network.build_network(recipe, spec)
-        params, model_state = network.shapes(objective, spec, {})
-    except (ValueError, TypeError) as error:
-        raise ConvertError(f"{source}: no network can be built from this: {error}") from error
-    collections = {"params": params, **model_state}
-    names = {module for own in collections.values() for module in own}
-    target = {m: {c: own[m] for c, own in collections.items() if m in own} for m in sorted(names)}
-    made = "rebuilt: as many outputs as asked for, and nothing learnt yet"
-    missing = [Excuse(f"{CLASSIFIER}/.*", made)] if fresh_head else []
-    tree, report = engine.from_torch(
+    params, model_state, report = filling.fill(
         state,
+        recipe,
+        spec,
         rules,
-        target,
+        draw_head=_two_stage if fresh_head else None,
         excuses=[*eegpt.EXCUSES, *excuses],
-        expected_missing=missing,
         source=source,
     )
     report.kept = {}  # nothing of it is needed to write the tensors again
-    found: dict[str, dict[str, Any]] = {name: {} for name in collections}
-    for module, own in tree.items():
-        for collection, value in own.items():
-            found[collection][module] = value
-    if fresh_head:
-        found["params"][CLASSIFIER] = _drawn(objective, params[CLASSIFIER])
-    return found.pop("params"), found, report
+    return params, model_state, report
 
 
-def _drawn(objective: Classify, shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """Values for a two-stage head, as a training would start it."""
+def _two_stage(objective: Classify, shapes: Mapping[str, Any], key: Key) -> Mapping[str, Any]:
+    """Values of a two-stage head."""
     width, hidden = shapes["probe1"]["kernel"].shape
     tokens = jnp.zeros((1, shapes["probe2"]["kernel"].shape[0] // hidden, width))
-
-    @jax.jit
-    def draw(key):
-        return objective.classifier.init({"params": key, "dropout": key}, tokens, train=False)
-
-    return jax.tree.map(np.asarray, draw(jax.random.key(0))["params"])
+    made = objective.classifier.init({"params": key, "dropout": key}, tokens, train=False)
+    return made["params"]
 
 
 def by_module(params: Mapping[str, Any]) -> dict[str, Any]:

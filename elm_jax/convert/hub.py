@@ -122,7 +122,7 @@ def fetch_hub_folder(
             return pathlib.Path(found)
         raise FileNotFoundError(
             f"{repo_id} on the Hugging Face hub is no model saved by elm_jax (no config.json with "
-            f"format {folder.FORMAT!r}) or by braindecode's EEGPT"
+            f"format {folder.FORMAT!r}) or by braindecode"
         )
     raise FileNotFoundError(
         f"{repo_id!r} is no file or folder here, and as the id of a model on the Hugging Face hub "

@@ -16,6 +16,7 @@ from etils import epath
 from elm_jax import staging
 from elm_jax.convert import braindecode_config, eegpt, eegpt_parts, heads
 from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse
+from elm_jax.convert.filling import FRESH_HEAD
 from elm_jax.convert.parts import ModelParts
 from elm_jax.convert.reader import WeightsFile
 from elm_jax.signals.profiles import EEGPT_SPEC
@@ -86,7 +87,7 @@ def read(
         assumed=tuple(a for a in ASSUMED if _TELLS.get(a) not in given),
         report=report,
         source=source,
-        extra={} if n_outputs is None else {eegpt_parts.FRESH_HEAD: n_outputs},
+        extra={} if n_outputs is None else {FRESH_HEAD: n_outputs},
     )
 
 

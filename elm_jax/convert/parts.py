@@ -71,8 +71,13 @@ class ModelParts:
     def with_moments(
         self, mean: float | tuple[float, ...] | None, std: float | tuple[float, ...] | None
     ) -> "ModelParts":
-        """The same, mean and std of the training signals as a user says; None: as the source."""
-        given = {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
+        """The same, mean and std of the training signals as a user says; None: as the source.
+
+        Signals are then normalised by these, and not by those of each recording or window.
+        """
+        given: dict[str, Any] = {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
+        if given:
+            given["moments"] = "fixed"
         left = tuple(name for name in self.assumed if name not in given)
         return dataclasses.replace(self, spec=self.spec.replace(**given), assumed=left)
 

@@ -77,19 +77,24 @@ def arguments_of(
             f"{source}: not an encoder of braindecode's SleepStagerChambon2018: {prefix + FIRST} "
             f"is {'missing' if first is None else first.shape}"
         )
-    spatial = state.get(f"{prefix}spatial_conv.weight")
     outputs = [
         state[f"{prefix}{name}.bias"].shape[0]
         for name in (OUTPUT, OLD_OUTPUT)
         if f"{prefix}{name}.bias" in state
     ]
     told = dict(
-        n_chans=1 if spatial is None else spatial.shape[0],
+        n_chans=channels_of(state, prefix),
         n_conv_chs=first.shape[0],
         apply_batch_norm=f"{prefix}feature_extractor.1.running_mean" in state,
         return_feats=not outputs,
     )
     return told | ({"n_outputs": outputs[0]} if outputs else {})
+
+
+def channels_of(state: Mapping[str, np.ndarray], prefix: str = "") -> int:
+    """How many channels an encoder takes; with one it has no spatial convolution."""
+    spatial = state.get(f"{prefix}spatial_conv.weight")
+    return 1 if spatial is None else len(spatial)
 
 
 # -- an output layer that is a classifier of ours --------------------------------------------------
