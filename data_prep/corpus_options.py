@@ -17,6 +17,9 @@ OWNERS = {
     "wake_margin_min": ("sleep_edfx", "sleep_physionet"),
     "sleep_people": ("sleep_edfx", "sleep_physionet"),
     "nights": ("sleep_edfx", "sleep_physionet"),
+    "class_names": ("feature_arrays",),
+    "person_pattern": ("feature_arrays",),
+    "features_like": ("feature_arrays",),
     "demo_people": ("demo",),
     "demo_seed": ("demo",),
 }
@@ -91,6 +94,23 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="N,...",
         help="sleep_edfx, sleep_physionet: only this night of each person, 1 or 2 (default: both)",
+    )
+    add(
+        "--class_names",
+        type=lambda text: tuple(part.strip() for part in text.split(",")),
+        metavar="NAME,...",
+        help="feature_arrays: what the classes 0, 1, ... are called, such as W,N1,N2,N3,R",
+    )
+    add(
+        "--person_pattern",
+        metavar="REGEX",
+        help="feature_arrays: which part of a file's name is the person, such as 'SC4\\d\\d' "
+        "(default: all of it)",
+    )
+    add(
+        "--features_like",
+        metavar="DIR",
+        help="feature_arrays: store features in the deviations of this prepared directory",
     )
     add("--demo_people", type=int, metavar="N", help="demo: people to simulate (default: 96)")
     add("--demo_seed", type=int, metavar="N", help="demo: seed of the simulation (default: 0)")

@@ -10,6 +10,8 @@ FINDING_KINDS = {
     "unexpected_error": "reading the file ended in an error that the program did not foresee",
     "storage_overflow": "samples beyond the range of int16 storage were set to its end",
     "no_deviation": "a channel has one value in all of the recording",
+    "array_unreadable": "the file does not hold the arrays that its corpus has: skipped",
+    "feature_constant": "features that never change say nothing: left out",
     "not_in_layout": "the file is not where the corpus's layout has recordings: skipped",
     "person_conflict": "folder and file name give different people: skipped",
     "split_conflict": "the person is in the published evaluation set too, and stays there only: "

@@ -63,7 +63,7 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
     _print_defects(out, manifest)
     _print_gaps(manifest)
     # The demo is prepared by the main program, which goes on by itself.
-    if not manifest.simulated:
+    if not manifest.simulated and manifest.spec.modality != "features":
         _print_next(out, manifest)
 
 

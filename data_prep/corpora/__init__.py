@@ -29,6 +29,7 @@ CORPORA = {
     "kaggle_ern": "data_prep.corpora.kaggle_ern:KaggleErn",
     "physio_p300": "data_prep.corpora.physio_p300:PhysioP300",
     "moabb": "data_prep.corpora.moabb_sets:MoabbSets",
+    "feature_arrays": "data_prep.corpora.feature_arrays:FeatureArrays",
     "demo": "data_prep.corpora.demo:Demo",
 }
 

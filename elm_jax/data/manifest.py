@@ -28,8 +28,9 @@ MANIFEST_FILE = "manifest.json"
 RECORDINGS_FILE = "recordings.jsonl"
 WORK_DIR = ".work"
 
-# int16 steps per unit: 1/32 uV holds +-1024 uV with an error of at most 0.016 uV.
-STEPS_PER_UNIT = {"uV": 32, "mV": 3200}
+# int16 steps per unit: 1/32 uV holds +-1024 uV with an error of at most 0.016 uV; a thousandth of a
+# standard deviation holds +-32 of them.
+STEPS_PER_UNIT = {"uV": 32, "mV": 3200, "sd": 1000}
 
 
 class NotPrepared(FileNotFoundError):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 UNITS_PER_V = {"uV": 1e6, "mV": 1e3}
+# What is stored of features that are no voltages: standard deviations of each.
+UNITS = (*UNITS_PER_V, "sd")
 # What signals are normalised by: a config says whose, so directories and models may differ in it.
 MOMENTS = ("mean", "std", "moments")
 # By ``mean`` and ``std`` of the spec; by those of each recording; by those of each window.
@@ -31,7 +33,7 @@ class SignalSpec:
     the window) itself. Clipping happens before, in ``elm_jax.signals``, ahead of the resampling.
 
     Attributes:
-      modality: "eeg" or "ecg".
+      modality: "eeg" or "ecg"; "features": windows that are vectors of numbers made of signals.
       channels: names of the rows of a signal, in order.
       montage: what the rows are: "tcp20" (bipolar), "electrodes" (as referenced in the recording),
         "average" (electrodes less the mean of those that are in ``channels``).
@@ -41,7 +43,7 @@ class SignalSpec:
       lowpass_hz: upper edge of that band.
       resample: "mne_fft" (``mne``'s padded FFT method, a 15 ppm stretch of time that the released
         ELM weights were trained with) or "polyphase".
-      unit: "uV" or "mV": the unit that shards store.
+      unit: "uV" or "mV": the unit that shards store; "sd": standard deviations of each feature.
       clip: absolute limit in ``unit``, applied before resampling.
       scale: network values per unit (0.1 for the released ELM weights: they want volts * 1e5).
       mean: subtracted after ``scale``; a number, or one per channel.
@@ -76,8 +78,8 @@ class SignalSpec:
     def __post_init__(self):
         if not self.channels or len(set(self.channels)) != len(self.channels):
             raise SpecError(f"SignalSpec.channels must be unique and not empty: {self.channels}")
-        if self.unit not in UNITS_PER_V:
-            raise SpecError(f"SignalSpec.unit is {self.unit!r}; known: {sorted(UNITS_PER_V)}")
+        if self.unit not in UNITS:
+            raise SpecError(f"SignalSpec.unit is {self.unit!r}; known: {UNITS}")
         if self.resample not in RESAMPLERS:
             raise SpecError(f"SignalSpec.resample is {self.resample!r}; known: {RESAMPLERS}")
         for name in ("sfreq_hz", "window_s", "clip", "scale"):
