@@ -1,6 +1,7 @@
-"""braindecode's EEGPT, for comparison; skips the test, with the reason, where it cannot be had."""
+"""braindecode, for comparison; skips the test, with the reason, where it cannot be had."""
 
 import contextlib
+import importlib
 import importlib.machinery
 import sys
 import types
@@ -35,12 +36,16 @@ def mend_torchaudio() -> None:
             _without_torchaudio_kernels()
 
 
-def import_eegpt() -> types.ModuleType:
-    """The module ``braindecode.models.eegpt``."""
+def import_braindecode(module: str) -> types.ModuleType:
+    """``braindecode.MODULE``."""
     pytest.importorskip("torch", reason="braindecode needs PyTorch: install .[test]")
     mend_torchaudio()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MNE, over names of montages that braindecode uses
         pytest.importorskip("braindecode", reason="install .[test] for braindecode")
-        import braindecode.models.eegpt as module
-    return module
+        return importlib.import_module(f"braindecode.{module}")
+
+
+def import_eegpt() -> types.ModuleType:
+    """The module ``braindecode.models.eegpt``."""
+    return import_braindecode("models.eegpt")
