@@ -13,9 +13,9 @@ US_PER_S = 1_000_000
 _SAME_US = 1
 
 
-def to_us(time_s: float | np.ndarray) -> np.ndarray:
+def to_us(time_s: np.ndarray) -> np.ndarray:
     """Whole microseconds: sums of them are exact, however the sampling rate divides a second."""
-    return np.rint(np.asarray(time_s, np.float64) * US_PER_S).astype(np.int64)
+    return np.rint(time_s.astype(np.float64) * US_PER_S).astype(np.int64)
 
 
 class WindowTimes:
@@ -37,7 +37,7 @@ class WindowTimes:
 
     def __init__(self, windows: Windows, recordings: Sequence[RecordingRow], sfreq_hz: float):
         begins_s = {p.index: p.start_s for row in recordings for p in row.pieces}
-        piece_us = to_us([begins_s[i] for i in range(len(begins_s))])
+        piece_us = to_us(np.asarray([begins_s[i] for i in range(len(begins_s))]))
         time_us = piece_us[windows.piece] + to_us(windows.start / sfreq_hz)
         time_us -= time_us.min(initial=0)
         self._span_us = int(time_us.max(initial=0)) + 1
@@ -67,15 +67,15 @@ class WindowTimes:
         return int(apart_us.argmax()), max(int(apart_us.max()), 0) / US_PER_S
 
     def _stretches(
-        self, place: Int[np.ndarray, " n"], low_us: np.ndarray, high_us: np.ndarray
+        self, place: Int[np.ndarray, " n"], low_us: int, high_us: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where the windows before begin, where those after do, and how many each are ``[2, n]``.
 
         Of all windows of the same recording that begin ``low_us`` to ``high_us`` away.
         """
         key = self._key[place]
-        low_us = np.maximum(low_us - _SAME_US, _SAME_US + 1)  # never at the same time
-        high_us = np.minimum(high_us + _SAME_US, self._span_us)
+        low_us = max(low_us - _SAME_US, _SAME_US + 1)  # never at the same time
+        high_us = min(high_us + _SAME_US, self._span_us)
         begin = key // self._span_us * self._span_us  # of the recording
         end = begin + self._span_us - 1
         before = np.searchsorted(self._key, np.maximum(key - high_us, begin), "left")
@@ -85,7 +85,7 @@ class WindowTimes:
         return before, after, np.maximum([before_end - before, after_end - after], 0)
 
     def away(
-        self, place: Int[np.ndarray, " n"], low_us: np.ndarray, high_us: np.ndarray
+        self, place: Int[np.ndarray, " n"], low_us: int, high_us: int
     ) -> Int[np.ndarray, " n"]:
         """How many windows of the same recording begin ``low_us`` to ``high_us`` away.
 
@@ -97,8 +97,8 @@ class WindowTimes:
         self,
         rng: np.random.Generator,
         place: Int[np.ndarray, " n"],
-        low_us: np.ndarray,
-        high_us: np.ndarray,
+        low_us: int,
+        high_us: int,
     ) -> Int[np.ndarray, " n"]:
         """For each place one of those that :meth:`away` counts, uniformly.
 
