@@ -14,7 +14,7 @@ OWNERS = {
     "subject_is_person": ("hdf5",),
     "nmt_unit_factor": ("nmt",),
     "moabb_set": ("moabb",),
-    "wake_margin_min": ("sleep_edfx", "sleep_physionet"),
+    "wake_margin_min": ("sleep_edfx", "sleep_physionet", "feature_arrays"),
     "sleep_people": ("sleep_edfx", "sleep_physionet"),
     "nights": ("sleep_edfx", "sleep_physionet"),
     "class_names": ("feature_arrays",),
@@ -77,8 +77,9 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=30.0,
         metavar="MIN",
-        help="sleep_edfx, sleep_physionet: how much of wakefulness is kept before the first and "
-        "after the last epoch of sleep (default: 30; inf: all)",
+        help="nights of sleep (sleep_edfx, sleep_physionet, feature_arrays with a class W): how "
+        "much of wakefulness is kept before the first and after the last epoch of sleep (default: "
+        "30; inf: all)",
     )
     add(
         "--sleep_people",

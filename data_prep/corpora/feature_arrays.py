@@ -8,7 +8,8 @@ A file is a recording, and each window a vector: ``d`` channels of one sample (m
 ``--window_s`` says how long a window is, ``--class_names W,N1,N2,N3,R`` what the classes are called
 (the label ``event``, and ``event_class`` its number), ``--person_pattern 'SC4\d\d'`` which part
 of a file's name is the person (or ``--people`` a table of them). Windows with a number that is not
-finite are left out, and times go on.
+finite are left out, and times go on. Where a class is called W, a recording is a night of sleep: of
+wakefulness only what lies within ``--wake_margin_min`` of sleep is kept, as in ``sleep_edfx``.
 
 **Storage.** Features have units and sizes of their own, int16 one step for all. So each is stored
 in its standard deviations around its mean, both over all files, in steps of 1/1000 up to +-32:
@@ -20,6 +21,7 @@ out, and listed.
 """
 
 import argparse
+import math
 import pathlib
 import re
 import zipfile
@@ -33,7 +35,7 @@ from data_prep.corpora.arrays import as_defects, bad_array
 from data_prep.corpora.base import Corpus, CorpusError, Source, find_files
 from data_prep.findings import finding
 from data_prep.places import input_path
-from elm_jax.axes import Float
+from elm_jax.axes import Bool, Float
 from elm_jax.data.manifest import Manifest
 from elm_jax.data.moments import moments_of
 from elm_jax.data.spec import SignalSpec
@@ -46,6 +48,7 @@ _OF_SIGNALS = (
     "channels", "montage", "sfreq_hz", "highpass_hz", "lowpass_hz", "notch_hz", "resample",
     "slow_source",
 )  # fmt: skip
+WAKE = "W"
 _CLIP_SD = 32.0  # the largest that int16 holds in steps of 1/1000
 
 
@@ -63,6 +66,7 @@ class FeatureArrays(Corpus):
         super().__init__(rename=rename)
         self.scales: Scales | None = None
         self.class_names: tuple[str, ...] = ()
+        self.wake_margin_s = math.inf
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
         """Lists the files, and measures what a feature's deviation is over all of them.
@@ -73,6 +77,7 @@ class FeatureArrays(Corpus):
         """
         folder, institution = input_path(args.input), args.institution or self.institution
         self.class_names, found, arrays = tuple(args.class_names or ()), [], []
+        self.wake_margin_s = 60.0 * args.wake_margin_min
         for path in find_files(folder, self.file_suffixes):
             file = path.relative_to(folder).as_posix()
             x = self._listed(path, file)
@@ -137,7 +142,12 @@ class FeatureArrays(Corpus):
         stated: dict[str, Any] = self.scales.to_json()
         if args.person_pattern:
             stated["person_pattern"] = args.person_pattern
-        return stated | ({"class_names": list(self.class_names)} if self.class_names else {})
+        if self.class_names:
+            stated["class_names"] = list(self.class_names)
+        if WAKE in self.class_names:
+            margin_min = args.wake_margin_min
+            stated["wake_margin_min"] = "inf" if math.isinf(margin_min) else margin_min
+        return stated
 
     def pieces(
         self, source: Source, spec: SignalSpec, options: "PrepOptions"
@@ -148,7 +158,8 @@ class FeatureArrays(Corpus):
 
         try:
             arrays = read_arrays(source.path, source.file)
-            pieces = self._stretches(arrays, spec, source.file)
+            awake = self._far_awake(arrays, spec)
+            pieces = self._stretches(arrays, awake, spec, source.file)
         except UnusableRecording as verdict:
             defect = verdict.defect
             skipped = f"{defect.kind}: {defect.detail}"
@@ -169,17 +180,38 @@ class FeatureArrays(Corpus):
         if lost := int(np.count_nonzero(~arrays.usable)):
             detail = f"{lost} of {len(arrays.x)} windows: left out"
             judgement.defects.append(Defect(source.file, "non_finite", detail))
+        if dropped := int(awake.sum()):
+            detail = f"{dropped} W over {self.wake_margin_s / 60:g} min from sleep"
+            judgement.defects.append(Defect(source.file, "window_dropped", detail))
         return pieces, judgement
 
     def judge(self, source: Source, spec: SignalSpec, options: "PrepOptions") -> "Judgement":
         """The judgement of :meth:`pieces`; it takes no time."""
         return self.pieces(source, spec, options)[1]
 
-    def _stretches(self, arrays: "Arrays", spec: SignalSpec, file: str) -> list["Piece"]:
-        """Consecutive usable windows of one class; all rows, labelled or not, are stored."""
+    def _far_awake(self, arrays: "Arrays", spec: SignalSpec) -> Bool[np.ndarray, " n"]:
+        """Windows before the first and after the last sleep that are further off than the margin.
+
+        None, where no class is wakefulness or nobody sleeps.
+        """
+        out = np.zeros(len(arrays.y), bool)
+        asleep = arrays.y >= 0
+        if WAKE in self.class_names:
+            asleep &= arrays.y != self.class_names.index(WAKE)
+        if WAKE not in self.class_names or math.isinf(self.wake_margin_s) or not asleep.any():
+            return out
+        first, last = np.flatnonzero(asleep)[[0, -1]]
+        margin = int(self.wake_margin_s // spec.window_s)
+        out[: max(first - margin, 0)] = out[last + 1 + margin :] = True
+        return out
+
+    def _stretches(
+        self, arrays: "Arrays", awake: Bool[np.ndarray, " n"], spec: SignalSpec, file: str
+    ) -> list["Piece"]:
+        """Consecutive windows of one class, with a class or without, of all that are kept."""
         from elm_jax.signals.pipeline import Piece
 
-        state = np.where(arrays.usable, arrays.y, _UNUSABLE)
+        state = np.where(arrays.usable & ~awake, arrays.y, _UNUSABLE)
         edges = np.flatnonzero(np.diff(state)) + 1
         begins, ends = [0, *edges.tolist()], [*edges.tolist(), len(state)]
         stored = self.scales.to_deviations(arrays)
