@@ -46,12 +46,16 @@ GCS = ["google-cloud-storage>=3.17"]  # what Orbax lists and deletes checkpoints
 BEAM = ["apache-beam>=2.77,<3"]
 UMAP = ["umap-learn>=0.5.12"]  # one of the methods of the embedding map
 MOABB = ["moabb>=1.7.2"]  # reads some published sets of motor imagery and evoked potentials
+# Finds and reads recordings of BIDS folders; EEGLAB's among them are MATLAB files.
+BIDS = ["mne-bids>=0.20", "pymatreader>=1.3"]
 TEST = [
     *TORCH,
     *BEAM,
     *GCS,
     *MOABB,
     *UMAP,
+    *BIDS,
+    "pybv>=0.8",  # writes BrainVision files
     "braindecode>=1.8.1",  # its EEGPT is what ours is compared to
     "torchaudio>=2.11",  # which braindecode needs
     "trustme>=1.2",
@@ -86,6 +90,7 @@ setup(
         "gcs": GCS,
         "beam": BEAM,
         "moabb": MOABB,
+        "bids": BIDS,
         "umap": UMAP,
         "dataflow": ["apache-beam[gcp]>=2.77,<3"],
         "test": TEST,
