@@ -104,7 +104,8 @@ def of_recordings(
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float | np.floating) and math.isnan(value))
+    is_number = isinstance(value, float | np.floating)
+    return value is None or value == "" or (is_number and math.isnan(value))
 
 
 def _number(word: str) -> float | None:

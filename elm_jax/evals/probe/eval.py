@@ -16,8 +16,8 @@ from elm_jax.data.manifest import ManifestError
 from elm_jax.data.targets import Target
 from elm_jax.evals.band_power import WITH_GAMMA_HZ, window_band_power
 from elm_jax.evals.base import EvalData, EvalResult, Predict
-from elm_jax.evals.probe import figures, scoring
-from elm_jax.evals.probe.data import Sample, cells, classes_of_people, gather
+from elm_jax.evals.probe import by_class, figures, scoring
+from elm_jax.evals.probe.data import Sample, cells, classes_of_people, gather, joined
 from elm_jax.evals.probe.run import Fits, run_folds
 from elm_jax.evals.probe.splits import Fold, folds, limited
 
@@ -56,6 +56,11 @@ class Probe:
       refit_people: with at least so many training people the last fit is on training and
         validation people together. ELM's paper does so above a cutoff that it does not state.
       random_networks: how many seeds of random weights; scores are the mean over them.
+      also: of "train" and "valid", whose people are answered about beside those of the test, in
+        table ``splits``; with outer "prepared" alone. Where "valid" is one of them and the strength
+        is fixed, its people do not train.
+      hypnograms: how many scored recordings are drawn over time, where windows have classes of
+        their own.
       resamples: of people, for intervals.
       seed: of everything random here.
     """
@@ -74,6 +79,8 @@ class Probe:
     alpha: float | None = None
     refit_people: int = 50
     random_networks: int = 3
+    also: Sequence[str] = ()
+    hypnograms: int = 0
     resamples: int = 1000
     seed: int = 0
 
@@ -95,6 +102,11 @@ class Probe:
                 raise ValueError(
                     f"{name} is {value}; expected a positive number, or None to choose"
                 )
+        if set(self.also) - {"train", "valid"} or (self.also and self.outer != "prepared"):
+            raise ValueError(
+                f"also is {list(self.also)} with outer={self.outer!r}; expected some of 'train' "
+                "and 'valid', with outer='prepared'"
+            )
         if not 0 < self.valid_share < 1:
             raise ValueError(f"valid_share is {self.valid_share}; expected a share between 0 and 1")
 
@@ -120,36 +132,81 @@ class Probe:
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Tables ``scores`` and ``fits``, per-recording answers, figure ``probe``.
 
+        Of classes also the tables ``confusion`` and ``classes`` and the figure
+        ``probe_confusion``, of the first input at the largest budget, by the mean probability over
+        repeats; table ``splits``, see ``also``; figures ``hypnogram_RECORDING``.
+
         Scalars: the first score of the label's kind, per recording (per window where recordings
         have no one label), of the first input at the largest budget.
         """
         sample = gather(data, self.splits, self.target)
         plan, fits = self._plan(sample), Fits()
-        said = self._said(predict, data, sample, plan, fits)
+        of_part = self._said(predict, data, sample, plan, fits)
+        said = of_part["test"]
         rows = scoring.table(sample, said, fits.rows, resamples=self.resamples)
         most = max(plan, key=lambda budget: len(plan[budget][0][0].train))
+        simulated = data.manifest.simulated
         figure = figures.probe(
             rows,
             score=scoring.headline(sample.target),
             what=sample.target.name,
-            simulated=data.manifest.simulated,
+            simulated=simulated,
         )
-        tables = {"scores": rows, "fits": fits.rows, "left_out": fits.left_out}
-        tables = {name: table for name, table in tables.items() if table}
+        at_most = {
+            part: {name: values for (name, budget), values in found.items() if budget == most}
+            for part, found in of_part.items()
+        }
+        splits = self._splits(sample, at_most, plan[most][0][0]) if self.also else []
+        report = self._by_class(data, sample, at_most["test"])
+        tables = {"scores": rows, "splits": splits, **report.tables}
+        tables |= {"fits": fits.rows, "left_out": fits.left_out}
         lacking = [
             f"{name}: left out, this model has no projection"
             for name in self.inputs
             if not any(name == found for found, _ in said)
         ]
         return EvalResult(
-            scalars=scoring.scalars(rows, sample.target, budget=most),
-            tables=tables | scoring.networks(sample, said, self.random_networks),
-            scores=scoring.answers(
-                sample, {name: values for (name, budget), values in said.items() if budget == most}
-            ),
-            figures={"probe": figure} if len(rows) else {},
+            scalars=scoring.scalars(rows, sample.target, budget=most)
+            | scoring.split_scalars(splits, sample.target),
+            tables={name: table for name, table in tables.items() if table}
+            | scoring.networks(sample, said, self.random_networks),
+            scores=scoring.answers(sample, at_most["test"]),
+            figures=({"probe": figure} if len(rows) else {}) | report.figures,
             notes=(*filter(None, [sample.note()]), *lacking, *fits.notes()),
         )
+
+    def _splits(
+        self, sample: Sample, said: Mapping[str, Mapping[str, np.ndarray]], fold: Fold
+    ) -> list[dict[str, Any]]:
+        """Table ``splits``: everybody who was asked about, side by side."""
+        refit = len(fold.train) >= self.refit_people
+        chosen = "fitted on" if refit else "chosen on"
+        saw = {"train": "fitted on", "valid": chosen, "test": "unseen"}
+        if self._fixed(sample.target):
+            saw["valid"] = "unseen"
+        return scoring.by_split(sample, said, saw)
+
+    def _by_class(
+        self, data: EvalData, sample: Sample, said: Mapping[str, np.ndarray]
+    ) -> EvalResult:
+        """Tables and figures of the first input's classes."""
+        found = by_class.answers(sample, next(iter(said.values()))) if said else None
+        if found is None:
+            return EvalResult()
+        simulated = data.manifest.simulated
+        drawn = found.figure("Probe", simulated=simulated)
+        drawings = {} if drawn is None else {"probe_confusion": drawn}
+        if self.hypnograms:
+            spec = data.manifest.spec
+            drawings |= by_class.hypnograms(
+                *joined(data, sample.splits),
+                found,
+                sfreq_hz=spec.sfreq_hz,
+                window_s=spec.window_s,
+                most=self.hypnograms,
+                simulated=simulated,
+            )
+        return EvalResult(tables=found.tables(), figures=drawings)
 
     def _said(
         self,
@@ -158,9 +215,12 @@ class Probe:
         sample: Sample,
         plan: Mapping[Any, list[list[Fold]]],
         fits: Fits,
-    ) -> dict[tuple[str, Any], np.ndarray]:
-        """What probes of every input and budget said about every window, ``[n, repeats, k]``."""
-        said: dict[tuple[str, Any], np.ndarray] = {}
+    ) -> dict[str, dict[tuple[str, Any], np.ndarray]]:
+        """What probes of every input and budget said about every window, ``[n, repeats, k]``.
+
+        By the part of the folds that was asked about.
+        """
+        said: dict[str, dict[tuple[str, Any], np.ndarray]] = {p: {} for p in (*self.also, "test")}
         for name in self.inputs:
             began = time.monotonic()
             for network in range(self.random_networks if name.startswith("random_") else 1):
@@ -176,10 +236,12 @@ class Probe:
                         refit_people=self.refit_people,
                         fits=fits,
                         about={"input": name, "network": network, "budget": budget},
+                        parts=tuple(said),
                     )
-                    # Other networks count as further repeats.
-                    before = [said[name, budget]] if network else []
-                    said[name, budget] = np.concatenate([*before, found], axis=1)
+                    for part, own in said.items():
+                        # Other networks count as further repeats.
+                        before = [own[name, budget]] if network else []
+                        own[name, budget] = np.concatenate([*before, found[part]], axis=1)
             log.info("probe    %s: %.1f s", name, time.monotonic() - began)
         return said
 
@@ -208,6 +270,7 @@ class Probe:
                 valid_share=0.0 if self._fixed(sample.target) else self.valid_share,
                 seed=self.seed + repeat,
                 names=sample.people,
+                apart="valid" in self.also,
             )
             for i, fold in enumerate(made):
                 for budget in self.budgets:

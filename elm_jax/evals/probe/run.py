@@ -51,8 +51,9 @@ def run_folds(
     refit_people: int,
     fits: Fits,
     about: Mapping[str, Any],
-) -> Float[np.ndarray, "n s k"]:
-    """What probes said about every scored window in every repeat; NaN about the others.
+    parts: Sequence[str] = ("test",),
+) -> dict[str, Float[np.ndarray, "n s k"]]:
+    """What probes said about the windows of each part in every repeat; NaN about the others.
 
     Args:
       sample: whose windows, and their truth.
@@ -63,20 +64,24 @@ def run_folds(
         last fit.
       fits: gets a row a fit.
       about: what stands at the beginning of each of these rows.
+      parts: of a :class:`Fold`, who is asked about.
     """
-    said = np.full((len(sample.recording), len(repeats), sample.target.outputs), np.nan)
+    shape = (len(sample.recording), len(repeats), sample.target.outputs)
+    said = {part: np.full(shape, np.nan) for part in parts}
     for repeat, made in enumerate(repeats):
         for fold in made:
-            test = sample.rows(fold.test)
             where = {"repeat": repeat, "fold": fold.name}
-            if not len(test):
+            if not len(sample.rows(fold.test)):
                 continue
             try:
                 fitted, how = _fit(sample, x, fold, fixed, refit_people)
             except FoldError as error:
                 fits.left_out.append({**about, **where, "why": str(error)})
                 continue
-            said[test, repeat] = fitted.predict(x[test])
+            for part, own in said.items():
+                rows = sample.rows(getattr(fold, part))
+                if len(rows):
+                    own[rows, repeat] = fitted.predict(x[rows])
             fits.rows.append({**about, **where, **how, "test_people": len(fold.test)})
     return said
 

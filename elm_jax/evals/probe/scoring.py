@@ -202,6 +202,47 @@ def networks(
     return {"random_networks": rows} if rows else {}
 
 
+def by_split(
+    sample: Sample,
+    said: Mapping[str, Mapping[str, Float[np.ndarray, "n s k"]]],
+    saw: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Table ``splits``: a row for every input, unit and part of the fold, without intervals.
+
+    Args:
+      sample: whose windows.
+      said: by part ("train", "valid", "test") and input.
+      saw: what the probe had seen of each part.
+    """
+    rows = []
+    names = list(dict.fromkeys(name for own in said.values() for name in own))
+    person = np.asarray(sample.people)[sample.person]
+    for name, unit in ((n, u) for n in names for u in UNITS):
+        for part, own in said.items():
+            pair = (sample.truth, own[name])
+            whose = person[sample.recording]
+            if unit == "recording":
+                pair, whose = per_recording(sample, own[name]), person
+            use = np.isfinite(pair[0]).all(axis=1) & np.isfinite(pair[1]).all(axis=(1, 2))
+            if not use.any():
+                continue
+            nobody = np.zeros(int(use.sum()), int)  # one person: a value, no interval
+            found = score_rows(sample.target, pair[0][use], pair[1][use], nobody, resamples=1)
+            about = {"input": name, "unit": unit, "split": part, "probe": saw[part]}
+            about |= {"people": len(set(whose[use])), "n": int(use.sum())}
+            values = _columns(found)
+            rows.append(about | {score: values[score] for score in found})
+    return rows
+
+
+def split_scalars(rows: Sequence[Mapping[str, Any]], target: Target) -> dict[str, float]:
+    """The headline score of the first input on other splits than the test, of the last unit."""
+    score = headline(target)
+    own = [r for r in rows if r["input"] == rows[0]["input"] and r["split"] != "test"]
+    found = {r["split"]: r[score] for r in own}  # the last unit wins
+    return {f"{split}_{score}": value for split, value in found.items() if value is not None}
+
+
 def scalars(
     rows: Sequence[Mapping[str, Any]], target: Target, *, budget: int | float
 ) -> dict[str, float]:

@@ -95,6 +95,7 @@ def folds(
     valid_share: float,
     seed: int,
     names: Sequence[str],
+    apart: bool = False,
 ) -> Iterator[Fold]:
     """The outer folds of one repeat.
 
@@ -106,15 +107,16 @@ def folds(
       prepared: the people of "train", "valid" and "test" who have labels.
       count: of folds.
       valid_share: of the training people (or as many as there are classes) become validation people
-        where there are none; 0: none.
+        where there are none; 0: none, and those of "valid" train.
       seed: of this repeat.
       names: of the people, for the names of folds of one.
+      apart: those of "valid" do not train, though nothing is chosen on them.
     """
     everybody = np.sort(np.concatenate(list(prepared.values())))
     rng = np.random.default_rng([seed, 1])
     if outer == "prepared":
         pool, valid = prepared["train"], prepared.get("valid", np.zeros(0, np.int64))
-        if not valid_share:
+        if not valid_share and not apart:
             pool, valid = np.sort(np.concatenate([pool, valid])), valid[:0]
         tests = [("the prepared splits", prepared["test"])]
     else:
