@@ -5,11 +5,17 @@
 
 MODEL is whatever ``elm_jax.load_pretrained`` takes: a workdir, a released ``.pt`` with its YAML, a
 saved folder, a Hugging Face id. Gives tables (CSV, JSON) of AUROC, AUPRC, balanced accuracy,
-Hamming loss, MAE or R2 with 95 % intervals over people, per window and per recording; what every
-input said about every recording; a figure. To score everybody of all splits in turn:
+Hamming loss, MAE or R2 with 95 % intervals over people, per window and per recording; of classes a
+confusion matrix and a report; what every input said about every recording; figures. To score everybody of all splits in turn:
 
     ... --config.evals.probe.outer=leave_one_person_out --config.evals.probe.c=0.01 \
         --config.evals.probe.labels.name=task=arithmetic
+
+Sleep staging from windows of 30 s that have a stage each:
+
+    ... --config.evals.probe.labels.name=event --config.evals.probe.labels.kind=multiclass \
+        --config.evals.probe.labels.classes="('W','N1','N2','N3','R')" --config.evals.probe.c=1.0 \
+        --config.evals.probe.also="('train','valid')" --config.evals.probe.hypnograms=2
 
 Hardware and time: on two CPU cores the encoder takes some 800 windows of 5 s a second at the
 published size, and a grid of 45 strengths over 20,000 windows x 256 some 10 s.
@@ -57,8 +63,21 @@ def get_config(arg: str = "") -> ConfigDict:
         alpha=config_dict.placeholder(float),  # likewise, of a regression
         refit_people=50,  # from so many training people on, refit with the validation people
         random_networks=3,  # seeds of random weights, whose scores are averaged
+        also=(),  # ("train", "valid"): their people's scores beside, those of valid held out
+        hypnograms=0,  # recordings drawn over time, where windows have classes such as sleep stages
         resamples=1000,
         seed=0,
+    )
+
+    # -- a picture: PCA, t-SNE or UMAP of recordings or windows, a panel for each label
+    config.evals.embedding_map = dict(
+        name="embedding_map",
+        split=("test",),
+        label=("abnormal",),  # ("event", "age", "sex"): classes, numbers and words alike
+        method=("pca",),  # ("pca", "tsne", "umap")
+        points="recordings",  # or "windows"
+        classes=(),  # the legend's order of classes, where it is not the alphabet's
+        most_points=1000,  # of more, so many are drawn by chance
     )
 
     smoke = common.finished_smoke()

@@ -122,7 +122,7 @@ def run(config: Any, corpus: Corpus, model: Pretrained) -> dict[str, EvalResult]
             found[name] = leakage.mark(found[name], evaluation, data, notes, model.trained_on)
         found[name] = _with_caution(found[name], evaluation, data)
         log.info("eval     %s took %.1f s", name, time.monotonic() - began)
-    return found
+    return results.with_own_stems(found)
 
 
 def _with_caution(result: EvalResult, evaluation: Eval, data: EvalData) -> EvalResult:

@@ -56,6 +56,21 @@ def plain(value: Any) -> Any:
     return value
 
 
+def with_own_stems(results: Mapping[str, EvalResult]) -> dict[str, EvalResult]:
+    """The same, where a figure's name that another eval has begins with its own eval's.
+
+    Two probes both have a figure "probe", which would lie in one file.
+    """
+    stems = [stem for result in results.values() for stem in result.figures]
+    shared = {stem for stem in stems if stems.count(stem) > 1}
+
+    def own(name: str, result: EvalResult) -> EvalResult:
+        figures = {f"{name}_{k}" if k in shared else k: f for k, f in result.figures.items()}
+        return result._replace(figures=figures)
+
+    return {name: own(name, result) for name, result in results.items()}
+
+
 def summary(
     config: Any,
     corpus: Any,
