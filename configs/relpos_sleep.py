@@ -105,14 +105,24 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evals = dict(
         rows_per_batch=128,
         trained_on_people="refuse",  # or "mark": what to do where a trained-on person is scored
+        pretext=dict(name="pretext", split="test"),  # pairs of the test people, drawn once
         staging=dict(
             name="probe",
             labels=dict(name="event", kind="multiclass", classes=STAGES),
             inputs=("features", "random_features"),
             splits=("train", "valid", "test"),
             c=1.0,
+            also=("train", "valid"),  # answered about as well; those of valid do not train
+            hypnograms=1,  # recordings drawn over time, labelled and answered
         ),
-        embedding_map=dict(name="embedding_map", split="test", label="event"),
+        embedding_map=dict(
+            name="embedding_map",
+            split=("train", "valid", "test"),
+            label=("event", "age", "sex"),
+            method=("pca", "tsne"),  # and "umap", with pip install 'elm_jax[umap]'
+            points="windows",
+            classes=STAGES,
+        ),
     )
     config.demo = dict()
     return common.finish(config, arg, smoke())
