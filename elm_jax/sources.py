@@ -19,6 +19,7 @@ from elm_jax.convert import (
     network,
     probe,
     released,
+    sleep_file,
     sleep_folder,
 )
 from elm_jax.convert.parts import CHANNELS_SEEN, SELECTED_ON, ModelParts
@@ -221,6 +222,14 @@ WEIGHTS = (
         masked_checkpoint.claims,
         lambda path, weights, asked: masked_checkpoint.read(
             path, weights, config=asked.config, n_outputs=asked.n_outputs
+        ),
+        takes=("config", "n_outputs"),
+    ),
+    WeightsKind(
+        "weights of braindecode's SleepStagerChambon2018, or of the siamese network around it",
+        sleep_file.claims,
+        lambda path, weights, asked: sleep_file.read(
+            path, weights=weights, config=asked.config, n_outputs=asked.n_outputs
         ),
         takes=("config", "n_outputs"),
     ),

@@ -44,11 +44,11 @@ def read_released(
     """
     with paths.told():
         file = weights_in(paths.of(path))
-        yaml_path = paths.of(config) if config else _yaml_beside(file)
+        yaml_path = paths.of(config) if config else yaml_beside(file)
     settings = elm.read_settings(yaml_path)
     ours = settings.values.get(OUR_SECTION)
     if ours is not None:
-        _require_section(ours, str(yaml_path))
+        require_section(ours, str(yaml_path))
     spec = _spec(settings, ours, str(yaml_path))
     recipe = _recipe(settings, "float32" if ours is None else ours["dtype"])
     encoder, projector, report = elm.from_released(
@@ -101,7 +101,12 @@ def weights_in(path: epath.Path) -> epath.Path:
     raise ConvertError(f"{path} holds several weights files ({names}): name the one that is meant")
 
 
-def _yaml_beside(weights: epath.Path) -> epath.Path:
+def yaml_beside(weights: epath.Path) -> epath.Path:
+    """The YAML with the same stem as a weights file, else the only one in its folder.
+
+    Raises:
+      FileNotFoundError, ConvertError: no such weights, or no such YAML, or several.
+    """
     if not weights.is_file():
         raise FileNotFoundError(f"no weights file {weights}")
     found = sorted(f for f in weights.parent.iterdir() if f.suffix in YAMLS)
@@ -115,7 +120,12 @@ def _yaml_beside(weights: epath.Path) -> epath.Path:
     )
 
 
-def _require_section(ours: Any, source: str) -> None:
+def require_section(ours: Any, source: str) -> None:
+    """Raises unless a section of a YAML is one that we write.
+
+    Raises:
+      ConvertError: names what is missing or of a wrong kind.
+    """
     where = f"{source}: {OUR_SECTION}"
     if not isinstance(ours, dict):
         raise ConvertError(f"{where}: expected a section, found {type(ours).__name__}")

@@ -1,7 +1,8 @@
-"""A model as one weights file in the published layout, with its settings beside it.
+"""A model as one weights file in a published layout, with its settings beside it.
 
-NAME.pt or NAME.safetensors     encoder and projector, for the authors' class and for ours
-NAME.yaml                       settings in the authors' layout; ours in a section of its own
+NAME.pt or NAME.safetensors     ELM's encoder and projector, for the authors' class and for ours; or
+                                braindecode's sleep stager, or the siamese network around it
+NAME.yaml                       settings in that layout; ours in a section of its own
 NAME.probe.npz                  an input and what the model makes of it
 NAME.load_report.json           what became of every tensor
 """
@@ -11,21 +12,37 @@ import dataclasses
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 from etils import epath
 
 from elm_jax import paths, staging
-from elm_jax.convert import folder, network, probe, released
+from elm_jax.convert import folder, network, probe, released, sleep_conv, sleep_file
 from elm_jax.convert.card import LICENCE_NOTES
 from elm_jax.convert.engine import ConvertError, LoadReport, flatten
 from elm_jax.convert.parts import ModelParts
+from elm_jax.convert.reader import StateDict
 from elm_jax.convert.tensor_files import COUNTERS, MODELS, Network, to_states
 
 SUFFIXES = {"pt": (".pt", ".pth", ".bin", ".ckpt"), "safetensors": (".safetensors",)}
-_FILE = MODELS["conv_eeg"]
-WHY_LEFT_OUT = "left out as asked: the published file has the encoder and its projector only"
+WHY_LEFT_OUT = "left out as asked: such a file has no place for it"
+
+
+class Layout(NamedTuple):
+    """A layout of single files.
+
+    Attributes:
+      kept: of a recipe, the modules that a file has a place for.
+      state: the state dict of a model.
+      settings: of a model and our section, the YAML's content.
+      read: reads such a file.
+    """
+
+    kept: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    state: Callable[[ModelParts], StateDict]
+    settings: Callable[[ModelParts, dict[str, Any]], dict[str, Any]]
+    read: Callable[[epath.PathLike], ModelParts]
 
 
 def write_single_file(
@@ -36,7 +53,7 @@ def write_single_file(
     predict: probe.Predict | None = None,
     overwrite: bool = False,
 ) -> LoadReport:
-    """Writes encoder and projector as the authors' code saves them.
+    """Writes a model's encoder, and what else there is a place for, as its authors' code does.
 
     Args:
       parts: the model.
@@ -72,7 +89,7 @@ def write_single_file(
     with tempfile.TemporaryDirectory(dir=near, prefix=".convert.") as place:
         unique = pathlib.Path(place) / target.name
         _write(parts, unique, predict)
-        back = released.read_released(unique)
+        back = _layout(parts).read(unique)
         if back.weights_sha256 != parts.weights_sha256:
             raise ConvertError(f"{target}: what was written reads back differently")
         report = back.report
@@ -88,19 +105,19 @@ def write_single_file(
 def _write(parts: ModelParts, path: pathlib.Path, predict: probe.Predict | None) -> None:
     import yaml
 
-    whole = Network(parts.recipe, parts.params, parts.model_state)
-    state = to_states(whole, parts.extra.get(COUNTERS))[_FILE.stem]
+    state = _layout(parts).state(parts)
     write = folder.write_safetensors if path.suffix == ".safetensors" else folder.write_pt
     write(state, path)
     made = network.make_probe(parts, predict)
     path.with_suffix(".probe.npz").write_bytes(made.to_bytes())
-    text = yaml.safe_dump(settings_of(parts), sort_keys=False)
+    settings = _layout(parts).settings(parts, _our_section(parts))
+    text = yaml.safe_dump(settings, sort_keys=False)
     path.with_suffix(".yaml").write_text(text, encoding="utf-8")
 
 
 def _without(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts, dict[str, str]]:
     """What the published layout holds, and the excused paths of what it does not."""
-    kept = ("encoder", "signal_projector")
+    kept = _layout(parts).kept(parts.recipe)
     extra = [name for name in parts.params if name not in kept]
     if lost := [name for name in extra if name not in leave_out]:
         raise ConvertError(
@@ -114,7 +131,9 @@ def _without(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts,
     recipe = copy.deepcopy(parts.recipe)
     sizes = recipe["objective"].get("signal_projection")
     recipe["text"] = None
-    recipe["objective"] = dict(name="two_tower", signal_projection=sizes, text_projection=None)
+    if "classifier" not in params:
+        sizes = sizes if "signal_projector" in params else None
+        recipe["objective"] = dict(name="two_tower", signal_projection=sizes, text_projection=None)
     changes = dict(params=params, model_state={"batch_stats": stats}, recipe=recipe)
     if extra:  # it was of the whole
         changes["probe"] = None
@@ -122,8 +141,26 @@ def _without(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts,
     return dataclasses.replace(parts, **changes), excused
 
 
-def settings_of(parts: ModelParts) -> dict[str, Any]:
-    """The YAML's content: what the authors' code reads, and what it has no place for.
+def _our_section(parts: ModelParts) -> dict[str, Any]:
+    """What published settings have no place for."""
+    return dict(
+        spec=parts.spec.to_dict(),
+        dtype=parts.recipe["dtype"],
+        assumed=list(parts.assumed),
+        trained_on=parts.trained_on,
+        origin=parts.origin,
+        licence_note=LICENCE_NOTES[parts.origin],
+        extra={k: v for k, v in parts.extra.items() if k != COUNTERS},
+    )
+
+
+def _elm_state(parts: ModelParts) -> StateDict:
+    whole = Network(parts.recipe, parts.params, parts.model_state)
+    return to_states(whole, parts.extra.get(COUNTERS))[MODELS["conv_eeg"].stem]
+
+
+def settings_of(parts: ModelParts, ours: dict[str, Any]) -> dict[str, Any]:
+    """The YAML's content: what ELM's authors' code reads, and what it has no place for.
 
     Raises:
       ConvertError: another encoder than ELM's.
@@ -131,8 +168,8 @@ def settings_of(parts: ModelParts) -> dict[str, Any]:
     spec, encoder = parts.spec, parts.recipe["encoder"]
     if encoder["name"] != "conv_eeg":
         raise ConvertError(
-            f"encoder {encoder['name']!r} is not ELM's, whose layout a single file has: use --to "
-            "folder, or --to braindecode where that class has it"
+            f"encoder {encoder['name']!r} is not ELM's, nor one of {sorted(LAYOUTS)}, whose "
+            "layout a single file has: use --to folder, or --to braindecode where that has it"
         )
     module = network.build_network(parts.recipe, spec).encoder
     sizes = parts.recipe["objective"]["signal_projection"]
@@ -152,13 +189,23 @@ def settings_of(parts: ModelParts) -> dict[str, Any]:
         res_dropout_p=module.res_dropout or False,
         ELM=dict(eeg_proj_size=list(sizes) if sizes else None),
     )
-    ours = dict(
-        spec=spec.to_dict(),
-        dtype=parts.recipe["dtype"],
-        assumed=list(parts.assumed),
-        trained_on=parts.trained_on,
-        origin=parts.origin,
-        licence_note=LICENCE_NOTES[parts.origin],
-        extra={k: v for k, v in parts.extra.items() if k != COUNTERS},
-    )
     return dict(dataset=dict(sfreq=sfreq), model=model) | {released.OUR_SECTION: ours}
+
+
+# By config.encoder.name.
+LAYOUTS = {
+    "conv_eeg": Layout(
+        lambda recipe: ("encoder", "signal_projector"),
+        _elm_state,
+        settings_of,
+        released.read_released,
+    ),
+    sleep_conv.NAME: Layout(
+        sleep_file.kept, sleep_file.state, sleep_file.settings_of, sleep_file.read
+    ),
+}
+
+
+def _layout(parts: ModelParts) -> Layout:
+    """That of the encoder; ELM's, whose settings say what is wrong, where there is none."""
+    return LAYOUTS.get(parts.recipe["encoder"]["name"], LAYOUTS["conv_eeg"])
