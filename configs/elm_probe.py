@@ -6,7 +6,8 @@
 MODEL is whatever ``elm_jax.load_pretrained`` takes: a workdir, a released ``.pt`` with its YAML, a
 saved folder, a Hugging Face id. Gives tables (CSV, JSON) of AUROC, AUPRC, balanced accuracy,
 Hamming loss, MAE or R2 with 95 % intervals over people, per window and per recording; of classes a
-confusion matrix and a report; what every input said about every recording; figures. To score everybody of all splits in turn:
+confusion matrix and a report; what every input said about every recording; figures. To score
+everybody of all splits in turn:
 
     ... --config.evals.probe.outer=leave_one_person_out --config.evals.probe.c=0.01 \
         --config.evals.probe.labels.name=task=arithmetic
