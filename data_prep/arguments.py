@@ -36,11 +36,14 @@ corpora:
   sleep_edfx   Sleep-EDF Expanded, cassette study: epochs of 30 s in five stages
   sleep_physionet  the same nights at 100 Hz for relative positioning and staging, people and nights
                selectable, those without a hypnogram too (python -m data_prep.download fetches them)
+  bids         any BIDS folder of EEG (EDF, BDF, BrainVision, EEGLAB, FIF): whole recordings or
+               windows of events, with what participants.tsv says as labels
   kaggle_ern   INRIA BCI Challenge: right and wrong feedback, CSV with TrainLabels.csv
   physio_p300  PhysioNet erpbci: flashes with and without the target
   moabb        any data set that moabb reads (--moabb_set NAME), whole runs or windows
   hdf5         a file in ELM's published layout (needs --hdf5_unit)
   demo         simulated people; written first, to --input or beside --out
+  simulated_nights  simulated nights of sleep, in the layout of sleep_physionet, likewise
 
 people:
   A person is institution:id. The same id at the same institution is the same person in every
@@ -99,7 +102,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
                 setattr(args, name, value)
     args.signal = args.signal or "elm"
     _require_one_way(parser, args)
-    if args.input is None and args.corpus != "demo":
+    if args.input is None and not corpus_class(args.corpus).makes_input:
         parser.error(f"{args.corpus} needs --input DIR")
     if args.out is None and not (args.dry_run and args.input):
         parser.error("--out DIR is needed (only --dry_run goes without)")

@@ -6,25 +6,32 @@ import re
 
 # Option -> the corpora that read it.
 OWNERS = {
-    "event_labels": ("edf_events", "eegmmidb", "hgd", "moabb"),
-    "event_offset_s": ("edf_events", "eegmmidb", "hgd"),
-    "cut": ("eegmmidb", "hgd", "moabb"),
+    "event_labels": ("edf_events", "eegmmidb", "hgd", "moabb", "bids"),
+    "event_offset_s": ("edf_events", "eegmmidb", "hgd", "bids"),
+    "cut": ("eegmmidb", "hgd", "moabb", "bids"),
     "runs": ("eegmmidb",),
+    "bids_sessions": ("bids",),
+    "bids_tasks": ("bids",),
+    "bids_runs": ("bids",),
     "hdf5_unit": ("hdf5",),
     "subject_is_person": ("hdf5",),
     "nmt_unit_factor": ("nmt",),
     "moabb_set": ("moabb",),
-    "wake_margin_min": ("sleep_edfx", "sleep_physionet", "feature_arrays"),
-    "sleep_people": ("sleep_edfx", "sleep_physionet"),
-    "nights": ("sleep_edfx", "sleep_physionet"),
+    "wake_margin_min": ("sleep_edfx", "sleep_physionet", "simulated_nights", "feature_arrays"),
+    "sleep_people": ("sleep_edfx", "sleep_physionet", "simulated_nights"),
+    "nights": ("sleep_edfx", "sleep_physionet", "simulated_nights"),
     "class_names": ("feature_arrays",),
     "person_pattern": ("feature_arrays",),
     "features_like": ("feature_arrays",),
-    "demo_people": ("demo",),
-    "demo_seed": ("demo",),
+    "demo_people": ("demo", "simulated_nights"),
+    "demo_seed": ("demo", "simulated_nights"),
+    "demo_hours": ("simulated_nights",),
+    "hypnograms": ("simulated_nights",),
 }
 # What says something of events only.
 _OF_EVENTS = ("event_labels", "event_offset_s")
+# Corpora that are cut around their events unless told otherwise.
+_CUT_EVENTS = ("bids",)
 
 
 def add_corpus_options(parser: argparse.ArgumentParser) -> None:
@@ -34,21 +41,21 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         "--event_labels",
         type=_event_labels,
         metavar="TEXT=LABEL,...",
-        help="edf_events, eegmmidb, hgd, moabb: annotations to cut windows from, and their labels, "
-        "such as T1=left,T2=right; classes are numbered in this order",
+        help="edf_events, eegmmidb, hgd, moabb, bids: events to cut windows from, and their "
+        "labels, such as T1=left,T2=right; classes are numbered in this order",
     )
     add(
         "--event_offset_s",
         type=float,
         default=0.0,
         metavar="S",
-        help="edf_events, eegmmidb, hgd: windows begin so long after the annotation (default: 0)",
+        help="edf_events, eegmmidb, hgd, bids: windows begin so long after the event (default: 0)",
     )
     add(
         "--cut",
         choices=("recordings", "events"),
-        default="recordings",
-        help="eegmmidb, hgd, moabb: whole runs (default), or windows of their trials with labels",
+        help="eegmmidb, hgd, moabb: whole runs (default), or windows of their trials with labels; "
+        "bids: the same, and windows of events are the default",
     )
     add(
         "--runs",
@@ -57,6 +64,14 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         metavar="N,...",
         help="eegmmidb: only these of the runs 1 to 14, such as 4,8,12 (default: all)",
     )
+    for entity in ("sessions", "tasks", "runs"):
+        add(
+            f"--bids_{entity}",
+            type=_names,
+            default=(),
+            metavar="NAME,...",
+            help=f"bids: only these {entity}, as the files' names have them (default: all)",
+        )
     add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
     add(
         "--subject_is_person",
@@ -113,8 +128,31 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="feature_arrays: store features in the deviations of this prepared directory",
     )
-    add("--demo_people", type=int, metavar="N", help="demo: people to simulate (default: 96)")
-    add("--demo_seed", type=int, metavar="N", help="demo: seed of the simulation (default: 0)")
+    add(
+        "--demo_people",
+        type=int,
+        metavar="N",
+        help="demo, simulated_nights: people to simulate (default: 96; 10, with two nights each)",
+    )
+    add(
+        "--demo_seed",
+        type=int,
+        metavar="N",
+        help="demo, simulated_nights: seed of the simulation (default: 0)",
+    )
+    add(
+        "--demo_hours",
+        type=float,
+        metavar="H",
+        help="simulated_nights: how long people sleep, to try programs on less (default: drawn, "
+        "about 7.8); not with --hypnograms",
+    )
+    add(
+        "--hypnograms",
+        metavar="DIR",
+        help="simulated_nights: real hypnograms of Sleep-EDF, whose stages the nights take "
+        "(default: stages are drawn)",
+    )
 
 
 def require_own_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -123,12 +161,14 @@ def require_own_options(parser: argparse.ArgumentParser, args: argparse.Namespac
     Raises:
       SystemExit: a mistake in the command; argparse has said which.
     """
+    cut = args.cut or ("events" if args.corpus in _CUT_EVENTS else "recordings")
     for name, owners in OWNERS.items():
         given = getattr(args, name) != parser.get_default(name)
         if given and args.corpus not in owners:
             parser.error(f"--{name} is for {', '.join(owners)}; {args.corpus} does not read it")
-        if given and name in _OF_EVENTS and "cut" in _of(args.corpus) and args.cut != "events":
+        if given and name in _OF_EVENTS and "cut" in _of(args.corpus) and cut != "events":
             parser.error(f"--{name} is for windows of events; give --cut events with it")
+    args.cut = cut
     if not 0 < args.nmt_unit_factor < math.inf:
         parser.error("--nmt_unit_factor must be a positive number")
     if not args.wake_margin_min >= 0:
@@ -150,6 +190,10 @@ def _event_labels(text: str) -> dict[str, str]:
         return parse_event_labels(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -27,7 +27,8 @@ from elm_jax.paths import is_remote
 
 # Corpora whose input must be a disk's.
 _READ_IN_PLACE = (
-    "hdf5", "demo", "nmt", "seed", "tsu_ssvep", "m3cv", "hgd", "torch_tensors", "moabb",
+    "hdf5", "demo", "simulated_nights", "nmt", "seed", "tsu_ssvep", "m3cv", "hgd",
+    "torch_tensors", "moabb", "bids",
 )  # fmt: skip
 # Options that name a file which is read while planning.
 _TABLES = ("reports", "labels", "people", "exclude_people", "rename")

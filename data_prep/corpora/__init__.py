@@ -26,10 +26,12 @@ CORPORA = {
     "bcic2b": "data_prep.corpora.bcic2b:Bcic2b",
     "sleep_edfx": "data_prep.corpora.sleep_edfx:SleepEdfx",
     "sleep_physionet": "data_prep.corpora.sleep_physionet:SleepPhysionet",
+    "bids": "data_prep.corpora.bids:Bids",
     "kaggle_ern": "data_prep.corpora.kaggle_ern:KaggleErn",
     "physio_p300": "data_prep.corpora.physio_p300:PhysioP300",
     "moabb": "data_prep.corpora.moabb_sets:MoabbSets",
     "feature_arrays": "data_prep.corpora.feature_arrays:FeatureArrays",
+    "simulated_nights": "data_prep.corpora.nights.corpus:SimulatedNights",
     "demo": "data_prep.corpora.demo:Demo",
 }
 

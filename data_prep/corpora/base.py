@@ -95,6 +95,7 @@ class Corpus:
     Attributes:
       name: its word on the command line and in the manifest.
       simulated: True for generated signals; stored with the shards and shown wherever they are.
+      makes_input: True for corpora that write their files where ``--input`` does not say where.
       institution: whose people these are unless ``--institution`` says otherwise. Ids are unique
         within an institution only.
       settles_splits: True if people in several published splits are kept in the one that is
@@ -112,6 +113,7 @@ class Corpus:
 
     name: str = ""
     simulated: bool = False
+    makes_input: bool = False
     institution: str = "local"
     settles_splits: bool = False
     whole_recordings: bool = False

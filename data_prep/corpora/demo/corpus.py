@@ -22,6 +22,7 @@ class Demo(Corpus):
 
     name = "demo"
     simulated = True
+    makes_input = True
 
     def sources(self, args: argparse.Namespace) -> list[Source]:
         """Lists the recordings of the reports file, after writing them if need be.
@@ -31,19 +32,13 @@ class Demo(Corpus):
             yet; or a remote --out and nothing said of where they are to be.
         """
         settings = demo_settings(args)
-        folder = demo_folder(args, **settings)
-        if getattr(args, "dry_run", False) and not (folder / SETTINGS_NAME).exists():
-            raise CorpusError(
-                f"{folder}: the demo corpus is not written yet, and a dry run writes nothing; run "
-                "without --dry_run first"
-            )
-        if getattr(args, "part", None) and not (folder / SETTINGS_NAME).exists():
-            raise CorpusError(
-                f"{folder}: the demo corpus is not written yet, and parts that run at once would "
-                "write over one another; write it once: python -c 'from data_prep.corpora.demo "
-                f"import write_demo_corpus as w; w({str(folder)!r}, people={settings['people']}, "
-                f"seed={settings['seed']})'"
-            )
+        name = f"demo_edf_{settings['people']}people_seed{settings['seed']}"
+        folder = folder_beside(args, name)
+        command = (
+            "python -c 'from data_prep.corpora.demo import write_demo_corpus as w; "
+            f"w({str(folder)!r}, people={settings['people']}, seed={settings['seed']})'"
+        )
+        require_written(args, folder / SETTINGS_NAME, "the demo corpus is", command)
         reports = write_demo_corpus(folder, **settings)
         return [_source(entry, folder) for entry in read_reports_file(reports)]
 
@@ -54,8 +49,12 @@ def demo_settings(args: argparse.Namespace) -> dict[str, int]:
     return {"people": 96 if people is None else people, "seed": seed or 0}
 
 
-def demo_folder(args: argparse.Namespace, *, people: int, seed: int) -> pathlib.Path:
-    """Where the EDF files are or will be."""
+def folder_beside(args: argparse.Namespace, name: str) -> pathlib.Path:
+    """Where simulated files are or will be: ``--input``, or a folder of this name beside ``--out``.
+
+    Raises:
+      CorpusError: ``--out`` is remote, and nothing says where they are to be.
+    """
     if args.input is not None:
         return pathlib.Path(args.input)
     if is_remote(args.out):
@@ -63,7 +62,35 @@ def demo_folder(args: argparse.Namespace, *, people: int, seed: int) -> pathlib.
             f"--out {args.out}: the demo's recordings are written beside --out, which is remote; "
             "name a folder of this machine for them by --input"
         )
-    return pathlib.Path(args.out).resolve().parent / f"demo_edf_{people}people_seed{seed}"
+    return pathlib.Path(args.out).resolve().parent / name
+
+
+def require_written(
+    args: argparse.Namespace, marker: pathlib.Path, what: str, command: str
+) -> None:
+    """Ends where simulated files are not there yet and this step must not write them.
+
+    Args:
+      args: of the command line.
+      marker: the file that is written last.
+      what: the files, with their verb, for the message.
+      command: what writes them.
+
+    Raises:
+      CorpusError: a dry run, which writes nothing, or one of several parts.
+    """
+    if marker.exists():
+        return
+    if getattr(args, "dry_run", False):
+        raise CorpusError(
+            f"{marker.parent}: {what} not written yet, and a dry run writes nothing; run without "
+            "--dry_run first"
+        )
+    if getattr(args, "part", None):
+        raise CorpusError(
+            f"{marker.parent}: {what} not written yet, and parts that run at once would write over "
+            f"one another; write it once: {command}"
+        )
 
 
 def _source(entry: ReportEntry, folder: pathlib.Path) -> Source:

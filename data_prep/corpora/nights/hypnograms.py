@@ -158,8 +158,16 @@ def cropped(hypnogram: Hypnogram, margin_min: float) -> Hypnogram:
     )
 
 
-def draw_hypnogram(number: int, seed: int, margin_min: float) -> Hypnogram:
+def draw_hypnogram(
+    number: int, seed: int, margin_min: float, hours: float | None = None
+) -> Hypnogram:
     """Night ``number`` of a corpus, of person ``number // 2``: from the model of this module.
+
+    Args:
+      number: from 0.
+      seed: another one gives other nights.
+      margin_min: the most that people lie awake before and after sleep.
+      hours: from the first to the last sleep; None: drawn.
 
     Raises:
       CorpusError: there are no names for so many people.
@@ -168,7 +176,8 @@ def draw_hypnogram(number: int, seed: int, margin_min: float) -> Hypnogram:
     if person > 99:
         raise CorpusError("the layout has names for 100 people of two nights: at most 200 nights")
     rng = np.random.default_rng([seed, person, night, 1])
-    sleep_epochs = round(float(np.clip(rng.normal(*_NIGHT_H), 4.5, 10)) * 3600 / EPOCH_S)
+    drawn = float(np.clip(rng.normal(*_NIGHT_H), 4.5, 10))
+    sleep_epochs = max(round((drawn if hours is None else hours) * 3600 / EPOCH_S), 1)
     wake = [round(rng.uniform(0.8, 1.0) * margin_min * 60 / EPOCH_S) for _ in range(2)]
     stages = ["W"] * wake[0] + _draw_sleep(rng, sleep_epochs) + ["W"] * wake[1]
     day = datetime.datetime(1989, 1, 1) + datetime.timedelta(days=7 * person + night)

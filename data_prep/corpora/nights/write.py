@@ -1,9 +1,12 @@
 """Writes simulated nights as EDF+ files: ``python -m data_prep.corpora.nights.write --out DIR``."""
 
 import argparse
+import dataclasses
 import datetime
+import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import sys
@@ -35,14 +38,72 @@ _RANGE_UV = {CHANNELS[0]: (-192, 192), CHANNELS[1]: (-197, 196), CHANNELS[2]: (-
 _DIGITAL = (-2048, 2047)
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which nights are simulated.
+
+    Attributes:
+      nights: how many; two of each person.
+      hypnograms: a folder of Sleep-EDF's hypnograms: the first nights of it, by name, give the
+        stages (these alone: people, ages and dates of the files are simulated). None: stages are
+        drawn from the model in ``hypnograms.py``.
+      seed: another seed gives other people and other signals.
+      margin_min: how long people lie awake before and after sleep; with ``hypnograms`` at most as
+        long as these have it, ``inf`` for their whole day. None: 35, or less with ``hours``.
+      hours: how long they sleep, to try programs on less than nights; None: as the model draws.
+    """
+
+    nights: int = 20
+    hypnograms: pathlib.Path | str | None = None
+    seed: int = 0
+    margin_min: float | None = None
+    hours: float | None = None
+
+    def __post_init__(self):
+        if self.nights < 1 or not self.margin > 0 or (self.hours is not None and self.hours <= 0):
+            raise CorpusError(
+                f"nights {self.nights}, margin_min {self.margin_min}, hours {self.hours}: expected "
+                "one night or more, and times above 0"
+            )
+        if self.hypnograms is not None and self.hours is not None:
+            raise CorpusError("hypnograms say how long people sleep; leave out hours, or them")
+        if self.hypnograms is None and self.margin == math.inf:
+            raise CorpusError("margin_min inf is a day of real hypnograms; give some, or a time")
+
+    @property
+    def margin(self) -> float:
+        """``margin_min``, settled."""
+        if self.margin_min is not None:
+            return self.margin_min
+        return MARGIN_MIN if self.hours is None else min(MARGIN_MIN, 4.5 * self.hours)
+
+    @functools.cached_property
+    def plan(self) -> tuple[Hypnogram, ...]:
+        """The nights by name.
+
+        Raises:
+          CorpusError: the hypnograms do not suffice.
+        """
+        if self.hypnograms is not None:
+            return tuple(read_hypnograms(self.hypnograms, self.nights, self.margin))
+        some = range(self.nights)
+        return tuple(draw_hypnogram(i, self.seed, self.margin, self.hours) for i in some)
+
+    def stated(self) -> dict[str, Any]:
+        """What makes the files, JSON-ready; two sets of hypnograms differ in ``stages_sha256``."""
+        stages = json.dumps([(n.night, n.starts.isoformat(), n.rows) for n in self.plan])
+        return {
+            "simulated": True,
+            "version": VERSION,
+            "seed": self.seed,
+            "nights": self.nights,
+            "stages": "drawn from a model" if self.hypnograms is None else "of real hypnograms",
+            "stages_sha256": hashlib.sha256(stages.encode()).hexdigest(),
+        }
+
+
 def write_nights(
-    out_dir: pathlib.Path | str,
-    *,
-    nights: int = 20,
-    hypnograms: pathlib.Path | str | None = None,
-    seed: int = 0,
-    margin_min: float = MARGIN_MIN,
-    workers: int | None = None,
+    out_dir: pathlib.Path | str, settings: Settings, *, workers: int | None = None
 ) -> list[pathlib.Path]:
     """Writes simulated polysomnograms and their hypnograms; nothing where they are already.
 
@@ -53,13 +114,7 @@ def write_nights(
 
     Args:
       out_dir: folder to make or to fill.
-      nights: how many; two of each person.
-      hypnograms: a folder of Sleep-EDF's hypnograms: the first nights of it, by name, give the
-        stages (their shape alone: people, ages and dates of the files are simulated). None: stages
-        are drawn from the model in ``hypnograms.py``.
-      seed: another seed gives other people and other signals.
-      margin_min: how long people lie awake before and after sleep; with ``hypnograms`` at most as
-        long as these have it, ``inf`` for their whole day.
+      settings: which nights.
       workers: processes; None: one a core; 0: work in this one.
 
     Returns:
@@ -69,54 +124,30 @@ def write_nights(
       CorpusError: the folder holds nights of other settings, or other EDF files; or the hypnograms
         do not suffice.
     """
-    if nights < 1 or not margin_min > 0 or (hypnograms is None and margin_min == float("inf")):
-        raise CorpusError(f"nights {nights}, margin_min {margin_min:g}: expected one or more, and "
-                          "a time (inf only with hypnograms)")  # fmt: skip
     out_dir = pathlib.Path(out_dir)
-    if hypnograms is None:
-        plan = [draw_hypnogram(number, seed, margin_min) for number in range(nights)]
-    else:
-        plan = read_hypnograms(hypnograms, nights, margin_min)
-    settings = settings_of(plan, drawn=hypnograms is None, seed=seed, margin_min=margin_min)
-    paths = [out_dir / f"{night.night}E0-PSG.edf" for night in plan]
-    if _is_there(out_dir, settings, plan):
+    paths = [out_dir / f"{night.night}E0-PSG.edf" for night in settings.plan]
+    if _is_there(out_dir, settings):
         return paths
     out_dir.mkdir(parents=True, exist_ok=True)
     workers = (os.cpu_count() or 1) if workers is None else workers
-    for _ in run_parallel(_write_night, (out_dir, seed), plan, workers):
+    for _ in run_parallel(_write_night, (out_dir, settings.seed), settings.plan, workers):
         pass
     with durable.new_file(out_dir / SETTINGS_NAME) as file:
-        file.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(settings.stated(), indent=1) + "\n", encoding="utf-8")
     return paths
 
 
-def settings_of(
-    plan: Sequence[Hypnogram], *, drawn: bool, seed: int, margin_min: float
-) -> dict[str, Any]:
-    """What made the files, JSON-ready; two sets of hypnograms differ in ``stages_sha256``."""
-    text = json.dumps([(night.night, night.starts.isoformat(), night.rows) for night in plan])
-    return {
-        "simulated": True,
-        "version": VERSION,
-        "seed": seed,
-        "nights": len(plan),
-        "margin_min": "inf" if margin_min == float("inf") else margin_min,
-        "stages": "drawn from a model of sleep" if drawn else "of real hypnograms",
-        "stages_sha256": hashlib.sha256(text.encode()).hexdigest(),
-    }
-
-
-def _is_there(out_dir: pathlib.Path, settings: dict[str, Any], plan: Sequence[Hypnogram]) -> bool:
+def _is_there(out_dir: pathlib.Path, settings: Settings) -> bool:
     marker = out_dir / SETTINGS_NAME
     if marker.exists():
         found = json.loads(marker.read_text(encoding="utf-8"))
-        if found == settings:
+        if found == settings.stated():
             return True
         raise CorpusError(
-            f"{out_dir} holds simulated nights of {found}, expected {settings}: remove that "
-            "folder, or name another one"
+            f"{out_dir} holds simulated nights of {found}, expected {settings.stated()}: remove "
+            "that folder, or name another one"
         )
-    known = {name for night in plan for name in _names(night)}
+    known = {name for night in settings.plan for name in _names(night)}
     for path in sorted(out_dir.rglob("*.edf")):
         # Only an interrupted earlier call may have left files here.
         if path.relative_to(out_dir).as_posix() not in known:
@@ -179,9 +210,7 @@ def _write(
     )
     edf = edfio.Edf(
         signals,
-        patient=edfio.Patient(
-            code="X", sex=person.sex, name="X", additional=(f"{word}_{person.age}yr",)
-        ),
+        patient=edfio.Patient(code="X", sex=person.sex, name=f"{word}_{person.age}yr"),
         recording=edfio.Recording(startdate=day, equipment_code="SIMULATED"),
         starttime=night.starts.time(),
         data_record_duration=record_s,
@@ -205,15 +234,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add(
         "--margin_min",
         type=float,
-        default=MARGIN_MIN,
         metavar="MIN",
-        help="awake before and after sleep; inf: as the hypnograms (default: %(default)g)",
+        help=f"awake before and after sleep; inf: as the hypnograms (default: {MARGIN_MIN:g})",
     )
+    add("--hours", type=float, metavar="H", help="asleep, to try programs on less than nights")
     add("--workers", type=int, metavar="N", help="processes (default: one a core)")
     args = parser.parse_args(argv)
-    more = {"seed": args.seed, "margin_min": args.margin_min, "workers": args.workers}
+    values = {name: value for name, value in vars(args).items() if name not in ("out", "workers")}
     try:
-        paths = write_nights(args.out, nights=args.nights, hypnograms=args.hypnograms, **more)
+        paths = write_nights(args.out, Settings(**values), workers=args.workers)
     except CorpusError as error:
         print(f"write: {error}", file=sys.stderr)
         return 2
