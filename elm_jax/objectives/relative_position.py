@@ -113,7 +113,7 @@ def _has_pairs(batch: Batch) -> bool:
     return SIDES[0] in batch
 
 
-def _side(batch: Batch, side: str) -> dict[str, Array]:
+def _side(batch: Batch, side: str) -> Batch:
     """One window of each pair, as a batch of windows."""
     own = {k: v for k, v in batch.items() if k not in SIDES}
     return own | {"signal": batch[side]}
