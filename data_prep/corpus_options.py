@@ -13,6 +13,7 @@ OWNERS = {
     "bids_sessions": ("bids",),
     "bids_tasks": ("bids",),
     "bids_runs": ("bids",),
+    "bids_keep_bad": ("bids",),
     "hdf5_unit": ("hdf5",),
     "subject_is_person": ("hdf5",),
     "nmt_unit_factor": ("nmt",),
@@ -72,6 +73,11 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
             metavar="NAME,...",
             help=f"bids: only these {entity}, as the files' names have them (default: all)",
         )
+    add(
+        "--bids_keep_bad",
+        action="store_true",
+        help="bids: use channels that channels.tsv marks as bad, too (they are listed either way)",
+    )
     add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
     add(
         "--subject_is_person",
