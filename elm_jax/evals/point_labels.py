@@ -1,7 +1,7 @@
 """What points of a map are coloured by: classes, numbers, or nothing."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ class PointLabels(NamedTuple):
     value: Float[np.ndarray, " n"]
 
 
-def point_labels(values: Sequence[Any], name: str, order: Sequence[str] = ()) -> PointLabels:
+def point_labels(values: Iterable[Any], name: str, order: Sequence[str] = ()) -> PointLabels:
     """Classes of words, of yes and no, and of whole numbers below ten; other numbers stay numbers.
 
     Of many classes the commonest are kept; the rest are "others".
@@ -40,7 +40,7 @@ def point_labels(values: Sequence[Any], name: str, order: Sequence[str] = ()) ->
       name: of the label, or ``label=value`` for one value against the others.
       order: of classes, where they have one that the alphabet does not know.
     """
-    words = [None if _missing(v) else str(v).strip() for v in values]
+    words = [None if _missing(v) else str(v).strip().removesuffix(".0") for v in values]
     title, equals, wanted = name.partition("=")
     if equals:
         is_it = [None if w is None else float(as_word(w) == as_word(wanted)) for w in words]
