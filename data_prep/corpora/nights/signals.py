@@ -23,13 +23,13 @@ STATES = ("W", "1", "2", "3", "4", "R")
 # Rhythm -> (centre Hz, width Hz) of it, gain at Fpz-Cz and at Pz-Oz, root mean square in each of
 # STATES in microvolts. Alpha and sigma have the person's own rate, alpha the person's own size.
 RHYTHMS = {
-    "slow": ((0.85, 0.5), (1.0, 0.5), (3.5, 5.0, 12.0, 25.0, 38.0, 5.0)),
+    "slow": ((0.85, 0.5), (1.0, 0.5), (3.5, 5.0, 12.0, 23.0, 32.0, 5.0)),
     "delta": ((2.4, 1.5), (1.0, 0.6), (4.0, 5.0, 8.0, 13.0, 17.0, 5.0)),
     "theta": ((5.6, 1.8), (1.0, 0.8), (3.2, 5.5, 5.0, 4.8, 4.5, 5.5)),
     "alpha": ((0.0, 1.0), (0.3, 1.0), (0.75, 0.22, 0.12, 0.1, 0.1, 0.2)),
     "sigma": ((0.0, 1.8), (1.0, 0.6), (1.3, 1.6, 2.6, 2.3, 1.6, 1.4)),
     "beta": ((20.0, 9.0), (1.0, 0.8), (3.2, 2.6, 2.0, 1.5, 1.2, 2.6)),
-    "muscle": ((34.0, 18.0), (1.0, 0.6), (4.5, 1.6, 0.9, 0.8, 0.8, 0.7)),
+    "muscle": ((34.0, 18.0), (1.0, 0.6), (3.2, 1.5, 0.9, 0.8, 0.8, 0.7)),
 }
 # How much the logarithm of each rhythm's size wanders, and over how many seconds.
 WANDER = {
@@ -74,6 +74,10 @@ def simulate(
         _modulate(own[1], level * gains[1] * np.sqrt(1 - both**2))
         posterior += own[1]
         posterior += both * gains[1] / gains[0] * own[0]
+    for signal in (frontal, posterior):
+        sweat = _noise(rng, seconds, _bell(0.45, 0.4))
+        _modulate(sweat, 6.0 * np.exp(_wander(rng, seconds, 0.8, 300.0)))
+        signal += sweat
     eyes = _eyes(rng, weights, seconds)
     _add_transients(rng, person, weights, frontal, posterior)
     frontal += 0.35 * eyes
@@ -204,15 +208,15 @@ def _eyes(rng: np.random.Generator, weights: np.ndarray, seconds: int) -> np.nda
     """Blinks and saccades awake, slow rolling in N1, bursts of rapid movements in R."""
     awake, drowsy, rem = weights[:, 0], weights[:, 1], weights[:, 5]
     rolling = _noise(rng, seconds, _bell(0.35, 0.25))
-    _modulate(rolling, 35 * drowsy + 8 * awake)
     # Eyes are open in stretches; bursts of R come and go.
-    open_ = awake * (_wander(rng, seconds, 1.0, 90.0) > 0.2)
-    bursts = rem * np.exp(_wander(rng, seconds, 1.2, 20.0))
-    for at in _times(rng, 14 * open_):
-        _add(rolling, at, np.float32(rng.uniform(60, 160)) * _bump(rng.uniform(0.25, 0.4)))
-    for at in _times(rng, np.minimum(6 * bursts, 50) + 4 * open_):
-        step = rng.choice([-1.0, 1.0]) * rng.uniform(30, 110)
-        length = int(rng.uniform(0.4, 1.2) * SFREQ_HZ)
+    looking = awake / (1 + np.exp(-4 * _wander(rng, seconds, 1.0, 120.0) - 1.0))
+    bursts = rem * np.exp(_wander(rng, seconds, 1.3, 25.0))
+    _modulate(rolling, 45 * drowsy + 15 * awake + 25 * looking + 6)
+    for at in _times(rng, 16 * looking):
+        _add(rolling, at, np.float32(rng.uniform(80, 250)) * _bump(rng.uniform(0.3, 0.5)))
+    for at in _times(rng, np.minimum(8 * bursts, 55) + 30 * looking):
+        step = rng.choice([-1.0, 1.0]) * rng.uniform(40, 220)
+        length = int(rng.uniform(0.5, 2.0) * SFREQ_HZ)
         shape = np.exp(-np.arange(length) / (0.6 * length)) * np.minimum(np.arange(length) / 5, 1)
         _add(rolling, at, (step * shape).astype(np.float32))
     return rolling
