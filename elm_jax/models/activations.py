@@ -23,6 +23,10 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+# Those that never fall: the largest of several values stays the largest.
+RISING = frozenset(ACTIVATIONS) - {"gelu", "silu"}
+
+
 def activation(name: str) -> Callable[[Array], Array]:
     """The activation that ``config.encoder.activation`` names.
 

@@ -8,19 +8,17 @@ import bisect
 from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.models.base import Encoded
-from elm_jax.models.convolution import conv1d_branches, max_pool
+from elm_jax.models.convolution import conv1d_branches, is_for_cpu, max_pool
 from elm_jax.models.layers import BatchNorm, Dtype, elu, torch_uniform, zero_padding
 from elm_jax.models.remat import run_block
 
 Branches = Sequence[Sequence[int]]  # (kernel size, width, stride) each
 
 ELM_BRANCHES = ((4, 32, 1), (8, 32, 1), (16, 32, 1))
-METHODS = ("auto", "direct", "cpu")
 # Rows x time that evaluation takes at once on a CPU: 16 windows of 5 s at 100 Hz. Then what a layer
 # writes is still in the caches when the next one reads. 64 windows on two cores: 58 ms; 65 ms by
 # eights, 87 ms by 32, 94 ms all at once.
@@ -205,7 +203,7 @@ class ConvEeg(nn.Module):
         del channel_id
         self._check(signal, keep)
         x = zero_padding(jnp.swapaxes(signal, 1, 2), valid)
-        for_cpu = self._is_for_cpu(x)
+        for_cpu = is_for_cpu(self.method, x.dtype, self.dtype)
         rows = max(1, CPU_SAMPLES_AT_ONCE // x.shape[1])
         if for_cpu and not train and x.shape[0] > rows and not self.is_initializing():
             x = self._in_chunks(x, rows)
@@ -249,15 +247,6 @@ class ConvEeg(nn.Module):
         shared = ["params", "batch_stats"]
         _, y = nn.scan(one, variable_broadcast=shared, split_rngs={"params": False})(self, None, x)
         return y.reshape(n_chunks * rows, *y.shape[2:])[:b]
-
-    def _is_for_cpu(self, x: Array) -> bool:
-        if self.method not in METHODS:
-            raise ValueError(f"encoder.method {self.method!r}; known: {METHODS}")
-        if self.method != "auto":
-            return self.method == "cpu"
-        one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
-        dtype = jnp.dtype(self.dtype or jnp.promote_types(x.dtype, jnp.float32))
-        return one_cpu and dtype in (jnp.float32, jnp.float64)
 
     def _check(self, signal: Array, keep: Array | None) -> None:
         blocks = self._block_kernels

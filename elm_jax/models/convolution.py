@@ -1,17 +1,41 @@
 """Convolution and pooling along time: functions of arrays, channels last, no parameters.
 
-All are XLA's own convolutions, but for ``conv1d_branches(tiled=True)``, which ConvEeg asks for on a
+All are XLA's own convolutions, but for ``conv1d_branches(tiled=True)``, which encoders ask for on a
 single CPU device only.
 """
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from elm_jax.axes import Array, Float
 from elm_jax.models import tiled_conv
+
+METHODS = ("auto", "direct", "cpu")
+
+
+def is_for_cpu(method: str, dtype: Any, compute_dtype: Any) -> bool:
+    """Whether an encoder shall convolve by what is fast on one CPU instead of by XLA.
+
+    Args:
+      method: ``config.encoder.method``: "direct": never; "cpu": always; "auto": where the program
+        is traced for one CPU device and computes in float32 or wider.
+      dtype: of the encoder's input.
+      compute_dtype: ``config.dtype``; None: what input and parameters promote to.
+
+    Raises:
+      ValueError: an unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"encoder.method {method!r}; known: {METHODS}")
+    if method != "auto":
+        return method == "cpu"
+    one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
+    dtype = jnp.dtype(compute_dtype or jnp.promote_types(dtype, jnp.float32))
+    return one_cpu and dtype in (jnp.float32, jnp.float64)
 
 
 def reflect_pad(x: Float[Array, "b t c"], left: int, right: int) -> Float[Array, "b u c"]:

@@ -163,11 +163,18 @@ class BatchNorm(nn.Module):
         # Variables fresh from a file are numpy arrays.
         return self._factor_and_shift(jnp.asarray(self.mean.value), jnp.asarray(self.var.value))
 
+    def signs(self) -> Float[Array, " d"] | float:
+        """Whether a channel's output rises (1) or falls (-1) with its input; no gradient."""
+        if not self.affine:
+            return 1.0
+        return jax.lax.stop_gradient(jnp.where(jnp.asarray(self.scale) < 0, -1.0, 1.0))
+
     def __call__(
         self,
         x: Float[Array, "b *rest d"],
         *,
         offset: Float[Array, " d"] | None = None,
+        moments: tuple[Float[Array, " d"], Float[Array, " d"], Float[Array, ""]] | None = None,
         valid: Bool[Array, " b"] | None = None,
         train: bool,
     ) -> Float[Array, "b *rest d"]:
@@ -177,6 +184,8 @@ class BatchNorm(nn.Module):
           x: values, channels last.
           offset: what was left out of ``x``: a constant a channel (the bias of the layer before),
             which changes nothing but the mean.
+          moments: mean, biased variance and count of the batch, where ``x`` is but a choice from
+            it (the largest values); None: those of ``x``.
           valid: False for rows that are padding.
           train: by the batch, and the running statistics are updated.
 
@@ -189,7 +198,7 @@ class BatchNorm(nn.Module):
         if not train:
             factor, shift = self.running_affine()
             return (wide * factor + (shift + offset * factor)).astype(dtype)
-        mean, var, count = self._moments(wide, valid)
+        mean, var, count = moments or self._moments(wide, valid)
         if not self.is_initializing():
             self._update(mean + offset, var, count)
         factor = jax.lax.rsqrt(var + self.eps)

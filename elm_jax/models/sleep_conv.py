@@ -11,11 +11,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from elm_jax.axes import Array, Bool, Float, Int
-from elm_jax.models.activations import activation
+from elm_jax.models.activations import RISING, activation
 from elm_jax.models.base import Encoded
 from elm_jax.models.conv_eeg import ConvParams
-from elm_jax.models.convolution import conv1d, max_pool
+from elm_jax.models.convolution import conv1d, is_for_cpu, max_pool
 from elm_jax.models.layers import BatchNorm, Dense, Dtype, zero_padding
+from elm_jax.models.pooled_conv import conv_max_pool
 from elm_jax.models.remat import run_block
 
 LAYERS = 2
@@ -38,6 +39,10 @@ class SleepConv(nn.Module):
       dropout: rate on the features before that layer while training.
       batch_norm: BatchNorm after both convolutions (the paper: none; Banville et al.: yes).
       activation: after both convolutions (see models/activations).
+      method: "direct": XLA's convolutions; "cpu": convolved and pooled in one go, by tiles (see
+        models/pooled_conv); "auto": "cpu" where the program is traced for one CPU device and
+        computes in float32 or wider. All give the same to rounding. Activations that fall
+        somewhere ("gelu", "silu") are always "direct".
       remat: what the backward pass computes again (see models/remat).
       dtype: computed in; the output has this type too.
     """
@@ -53,6 +58,7 @@ class SleepConv(nn.Module):
     dropout: float = 0.25
     batch_norm: bool = False
     activation: str = "relu"
+    method: str = "auto"
     remat: str = "none"
     dtype: Dtype | None = None
 
@@ -100,29 +106,57 @@ class SleepConv(nn.Module):
         return Encoded(tokens, Dense(self.outputs, dtype=self.dtype, name="out")(features))
 
     def _filter_pool(self, i: int, x: Array, valid: Array | None, train: bool) -> Array:
-        """Convolution ``i`` with what follows it: ``[b c t f]`` to ``[b c n filters]``."""
-        size, pool, pad = self._sizes
-        act = activation(self.activation)
+        """Convolution ``i`` and all up to its pooling: ``[b c t f]`` to ``[b c n filters]``."""
+        # What is pooled before the activation must keep its order under it.
+        fused = is_for_cpu(self.method, x.dtype, self.dtype) and self.activation in RISING
 
         def run(encoder, x, valid):
-            b, c, t, f = x.shape
-            params = ConvParams(size, f, encoder.filters, name=f"conv_{i}")
-            x, kernel, bias = nn.dtypes.promote_dtype(
-                x, params.kernel, params.bias, dtype=encoder.dtype
-            )
-            x = jnp.pad(x.reshape(b * c, t, f), ((0, 0), (pad, pad), (0, 0)))
-            y = conv1d(x, kernel).reshape(b, c, -1, encoder.filters)
-            if encoder.batch_norm:
-                norm = BatchNorm(encoder.filters, dtype=encoder.dtype, name=f"norm_{i}")
-                y = norm(y, offset=params.bias, valid=valid, train=train)
-            else:
-                y = y + bias
-            y = act(y)
-            return max_pool(y.reshape(b * c, -1, encoder.filters), pool).reshape(
-                b, c, -1, encoder.filters
-            )
+            conv = ConvParams(self._sizes[0], x.shape[-1], encoder.filters, name=f"conv_{i}")
+            norm = BatchNorm(encoder.filters, dtype=encoder.dtype, name=f"norm_{i}")
+            layer = encoder._fused if fused else encoder._direct
+            return layer(conv, norm if encoder.batch_norm else None, x, valid, train)
 
-        return run_block(self.remat if train else "none", run, self, x, valid)
+        return run_block(self.remat if train and not fused else "none", run, self, x, valid)
+
+    def _direct(self, conv, norm, x, valid, train) -> Array:
+        """Convolution by XLA, BatchNorm, activation, pooling, one after the other."""
+        b, c, t, f = x.shape
+        _, pool, pad = self._sizes
+        x, kernel = nn.dtypes.promote_dtype(x, conv.kernel, dtype=self.dtype)
+        x = jnp.pad(x.reshape(b * c, t, f), ((0, 0), (pad, pad), (0, 0)))
+        y = conv1d(x, kernel).reshape(b, c, -1, self.filters)
+        if norm is None:
+            y = y + conv.bias.astype(y.dtype)
+        else:
+            y = norm(y, offset=conv.bias, valid=valid, train=train)
+        y = activation(self.activation)(y).reshape(b * c, -1, self.filters)
+        return max_pool(y, pool).reshape(b, c, -1, self.filters)
+
+    def _fused(self, conv, norm, x, valid, train) -> Array:
+        """Pooled as it is convolved; what keeps the order comes after.
+
+        Where BatchNorm's scale is negative, the largest of its outputs is the smallest of its
+        inputs: then the kernel's sign is turned, and turned back.
+        """
+        b, c, t, f = x.shape
+        _, pool, pad = self._sizes
+        kernel, bias, signs = jnp.asarray(conv.kernel), jnp.asarray(conv.bias), 1.0
+        if norm is not None and train:
+            signs = norm.signs()
+        elif norm is not None:
+            signs, shift = norm.running_affine()
+            bias = bias * signs + shift
+        x, kernel = nn.dtypes.promote_dtype(x, kernel * signs, dtype=self.dtype)
+        rows = None if valid is None else jnp.repeat(valid, c)
+        y, mean, *rest = conv_max_pool(
+            x.reshape(b * c, t, f), kernel, pool=pool, pad=pad, valid=rows
+        )
+        y = y.reshape(b, c, -1, self.filters)
+        if norm is not None and train:
+            y = norm(y * signs, offset=bias, moments=(mean * signs, *rest), train=True)
+        else:
+            y = y + bias
+        return activation(self.activation)(y)
 
     @property
     def _sizes(self) -> tuple[int, int, int]:
