@@ -167,7 +167,9 @@ def require_own_options(parser: argparse.ArgumentParser, args: argparse.Namespac
     Raises:
       SystemExit: a mistake in the command; argparse has said which.
     """
-    cut = args.cut or ("events" if args.corpus in _CUT_EVENTS else "recordings")
+    anyway = "events" if args.corpus in _CUT_EVENTS else "recordings"
+    cut = args.cut or anyway
+    args.cut = None if cut == anyway else cut
     for name, owners in OWNERS.items():
         given = getattr(args, name) != parser.get_default(name)
         if given and args.corpus not in owners:

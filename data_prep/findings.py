@@ -22,7 +22,6 @@ FINDING_KINDS = {
     "events_unknown": "the recording's events are not known: kept whole, without their labels",
     "channels_marked_bad": "channels that the data set's own table marks as bad",
     "sidecar_missing": "a table that the layout has is not there: what it would say is not known",
-    "sidecar_unreadable": "a table of the folder is broken: what it says is not known",
     "sidecar_broken": "a table or description of the recording is broken: skipped",
     "events_not_asked": "no annotation of the recording is one that was asked for: skipped",
     "event_not_found": "no annotation is what was asked for: no window has this label",

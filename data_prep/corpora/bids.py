@@ -17,21 +17,21 @@ other while they end within its duration, at least one. ``--event_labels go=1,st
 the kinds, names them and orders their classes. A recording without such events is kept whole, and
 listed; ``--cut recordings`` takes all of them whole.
 
-A folder without ``participants.tsv``, or with a broken table, is prepared as far as it is whole,
-and says what is missing.
+A folder without ``participants.tsv`` is prepared without what it would say; a recording beside
+which a table is broken is left out; both are listed. A broken ``participants.tsv`` is an error.
 """
 
 import argparse
 import hashlib
 import pathlib
-import re
-import warnings
 from collections import Counter
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from data_prep.corpora.arrays import ArrayCorpus, bad_array
+from data_prep.corpora.arrays import ArrayCorpus
 from data_prep.corpora.base import CorpusError, Source, find_files
+from data_prep.corpora.bids_files import bids_path, find_sidecar, name_parts, read_raw
 from data_prep.corpora.bids_tables import (
     Participants,
     SidecarError,
@@ -45,8 +45,6 @@ from data_prep.findings import finding
 from data_prep.places import input_path
 
 if TYPE_CHECKING:
-    from mne_bids import BIDSPath
-
     from elm_jax.signals.recording import Recording
 
 SUFFIXES = (".edf", ".bdf", ".vhdr", ".set", ".fif")
@@ -55,7 +53,6 @@ _COMPANIONS = {".vhdr": (".eeg", ".vmrk"), ".set": (".fdt",)}
 _NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli")
 _ENTITIES = ("session", "task", "acquisition", "run")
 _MOST_KINDS = 50
-_TABLE_NAME = re.compile(r"[\w.-]+\.(?:tsv|json)\b")
 
 
 class Bids(AnnotatedEdf, ArrayCorpus):
@@ -77,9 +74,8 @@ class Bids(AnnotatedEdf, ArrayCorpus):
         participants = self._participants(folder)
         institution = args.institution or self._institution(folder)
         found = []
-        for path in _recordings(folder, args):
-            entities = dict(part.split("-", 1) for part in path.stem.split("_") if "-" in part)
-            person = f"sub-{entities['sub']}"
+        for path, parts in self._recordings(folder, args):
+            person = f"sub-{parts['sub']}"
             source = Source(
                 recording=path.stem.removesuffix("_eeg"),
                 person=f"{institution}:{person}",
@@ -108,7 +104,7 @@ class Bids(AnnotatedEdf, ArrayCorpus):
 
     def row_labels(self, source: Source) -> list[str]:
         """Names of the EEG channels that are used; no signal is read."""
-        raw = _read(source, preload=False)
+        raw = read_raw(source, preload=False)
         kinds = zip(raw.ch_names, raw.get_channel_types(), strict=True)
         return [name for name, kind in kinds if kind == "eeg"]
 
@@ -116,26 +112,49 @@ class Bids(AnnotatedEdf, ArrayCorpus):
         """The recording as ``mne-bids`` reads it, with what its tables mark as bad left out."""
         from elm_jax.signals.recording import from_mne
 
-        return from_mne(_read(source, preload=True), rename=self.meant, file=source.file)
+        return from_mne(read_raw(source, preload=True), rename=self.meant, file=source.file)
 
     def annotations(self, source: Source) -> list[tuple[float, float, str]]:
         """Onset, duration and kind of each event; none where there is no table."""
-        path = _sidecar(_bids_path(source.path), "events", ".tsv")
+        path = find_sidecar(bids_path(source.path), "events", ".tsv")
         return [] if path is None else read_events(path)
 
+    def _recordings(
+        self, folder: pathlib.Path, args: argparse.Namespace
+    ) -> Iterator[tuple[pathlib.Path, dict[str, str]]]:
+        """Raw recordings that are wanted, by path, and the parts of their names.
+
+        Raises:
+          CorpusError: no such folder, or no file in it could be a recording.
+        """
+        wanted = {of: set(getattr(args, name)) for name, of in _CHOICES.items()}
+        for path in find_files(folder, SUFFIXES):
+            file = path.relative_to(folder)
+            if file.parts[0] in _NOT_RAW or not path.stem.endswith("_eeg"):
+                continue
+            parts = name_parts(path)
+            place = [f"{of}-{parts[of]}" for of in ("sub", "ses") if of in parts]
+            if parts.get("split", "1").lstrip("0") != "1":
+                continue  # read with the first part
+            if not parts.get("sub") or file.parent.parts != (*place, "eeg"):
+                self.leave_out(file.as_posix(), "not_in_layout", "not in sub-XX/[ses-YY/]eeg")
+            elif all(not some or parts.get(of) in some for of, some in wanted.items()):
+                yield path, parts
+
     def _participants(self, folder: pathlib.Path) -> Participants:
+        """What is known of people; ``mne-bids`` reads nothing beside a table that is broken."""
         path = folder / "participants.tsv"
         if not path.is_file():
-            self.findings.append(
-                finding(path.name, "sidecar_missing", "nobody's age or sex is known")
-            )
+            detail = "nobody's age or sex is known"
+            self.findings.append(finding(path.name, "sidecar_missing", detail))
             return Participants({})
         try:
             return Participants.read(path)
         except SidecarError as error:
-            detail = f"{error}: nobody's age or sex is known"
-            self.findings.append(finding(path.name, "sidecar_unreadable", detail))
-            return Participants({})
+            raise CorpusError(
+                f"--input {folder}: {error}; mend the table, or take it away to prepare the "
+                "recordings without what it says of people"
+            ) from error
 
     def _institution(self, folder: pathlib.Path) -> str:
         try:
@@ -149,8 +168,8 @@ class Bids(AnnotatedEdf, ArrayCorpus):
     def _labels(
         self, path: pathlib.Path, person: str, participants: Participants
     ) -> dict[str, Any]:
-        bids_path = _bids_path(path)
-        stated = {name: getattr(bids_path, name) for name in _ENTITIES}
+        of = bids_path(path)
+        stated = {name: getattr(of, name) for name in _ENTITIES}
         return participants.rows.get(person, {}) | {k: v for k, v in stated.items() if v}
 
     def _list_unknown_people(self, sources: list[Source], participants: Participants) -> None:
@@ -172,9 +191,9 @@ class Bids(AnnotatedEdf, ArrayCorpus):
 
         ``mne-bids`` would say so, too, but not in which file.
         """
-        bids_path, beside = _bids_path(source.path), {}
+        of, beside = bids_path(source.path), {}
         for suffix, extension in (("channels", ".tsv"), ("eeg", ".json")):
-            path = _sidecar(bids_path, suffix, extension)
+            path = find_sidecar(of, suffix, extension)
             if path is None:
                 continue
             try:
@@ -249,80 +268,11 @@ def _require_mne_bids() -> None:
         raise CorpusError("bids: mne-bids is not installed; pip install 'elm_jax[bids]'") from error
 
 
-def _recordings(folder: pathlib.Path, args: argparse.Namespace) -> list[pathlib.Path]:
-    """Raw recordings that are wanted, by name.
-
-    Raises:
-      CorpusError: the folder holds none.
-    """
-    from mne_bids import find_matching_paths
-
-    find_files(folder, SUFFIXES)  # which says whether there is such a folder and file at all
-    found = find_matching_paths(folder, suffixes="eeg", datatypes="eeg", check=False)
-    paths = sorted({pathlib.Path(path.fpath) for path in found})
-    wanted = {of: set(getattr(args, name)) for name, of in _CHOICES.items()}
-    result, seen = [], Counter()
-    for path in paths:
-        if path.suffix.lower() not in SUFFIXES or path.relative_to(folder).parts[0] in _NOT_RAW:
-            continue
-        parts = dict(part.split("-", 1) for part in path.stem.split("_") if "-" in part)
-        if parts.get("split", "01").lstrip("0") != "1":
-            continue  # read with the first part
-        seen["recordings"] += 1
-        if all(not some or parts.get(of) in some for of, some in wanted.items()):
-            result.append(path)
-    if not result:
-        asked = [f"--{n} {','.join(getattr(args, n))}" for n in _CHOICES if getattr(args, n)]
-        what = f"{seen['recordings']} recordings, none of {' '.join(asked)}" if asked else (
-            "no recording lies in the layout of BIDS, such as sub-01/eeg/sub-01_task-rest_eeg.edf; "
-            "for other folders use edf_folder"
-        )  # fmt: skip
-        raise CorpusError(f"--input {folder}: {what}")
-    return result
-
-
 def _none_left(args: argparse.Namespace, corpus: Bids) -> str:
-    return f"--input {args.input}: no recording can be used:{corpus.say_findings()}"
-
-
-def _bids_path(path: pathlib.Path) -> "BIDSPath":
-    from mne_bids import get_bids_path_from_fname
-
-    return get_bids_path_from_fname(path, check=False)
-
-
-def _sidecar(path: "BIDSPath", suffix: str, extension: str) -> pathlib.Path | None:
-    """A table or description of a recording, its own or one that several share."""
-    own = path.fpath.with_name(
-        f"{path.fpath.stem.removesuffix(f'_{path.suffix}')}_{suffix}{extension}"
-    )
-    # What lies beside it is the nearest; looking for shared ones goes through the whole folder.
+    asked = [f"of --{n} {','.join(getattr(args, n))} " for n in _CHOICES if getattr(args, n)]
+    left = corpus.say_findings()
     return (
-        own
-        if own.is_file()
-        else path.find_matching_sidecar(suffix=suffix, extension=extension, on_error="ignore")
+        f"--input {args.input}: no recording {''.join(asked)}lies in the layout of BIDS and can be "
+        "read, such as sub-01/eeg/sub-01_task-rest_eeg.edf; for other folders use edf_folder"
+        f"{f'. Noticed:{left}' if left else ''}"
     )
-
-
-def _read(source: Source, *, preload: bool) -> Any:
-    """What ``mne-bids`` reads.
-
-    Raises:
-      UnusableRecording: it could not; names the tables that it named.
-    """
-    import mne
-    from mne_bids import read_raw_bids
-
-    try:
-        with warnings.catch_warnings(), mne.use_log_level("ERROR"):
-            # What matters of them is checked while listing, and said there.
-            warnings.simplefilter("ignore")
-            raw = read_raw_bids(_bids_path(source.path), verbose="ERROR")
-            bad, raw.info["bads"] = raw.info["bads"], []
-            if bad and not source.extra["keep_bad"]:
-                raw.drop_channels(bad)
-            return raw.load_data(verbose="ERROR") if preload else raw
-    except Exception as error:  # of any of its readers
-        named = ", ".join(dict.fromkeys(_TABLE_NAME.findall(str(error))))
-        what = f" ({type(error).__name__}{f', about {named}' if named else ''})"
-        raise bad_array(source.file, f"mne-bids could not read it{what}") from error

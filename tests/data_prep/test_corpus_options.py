@@ -15,7 +15,7 @@ def test_every_owner_is_a_corpus():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("seed --cut events", "--cut is for eegmmidb, hgd, moabb; seed does not read it"),
+        ("seed --cut events", "--cut is for eegmmidb, hgd, moabb, bids; seed does not read"),
         ("tuab --event_labels T1=left", "--event_labels is for edf_events, eegmmidb, hgd, moabb"),
         ("moabb --event_offset_s 1", "--event_offset_s is for edf_events, eegmmidb, hgd"),
         ("hgd --runs 4", "--runs is for eegmmidb"),
@@ -24,6 +24,9 @@ def test_every_owner_is_a_corpus():
         ("hgd --event_offset_s=-1", "--event_offset_s is for windows of events; give --cut events"),
         ("edf_events --event_labels T1 --event_offset_s nan", "a finite number of seconds"),
         ("sleep_edfx --wake_margin_min=-5", "--wake_margin_min must be 0 or more"),
+        ("sleep_physionet --nights 3", "--nights: people slept two nights, 1 and 2"),
+        ("sleep_physionet --sleep_people 5-3", "5-3: ends before it begins"),
+        ("bids --cut recordings --event_labels go", "is for windows of events; give --cut events"),
         ("sleep_edfx --wake_margin_min nan", "--wake_margin_min must be 0 or more"),
         ("bcic2a --test_people A01 --split_by recording", "--test_people splits by person"),
     ],
@@ -40,6 +43,8 @@ def test_an_option_that_would_say_nothing_is_a_mistake(capsys, words, said):
         "eegmmidb --cut events --event_labels left,right --event_offset_s 0.5 --runs 4,8,12",
         "edf_events --event_labels T1 --event_offset_s=-0.5",
         "sleep_edfx --wake_margin_min inf",
+        "sleep_physionet --sleep_people 0-5,7 --nights 1",
+        "bids --event_labels go --bids_tasks rest",
         "seed --cut recordings",  # as it is anyway
     ],
 )
