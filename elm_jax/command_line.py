@@ -1,5 +1,6 @@
 """What the command line says of a user's mistake: one short message, no wall of traceback."""
 
+import ast
 import difflib
 import logging
 import re
@@ -9,6 +10,7 @@ from typing import Any
 
 from absl import flags
 from etils import epath
+from ml_collections import ConfigDict, config_flags
 
 from elm_jax import paths
 
@@ -24,8 +26,62 @@ def fail(message: object) -> None:
     sys.exit(MISTAKE)
 
 
+class OrNone(flags.ArgumentParser):
+    """Reads "None", which switches off a number or a section of a config, and else as another does.
+
+    Args:
+      otherwise: reads everything else.
+    """
+
+    def __init__(self, otherwise: Callable[[str], Any]):
+        self._otherwise = otherwise
+
+    def parse(self, argument: Any) -> Any:
+        """The value of a ``--config.KEY=argument``; a default, which is no text, stays."""
+        if not isinstance(argument, str):
+            return argument
+        return None if argument == "None" else self._otherwise(argument)
+
+
+def accept_none() -> None:
+    """``--config.validation=None``, ``--config.optimizer.schedule.total_epochs=None``, ...
+
+    And a value for what a recipe has left at None: ``--config.optimizer.schedule.total_steps=10``.
+    """
+    for kind, read in (
+        (float, flags.FloatParser().parse),
+        (int, flags.IntegerParser().parse),
+        (ConfigDict, _section),
+        (type(None), _literal),
+    ):
+        config_flags.register_flag_parser_for_type(kind, OrNone(read))
+
+
+def _literal(argument: str) -> Any:
+    """A number, a tuple, a mapping, a text in quotes: as Python writes them."""
+    try:
+        value = ast.literal_eval(argument)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"{argument!r} is no value: expected one as Python writes it (3, 0.5, (1, 2), "
+            "'{\"name\": ...}'), a text in quotes of its own, or None"
+        ) from error
+    return ConfigDict(value) if isinstance(value, dict) else value
+
+
+def _section(argument: str) -> ConfigDict:
+    value = _literal(argument)
+    if not isinstance(value, ConfigDict):
+        raise ValueError(
+            f"{argument!r} is no section of a config: expected a mapping, '{{\"name\": ...}}', or "
+            "None, which switches it off"
+        )
+    return value
+
+
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """What absl reads from the flags; an unknown config key or a wrong value is one line."""
+    accept_none()
     try:
         return flags.FLAGS(argv)
     except AttributeError as error:  # config_flags: a key that the (locked) config does not have
