@@ -61,11 +61,14 @@ def _beside(workdir: epath.Path) -> epath.Path:
 
 
 def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) -> None:
-    """Points the config at the simulated demo corpus, made beside the workdir if need be.
+    """Points the config at a simulated corpus, made beside the workdir if need be.
 
-    ``config.data.demo_split`` shares out its training people, for recipes that need validation
-    people; without it, two thirds train and one third is tested on. ``config.data.demo_signal``
-    names what its signals are ("eegpt"); without it they are ELM's, in windows of the recipe.
+    ``config.data.demo_corpus`` is "nights" for nights of sleep, of ``config.data.demo_people``
+    people who sleep for ``config.data.demo_hours`` (None: as people do); else it is the demo corpus
+    of routine EEG. ``config.data.demo_split`` shares out its training people, for recipes that need
+    validation people; without it, two thirds train and one third is tested on.
+    ``config.data.demo_signal`` names what the signals of routine EEG are ("eegpt"); without it they
+    are ELM's, in windows of the recipe.
     ``config.data.demo_channels`` are the channels of each of several such corpora, all of the same
     people, as ``--channels`` of ``data_prep.prepare`` takes them: the first becomes
     ``config.data.dir``, the others ``config.data.more``.
@@ -76,15 +79,12 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
     from configs import common
 
     recipe, split = _recipe_of(config), config.data.get("demo_split", "")
-    # A signal by name has a window of its own.
-    signal = recipe.data.get("demo_signal", "")
-    kind = ["--signal", signal] if signal else ["--window_s", f"{recipe.signal.window_s:g}"]
-    name = f"demo_corpus_{config.data.demo_people}p_{signal or kind[1] + 's'}"
+    corpus, kind, name = _kind_of(recipe, config.data)
     name = f"{name}_valid" if split else name
     montages = recipe.data.get("demo_channels") or ("",)
     montages = montages if recipe is config else montages[:1]  # a finished model reads one
     log.info("No data named (config.data.dir is empty): using the built-in demo corpus.")
-    log.info("Its EEG and reports are SIMULATED. To use your own, see README.md, 'Your own data'.")
+    log.info("All of it is SIMULATED. To use your own, see README.md, 'Your own data'.")
     if not already_small:
         log.info("config.demo replaces parts of the recipe (in full in config.json):")
         for key, value in config.demo.items():
@@ -98,13 +98,29 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
         listed = channels.count(",") + 1 if "," in channels else 0
         out = _beside(workdir) / (f"{name}_{listed}ch" if listed else name)
         own = ["--channels", channels] if channels else []
-        command = ["data_prep.prepare", "demo", "--out", str(out), *shared, *own]
+        command = ["data_prep.prepare", corpus, "--out", str(out), *shared, *own]
         run_command(command, "the demo corpus")
         made.append(str(out))
     with config.unlocked():
         config.data.dir = made[0]
         if len(made) > 1:
             config.data.more = tuple(made[1:])
+
+
+def _kind_of(recipe: Any, data: Any) -> tuple[str, list[str], str]:
+    """Which corpus, options that say what it holds, and a name of its own."""
+    people = f"{data.demo_people}p"
+    corpus = recipe.data.get("demo_corpus", "routine")
+    if corpus == "nights":
+        hours = data.get("demo_hours", None)
+        kind = ["--demo_hours", f"{hours:g}"] if hours else []
+        return "simulated_nights", kind, f"demo_nights_{people}" + (f"_{hours:g}h" * bool(hours))
+    if corpus != "routine":
+        raise ValueError(f"config.data.demo_corpus is {corpus!r}; known: 'routine', 'nights'")
+    # A signal by name has a window of its own.
+    signal = recipe.data.get("demo_signal", "")
+    kind = ["--signal", signal] if signal else ["--window_s", f"{recipe.signal.window_s:g}"]
+    return "demo", kind, f"demo_corpus_{people}_{signal or kind[1] + 's'}"
 
 
 def _recipe_of(config: Any) -> Any:
