@@ -30,13 +30,13 @@ import numpy as np
 from etils import epath
 
 from elm_jax.axes import Array, Float, Key, Params
+from elm_jax.braindecode.base import SignalModel
 from elm_jax.channels import DICTIONARY, channel_ids
 from elm_jax.convert import braindecode_folder
 from elm_jax.convert.braindecode_config import PROJECTIONS
 from elm_jax.models.adapters import TEN_TWENTY, ChannelProjection
 from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.heads import TwoStageHead
-from elm_jax.signal_facts import SignalFacts, plain_channel
 from elm_jax.sources import read_parts
 
 PATCH_MODULES = {"plain": False, "normed": True, "braindecode.models.eegpt._PatchEmbed": False}
@@ -47,7 +47,7 @@ _COUNTS = (
 )  # fmt: skip
 
 
-class EEGPT:
+class EEGPT(SignalModel):
     """``braindecode.models.EEGPT``: adapter of channels, encoder, probe.
 
     Args:
@@ -88,6 +88,8 @@ class EEGPT:
       UnknownChannels: electrodes that the dictionary lacks.
     """
 
+    _code = ("norm_layer", "final_layer")
+
     def __init__(
         self,
         n_outputs: int | None = None,
@@ -117,8 +119,7 @@ class EEGPT:
         chan_conv_max_norm: float = 1.0,
         final_layer: Callable[[], nn.Module] | None = None,
     ):
-        self._given = {k: v for k, v in locals().items() if k != "self"}
-        self._facts = SignalFacts(**{f.name: self._given[f.name] for f in _fields()})
+        self._take(locals())
         self.patch_size, self.patch_stride = patch_size, patch_stride
         self.embed_num, self.embed_dim = embed_num, embed_dim
         self.return_encoder_output = return_encoder_output
@@ -147,9 +148,7 @@ class EEGPT:
 
     def _check(self) -> None:
         given = self._given
-        counts = {k: given[k] for k in _COUNTS if given[k] is not None}
-        if less := {k: v for k, v in counts.items() if v < 1}:
-            raise ValueError(f"{less}: each must be one or more")
+        self._require_counts(_COUNTS)
         if given["chan_proj_type"] not in PROJECTIONS:
             raise ValueError(
                 f"chan_proj_type is {given['chan_proj_type']!r}; known: {list(PROJECTIONS)}"
@@ -200,6 +199,7 @@ class EEGPT:
           ConvertError: its tensors are not what its config says, or it has more than this class.
         """
         parts = read_parts(path_or_hub_id, n_outputs=n_outputs)
+        braindecode_folder.require_class(parts)
         encoder = parts.model_state.get("target", {}).get("encoder", parts.params["encoder"])
         own = ("adapter", "classifier")
         params = {name: parts.params[name] for name in own if name in parts.params}
@@ -210,42 +210,7 @@ class EEGPT:
         config["patch_module"] = "normed" if normed else None
         return cls(**config), params | {"encoder": encoder}
 
-    # -- the signal -----------------------------------------------------------------------------
-
-    @property
-    def n_outputs(self) -> int:
-        """Classes."""
-        return self._facts.known("n_outputs")
-
-    @property
-    def n_chans(self) -> int:
-        """Channels of the input."""
-        return self._facts.known("n_chans")
-
-    @property
-    def chs_info(self) -> Sequence[Mapping[str, Any]]:
-        """The channels, as they were given."""
-        return self._facts.known("chs_info")
-
-    @property
-    def n_times(self) -> int:
-        """Samples of a window."""
-        return self._facts.known("n_times")
-
-    @property
-    def input_window_seconds(self) -> float:
-        """Length of a window."""
-        return self._facts.known("input_window_seconds")
-
-    @property
-    def sfreq(self) -> float:
-        """Sampling rate in Hz."""
-        return self._facts.known("sfreq")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Of a batch of one window."""
-        return 1, self.n_chans, self.n_times
+    # -- sizes of tokens ------------------------------------------------------------------------
 
     @property
     def n_patches(self) -> int:
@@ -331,7 +296,7 @@ class EEGPT:
 
         return jax.eval_shape(run, jax.random.key(0)).shape
 
-    # -- probe and config -----------------------------------------------------------------------
+    # -- probe ----------------------------------------------------------------------------------
 
     def get_probe_params(self) -> dict[str, int]:
         """Sizes that a probe of the tokens needs."""
@@ -348,50 +313,8 @@ class EEGPT:
         model = EEGPT(**self._given | dict(n_outputs=n_outputs, final_layer=None))
         return model, dict(params) | {"classifier": model.init(key)["classifier"]}
 
-    def get_config(self) -> dict[str, Any]:
-        """All arguments, JSON-ready; modules of the user's own by their dotted names."""
-        config = dict(self._given)
-        for name in ("norm_layer", "final_layer"):
-            if config[name] is not None:
-                config[name] = _dotted(config[name])
-        if config["chs_info"] is not None:
-            config["chs_info"] = [plain_channel(ch) for ch in config["chs_info"]]
-        return copy.deepcopy(config)
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "EEGPT":
-        """The model of :meth:`get_config`, or of a ``config.json`` that braindecode wrote.
-
-        Raises:
-          ValueError: unknown arguments, or modules that are only named: give them instead of names.
-        """
-        given = {k: v for k, v in config.items() if k != "braindecode_version"}
-        if unknown := sorted(set(given) - set(_arguments())):
-            raise ValueError(f"config: unknown arguments {unknown}; known: {sorted(_arguments())}")
-        named = [k for k in ("norm_layer", "final_layer") if isinstance(given.get(k), str)]
-        if named:
-            raise ValueError(
-                f"config: {', '.join(f'{k}={given[k]!r}' for k in named)} names code; a config is "
-                "no reason to import any. Put the module itself in its place"
-            )
-        return cls(**given)
-
-
-def _fields() -> tuple[dataclasses.Field, ...]:
-    return dataclasses.fields(SignalFacts)
-
-
-def _arguments() -> tuple[str, ...]:
-    return tuple(inspect.signature(EEGPT).parameters)
-
 
 def _mode(module: nn.Module, *, train: bool) -> dict[str, bool]:
     """``train`` for modules of this project; a user's own final layer may not know the word."""
     takes = inspect.signature(type(module).__call__).parameters
     return {"train": train} if "train" in takes else {}
-
-
-def _dotted(made_by: Callable[..., nn.Module]) -> str:
-    """The name of a user's class or function; a ``functools.partial`` has none but its text."""
-    name = getattr(made_by, "__qualname__", None)
-    return repr(made_by) if name is None else f"{made_by.__module__}.{name}"

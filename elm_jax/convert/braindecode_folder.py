@@ -189,10 +189,8 @@ def write_folder(
 
 def _of_class(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts, dict[str, str]]:
     """What of a model braindecode's class has, and the excused paths of the rest."""
-    where = f"{parts.source}: braindecode's EEGPT"
-    encoder, objective = parts.recipe["encoder"], dict(parts.recipe["objective"])
-    if encoder["name"] != "eeg_transformer":
-        raise ConvertError(f"{where} is no {encoder['name']!r}")
+    require_class(parts)
+    where, objective = f"{parts.source}: braindecode's EEGPT", dict(parts.recipe["objective"])
     params = dict(parts.params)
     twin = parts.model_state.get("target", {}).get("encoder")
     own = ("encoder", "adapter", *(("classifier",) if objective.get("labels") else ()))
@@ -217,6 +215,17 @@ def _of_class(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts
         recipe=dict(parts.recipe) | {"objective": objective},
     )
     return dataclasses.replace(parts, **changes), excused
+
+
+def require_class(parts: ModelParts) -> None:
+    """Raises unless a model's encoder is EEGPT's.
+
+    Raises:
+      ConvertError: it is another.
+    """
+    name = parts.recipe["encoder"]["name"]
+    if name != "eeg_transformer":
+        raise ConvertError(f"{parts.source}: braindecode's EEGPT is no {name!r}")
 
 
 WHY = "left out as asked: braindecode's class has no place for it"

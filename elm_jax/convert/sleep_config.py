@@ -49,13 +49,18 @@ PAIRS = dict(name="relative_position", dropout=0.5)
 def activation_of(dotted: str, *, source: str) -> str:
     """Our name of an activation that a config gives as ``torch.nn.modules.activation.ELU``.
 
+    Our own name is taken, too.
+
     Raises:
       ConvertError: one that we do not have; nothing is imported to find out.
     """
+    if dotted in ACTIVATIONS:
+        return dotted
     *module, last = dotted.split(".")
     ours = {theirs: name for name, theirs in ACTIVATIONS.items()}
-    if module[:2] not in (["torch", "nn"], []) or last not in ours:
-        raise ConvertError(f"{source}: activation {dotted!r} is not known; known: {sorted(ours)}")
+    if module[:2] != ["torch", "nn"] or last not in ours:
+        known = ", ".join(f"torch.nn.{name}" for name in sorted(ours))
+        raise ConvertError(f"{source}: activation {dotted!r} is not known; known: {known}")
     return ours[last]
 
 
