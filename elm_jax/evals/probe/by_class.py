@@ -90,8 +90,6 @@ def hypnograms(
       most: how many recordings.
       simulated: says so in the titles.
     """
-    if found.unit != "window":
-        return {}
     begin_s = _begins_s(recordings, windows, sfreq_hz)
     scored = np.isfinite(found.answer) & np.isfinite(found.truth)
     figures = {}

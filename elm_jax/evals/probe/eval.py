@@ -196,7 +196,7 @@ class Probe:
         simulated = data.manifest.simulated
         drawn = found.figure("Probe", simulated=simulated)
         drawings = {} if drawn is None else {"probe_confusion": drawn}
-        if self.hypnograms:
+        if self.hypnograms and found.unit == "window":
             spec = data.manifest.spec
             drawings |= by_class.hypnograms(
                 *joined(data, sample.splits),
