@@ -37,7 +37,8 @@ _CUT_EVENTS = ("bids",)
 
 def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     """Adds them as a group of their own."""
-    add = parser.add_argument_group("of single corpora").add_argument
+    group = parser.add_argument_group("of single corpora")
+    add = group.add_argument
     add(
         "--event_labels",
         type=_event_labels,
@@ -102,21 +103,7 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         "much of wakefulness is kept before the first and after the last epoch of sleep (default: "
         "30; inf: all)",
     )
-    add(
-        "--sleep_people",
-        type=number_ranges,
-        default=(),
-        metavar="N-M,...",
-        help="sleep_edfx, sleep_physionet: only these people, by the numbers in the files' names, "
-        "such as 0-5,7 (default: all that are there)",
-    )
-    add(
-        "--nights",
-        type=_numbers,
-        default=(),
-        metavar="N,...",
-        help="sleep_edfx, sleep_physionet: only this night of each person, 1 or 2 (default: both)",
-    )
+    add_sleep_options(group)
     add(
         "--class_names",
         type=lambda text: tuple(part.strip() for part in text.split(",")),
@@ -158,6 +145,26 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="simulated_nights: real hypnograms of Sleep-EDF, whose stages the nights take "
         "(default: stages are drawn)",
+    )
+
+
+def add_sleep_options(parser: argparse._ActionsContainer) -> None:
+    """Adds those that choose nights of Sleep-EDF, for preparing and for fetching them."""
+    add = parser.add_argument
+    add(
+        "--sleep_people",
+        type=number_ranges,
+        default=(),
+        metavar="N-M,...",
+        help="sleep_edfx, sleep_physionet: only these people, by the numbers in the files' names, "
+        "such as 0-5,7 (default: all that are there)",
+    )
+    add(
+        "--nights",
+        type=_numbers,
+        default=(),
+        metavar="N,...",
+        help="sleep_edfx, sleep_physionet: only this night of each person, 1 or 2 (default: both)",
     )
 
 

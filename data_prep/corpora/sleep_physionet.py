@@ -52,11 +52,16 @@ class SleepPhysionet(SleepCassette):
         return source
 
 
+def published_table() -> list[dict[str, str]]:
+    """A row a file of the study, as ``mne`` has them: ``subject, night, age, sex, sha, fname``."""
+    table = importlib.resources.files("mne.datasets.sleep_physionet") / "age_records.csv"
+    return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+
+
 @functools.cache
 def published_people() -> dict[str, dict[str, Any]]:
-    """``{"SC400": {"age": 33, "sex": "female"}}`` of the study, as ``mne`` has its table."""
-    table = importlib.resources.files("mne.datasets.sleep_physionet") / "age_records.csv"
-    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    """``{"SC400": {"age": 33, "sex": "female"}}`` of the study."""
     return {
-        f"SC4{int(row['subject']):02d}": {"age": int(row["age"]), "sex": row["sex"]} for row in rows
+        f"SC4{int(row['subject']):02d}": {"age": int(row["age"]), "sex": row["sex"]}
+        for row in published_table()
     }

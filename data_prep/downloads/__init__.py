@@ -1,0 +1,20 @@
+"""Published corpora that can be fetched: one module each, with the files of one."""
+
+import importlib
+
+from data_prep.downloads.base import Download
+
+# Word on the command line -> "module:class"; modules load when they are asked for.
+DOWNLOADS = {"sleep_physionet": "data_prep.downloads.sleep_physionet:SleepPhysionet"}
+
+
+def download_class(name: str) -> type[Download]:
+    """The class behind a word of the command line.
+
+    Raises:
+      KeyError: an unknown word; the message lists the known ones.
+    """
+    if name not in DOWNLOADS:
+        raise KeyError(f"unknown download {name!r}; known: {', '.join(sorted(DOWNLOADS))}")
+    module, _, attribute = DOWNLOADS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
