@@ -162,6 +162,19 @@ def test_the_loss_figure_shows_validation_and_its_best_step_where_there_is_one()
     assert best.get_xdata() == [4, 4] and best.get_label() == "best: step 4, epoch 1"
 
 
+def test_figures_of_two_evals_of_a_kind_have_files_of_their_own(tmp_path):
+    two = {"stage": EvalResult(figures={"probe": drawing()})}
+    two["age"] = EvalResult(figures={"probe": drawing(2), "scatter": drawing()})
+    own = results.with_own_stems(two)
+    assert [list(result.figures) for result in own.values()] == [
+        ["stage_probe"],
+        ["age_probe", "scatter"],
+    ]
+    run_of(tmp_path, own)
+    assert page_of(tmp_path).count("<img") == 3
+    assert results.with_own_stems(WHOLE) == WHOLE
+
+
 def test_only_process_0_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     content = run_of(tmp_path, WHOLE, metrics=3)

@@ -11,9 +11,8 @@ from elm_jax.axes import Float
 from elm_jax.data.targets import Target
 from elm_jax.evals import figures_classification
 from elm_jax.evals.base import EvalData, EvalResult, Predict
-from elm_jax.evals.class_report import confusion_counts
-from elm_jax.evals.probe import scoring
-from elm_jax.evals.probe.data import gather
+from elm_jax.evals.probe import by_class, scoring
+from elm_jax.evals.probe.data import Sample, gather
 
 NAME = ("classifier", 1.0)  # one input, one label budget: that of the run
 
@@ -66,6 +65,8 @@ class Classification:
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Table ``scores`` by unit with chance beside, a figure, one answer a recording.
 
+        Of classes also the tables ``confusion`` and ``classes``.
+
         Scalars: the first score of the label's kind, per recording where that is defined.
 
         Raises:
@@ -80,36 +81,38 @@ class Classification:
             )
         said = {NAME: probabilities(self.target, logits)[:, None]}
         rows = scoring.table(sample, said, (), resamples=self.resamples)
-        truth, mean = scoring.per_recording(sample, said[NAME])
-        whole = np.isfinite(truth).all(axis=1)
-        unit = "recording" if whole.any() else "window"
-        if unit == "window":
-            truth, mean, whole = sample.truth, said[NAME], sample.labelled
-        whole &= np.isfinite(mean).all(axis=(1, 2))
-        answer = self._answers(mean[whole])
+        answered = by_class.answers(sample, said[NAME])
+        tables = {} if answered is None else answered.tables()
         note = sample.note()
         return EvalResult(
             scalars=scoring.scalars(rows, self.target, budget=NAME[1]),
-            tables={"scores": rows},
+            tables={"scores": rows} | tables,
             scores=scoring.answers(sample, {NAME[0]: said[NAME]}),
-            figures=self._figures(truth[whole], answer, unit, data),
+            figures=self._figures(sample, said[NAME], answered, data),
             notes=(note,) if note else (),
         )
 
-    def _answers(self, mean: Float[np.ndarray, "n 1 k"]) -> np.ndarray:
-        if self.target.kind == "regression":
-            return mean[:, 0, 0]
-        return scoring.decide(self.target, mean)[:, 0]
-
-    def _figures(self, truth, answer, unit: str, data: EvalData) -> dict[str, Any]:
+    def _figures(
+        self,
+        sample: Sample,
+        said: Float[np.ndarray, "n 1 k"],
+        answered: by_class.Answers | None,
+        data: EvalData,
+    ) -> dict[str, Any]:
         """The confusion matrix; a scatter of a regression; nothing of several findings."""
-        options = dict(what=self.target.name, unit=unit, simulated=data.manifest.simulated)
-        if not len(truth) or self.target.kind == "multilabel":
+        simulated = data.manifest.simulated
+        if answered is not None:
+            drawn = answered.figure("Classifier", simulated=simulated)
+            return {} if drawn is None else {"classification_confusion": drawn}
+        if self.target.kind != "regression":
             return {}
-        if self.target.kind == "regression":
-            drawn = figures_classification.scatter(truth[:, 0], answer, **options)
-            return {"classification_scatter": drawn}
-        names = self.target.classes or ("without", "with")
-        counts = confusion_counts(truth[:, 0], answer, len(names))
-        drawn = figures_classification.confusion(counts, names, **options)
-        return {"classification_confusion": drawn}
+        truth, mean = scoring.per_recording(sample, said)
+        unit = "recording" if np.isfinite(truth).any() else "window"
+        if unit == "window":
+            truth, mean = sample.truth, said
+        whole = np.isfinite(truth[:, 0]) & np.isfinite(mean[:, 0, 0])
+        if not whole.any():
+            return {}
+        options = dict(what=self.target.name, unit=unit, simulated=simulated)
+        drawn = figures_classification.scatter(truth[whole, 0], mean[whole, 0, 0], **options)
+        return {"classification_scatter": drawn}

@@ -43,6 +43,10 @@ def test_a_classifier_that_is_right_scores_one_and_answers_for_every_recording(d
     assert rows["window"]["n"] > rows["recording"]["n"] == rows["recording"]["people"] == 6
     assert result.scalars["auroc"] == 1.0
     assert len(result.scores) == 6 and set(result.figures) == {"classification_confusion"}
+    assert [row["support"] for row in result.tables["classes"][:2]] == [3, 3]
+    assert result.tables["confusion"][0] == {
+        "label": "not abnormal", "said_not abnormal": 3, "said_abnormal": 0
+    }  # fmt: skip
     assert evaluation.scored_splits == ("test",)
 
 
