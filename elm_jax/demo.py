@@ -113,8 +113,10 @@ def _kind_of(recipe: Any, data: Any) -> tuple[str, list[str], str]:
     corpus = recipe.data.get("demo_corpus", "routine")
     if corpus == "nights":
         hours = data.get("demo_hours", None)
-        kind = ["--demo_hours", f"{hours:g}"] if hours else []
-        return "simulated_nights", kind, f"demo_nights_{people}" + (f"_{hours:g}h" * bool(hours))
+        if not hours:
+            return "simulated_nights", [], f"demo_nights_{people}"
+        kind = ["--demo_hours", f"{hours:g}"]
+        return "simulated_nights", kind, f"demo_nights_{people}_{hours:g}h"
     if corpus != "routine":
         raise ValueError(f"config.data.demo_corpus is {corpus!r}; known: 'routine', 'nights'")
     # A signal by name has a window of its own.
