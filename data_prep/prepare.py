@@ -28,8 +28,8 @@ from elm_jax.data.manifest import (
     ManifestError,
     NotPrepared,
     code_version,
+    load_recordings,
 )
-from elm_jax.data.shards import load_recordings
 from elm_jax.data.spec import SpecError
 from elm_jax.paths import RemoteError, is_remote, told
 

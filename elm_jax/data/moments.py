@@ -11,8 +11,8 @@ and :func:`elm_jax.data.pipeline.to_network` divides by them on the device.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from elm_jax.axes import Float, Int
 from elm_jax.data.manifest import ManifestError, Moments, RecordingRow
 
 OF_SIGNAL = ("mean", "std")
