@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 NOTHING = "–"  # a value that is not there, or is no number
 
 
-ABBREVIATIONS = ("auroc", "auprc", "bacc", "ece", "mae", "r2", "nll", "pca", "roc", "eeg")
+ABBREVIATIONS = (
+    "auroc", "auprc", "bacc", "ece", "mae", "r2", "nll", "pca", "tsne", "umap", "roc", "eeg"
+)  # fmt: skip
 
 
 def name_of(key: str) -> str:
