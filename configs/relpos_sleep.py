@@ -1,6 +1,6 @@
 """Relative positioning on sleep EEG, then sleep staging from the frozen embedding.
 
-    python -m data_prep.prepare sleep_physionet --source SLEEP_EDF --out SHARDS
+    python -m data_prep.prepare sleep_physionet --input SLEEP_EDF --out SHARDS
     python -m elm_jax.main --config configs/relpos_sleep.py --config.data.dir=SHARDS \
         --workdir runs/NAME
 
