@@ -70,7 +70,9 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
 def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
-    if manifest.spec.scale == EEGPT_SPEC.scale:  # for models that read channels by name
+    if manifest.corpus == "sleep_physionet":
+        recipe = "relpos_sleep"
+    elif manifest.spec.scale == EEGPT_SPEC.scale:  # for models that read channels by name
         recipe, more = _by_name(manifest)
     elif manifest.corpus in _TUNED:
         recipe, more = "eegpt_finetune", f"--config.init_from=MODEL {_TUNED[manifest.corpus]}"

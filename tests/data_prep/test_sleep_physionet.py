@@ -1,6 +1,7 @@
 """Nights for relative positioning: which windows, of whom, and what is said of the others."""
 
 import argparse
+import warnings
 
 import numpy as np
 import pytest
@@ -73,7 +74,10 @@ def test_people_are_those_of_the_other_corpus_of_the_study(prepared):
 
 
 def test_windows_are_those_of_braindecode_on_the_same_files(prepared):
-    """Its example's steps; what is stored is off by rounding to 1/32 microvolt and float32."""
+    """Its example's steps; what is stored is off by rounding to 1/32 microvolt and float32.
+
+    So are the network's values, once each recording and channel is standardised by itself.
+    """
     import mne
     from braindecode_reference import mend_torchaudio
 
@@ -81,7 +85,8 @@ def test_windows_are_those_of_braindecode_on_the_same_files(prepared):
     pytest.importorskip("braindecode", reason="compares with braindecode: install .[test]")
     from braindecode.datasets import BaseConcatDataset, RawDataset
     from braindecode.datasets.sleep_physionet import SleepPhysionet as Theirs
-    from braindecode.preprocessing import create_windows_from_events
+    from braindecode.preprocessing import Preprocessor, create_windows_from_events, preprocess
+    from sklearn.preprocessing import scale
 
     classes = {text: SleepPhysionet.classes[stage] for text, stage in STAGES.items()}
     with mne.use_log_level("ERROR"):
@@ -97,6 +102,10 @@ def test_windows_are_those_of_braindecode_on_the_same_files(prepared):
             window_size_samples=3000, window_stride_samples=3000,
         )  # fmt: skip
     theirs = [(1e6 * windows[i][0], windows[i][1]) for i in range(len(windows))]
+    with warnings.catch_warnings():  # of its own about what it does here
+        warnings.simplefilter("ignore")
+        preprocess(windows, [Preprocessor(scale, channel_wise=True)])
+    standard = np.stack([windows[i][0] for i in range(len(windows))])
     ours = [
         (signal[:, first : first + 3000] / 32, labels["event_class"])
         for _, labels, signal in records(prepared / "out", "train")
@@ -104,9 +113,12 @@ def test_windows_are_those_of_braindecode_on_the_same_files(prepared):
         for first in range(0, signal.shape[1], 3000)
     ][: len(theirs)]
     assert [label for _, label in ours] == [label for _, label in theirs]
-    np.testing.assert_allclose(
-        np.stack([x for x, _ in ours]), np.stack([x for x, _ in theirs]), atol=1 / 64 + 1e-3
-    )
+    ours_uv = np.stack([x for x, _ in ours])
+    np.testing.assert_allclose(ours_uv, np.stack([x for x, _ in theirs]), atol=1 / 64 + 1e-3)
+    (row,) = [r for r in load_recordings(prepared / "out") if r.recording == "SC4001"]
+    mean_uv, std_uv = np.asarray(row.moments)[:, :, None]
+    atol = (1 / 64 + 1e-3) / std_uv.min()
+    np.testing.assert_allclose((ours_uv - mean_uv) / std_uv, standard, atol=atol)
 
 
 def test_a_broken_hypnogram_leaves_the_night_unlabelled_and_repeats_nothing_of_it(tmp_path):
@@ -155,6 +167,23 @@ def test_an_empty_folder_says_how_nights_are_fetched(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     assert prepare("sleep_physionet", tmp_path / "in", tmp_path / "out") == 2
     assert "python -m data_prep.download sleep_physionet --to" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_each_night_gives(tmp_path, capsys):
+    night(tmp_path / "in", "SC4001", "W12RW")
+    night(tmp_path / "in", "SC4011", "W1W")
+    (tmp_path / "in" / "SC4011EC-Hypnogram.edf").unlink()
+    assert prepare("sleep_physionet", tmp_path / "in", tmp_path / "out", "--dry_run") == 0
+    said = capsys.readouterr().out
+    assert "events: 1 N1, 1 N2, 1 R, 2 W" in said and "events_unknown" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_long_stage_is_stored_in_parts_that_are_windows_whole(tmp_path):
+    night(tmp_path / "in", "SC4001", "W" + 43 * "2" + "W")
+    assert prepare("sleep_physionet", tmp_path / "in", tmp_path / "out", *MARGIN) == 0
+    parts = [(n, stage) for _, n, stage in pieces(tmp_path / "out", "SC4001")]
+    assert parts == [(1, "W"), (20, "N2"), (20, "N2"), (3, "N2"), (1, "W")]
 
 
 def test_the_choice_of_people_stands_in_the_manifest(tmp_path):
