@@ -43,7 +43,7 @@ class Pretext:
         data.require_rows(self.split)
 
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
-        """Accuracy with its interval, tables ``confusion`` and ``classes``, a figure.
+        """Accuracy with its interval, tables ``scores``, ``confusion`` and ``classes``, a figure.
 
         A row counts for the person of its first window. ``chance`` is the share of the commoner
         answer. One row a recording: how many of the rows that begin in it were answered right.
@@ -68,12 +68,17 @@ class Pretext:
             simulated=data.manifest.simulated,
             whose="Pretext task",
         )
-        scalars = _defined(accuracy=found.value, accuracy_low=found.low, accuracy_high=found.high)
-        share = counts.sum(axis=1).max() / max(counts.sum(), 1)
-        scalars |= {"chance": round(float(share), 4), f"{self.unit}s": len(label), "people": people}
+        accuracy = _defined(accuracy=found.value, accuracy_low=found.low, accuracy_high=found.high)
+        share = round(float(counts.sum(axis=1).max() / counts.sum()), 4)
+        about = {"unit": self.unit, "people": people, "n": len(label)}
+        columns = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high"))
         return EvalResult(
-            scalars=scalars,
+            scalars=accuracy | {"chance": share, f"{self.unit}s": len(label), "people": people},
             tables={
+                "scores": [
+                    {"input": "model"} | about | columns | accuracy,
+                    {"input": "chance"} | about | columns | {"accuracy": share},
+                ],
                 "confusion": confusion_table(counts, self.classes),
                 "classes": per_class(counts, self.classes),
             },

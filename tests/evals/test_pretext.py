@@ -7,6 +7,7 @@ import pytest
 
 from elm_jax.data.manifest import ManifestError, RecordingRow
 from elm_jax.evals.base import EvalData, Rows
+from elm_jax.evals.over_seeds import aggregated
 from elm_jax.evals.pretext import Pretext
 
 
@@ -66,6 +67,16 @@ def test_accuracy_confusion_and_report_are_those_of_the_pairs():
     (axes,) = result.figures["pretext_confusion"].axes
     assert "far or near, per pair" in axes.get_title() and "simulated" in axes.get_title()
     assert result.notes == () and Pretext(split="valid").scored_splits == ("valid",)
+
+
+def test_seeds_of_a_run_are_put_together_by_the_table_of_scores():
+    results = {seed: Pretext()(model, made(seed=seed)[0]) for seed in range(3)}
+    summaries = {seed: result.tables for seed, result in results.items()}
+    over = aggregated("pretext", summaries, simulated=True)
+    accuracies = [result.scalars["accuracy"] for result in results.values()]
+    assert over.scalars["accuracy_mean"] == pytest.approx(np.mean(accuracies), abs=1e-4)
+    (row,) = over.tables["over_seeds"]
+    assert (row["unit"], row["seeds"]) == ("pair", 3) and 0.5 <= row["chance"] < 0.6
 
 
 def test_one_person_has_an_interval_over_pairs_and_it_is_said():
