@@ -1,8 +1,6 @@
 """Reading prepared shards: stored pieces and parts of them, by index, from any thread."""
 
 import functools
-import os
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +8,7 @@ from etils import epath
 
 from elm_jax import paths
 from elm_jax.axes import Float, Int
+from elm_jax.data.dataset_info import shard_files
 from elm_jax.data.manifest import (
     STEPS_PER_UNIT,
     Manifest,
@@ -78,7 +77,6 @@ class ShardReader:
             self._table = MomentsTable(self.recordings, channels, str(self.directory))
         # Where the signal begins in its record; -1: never read, so not checked either.
         self._signal_at = np.full(len(index), -1, np.int64)
-        self._lock = threading.Lock()
         self._checked = functools.lru_cache(_OPEN_READERS)(lambda k: self._shards[k].open_checked())
         self._direct = functools.lru_cache(_OPEN_FILES)(lambda k: self._shards[k].open_direct())
 
@@ -102,17 +100,11 @@ class ShardReader:
 
     @functools.cached_property
     def _shards(self) -> list[ShardFile]:
-        """The split's files; what TFDS knows of them pulls in no TensorFlow."""
-        with self._lock:
-            import tensorflow_datasets as tfds
-
-            info = tfds.builder_from_directory(os.fspath(self.directory)).info.splits[self.split]
-        if (found := info.num_examples) != len(self):
+        """The split's files."""
+        files = shard_files(self.directory, self.split)
+        if (found := sum(records for _, records in files)) != len(self):
             raise self._mixed(f"the shards hold {found}")
-        return [
-            ShardFile(self.directory / name, records)
-            for name, records in zip(sorted(info.filenames), info.shard_lengths, strict=True)
-        ]
+        return [ShardFile(self.directory / name, records) for name, records in files]
 
     @functools.cached_property
     def _first(self) -> Int[np.ndarray, " shards"]:
