@@ -13,7 +13,8 @@ wakefulness only what lies within ``--wake_margin_min`` of sleep is kept, as in 
 
 **Storage.** Features have units and sizes of their own, int16 one step for all. So each is stored
 in its standard deviations around its mean, both over all files, in steps of 1/1000 up to +-32:
-rounding errs by at most 0.0005 of a deviation. Means and deviations stand in the manifest
+rounding errs by at most 0.0005 of a deviation (recordings whose own deviation is so much smaller
+that this matters are listed: ``storage_coarse``). Means and deviations stand in the manifest
 (``options.feature_mean``, ``feature_std``), so that nothing but that rounding is lost. Normalised
 by recording, signals do not depend on them; otherwise prepare later files for a model with
 ``--features_like DIR``, the directory that it was trained on. Features that never change are left
@@ -49,6 +50,8 @@ _OF_SIGNALS = (
     "slow_source",
 )  # fmt: skip
 WAKE = "W"
+# A recording whose own deviation is less than 20 steps: rounding adds more than 1.4 % of noise.
+_COARSE_SD = 0.02
 _CLIP_SD = 32.0  # the largest that int16 holds in steps of 1/1000
 
 
@@ -180,6 +183,12 @@ class FeatureArrays(Corpus):
         if lost := int(np.count_nonzero(~arrays.usable)):
             detail = f"{lost} of {len(arrays.x)} windows: left out"
             judgement.defects.append(Defect(source.file, "non_finite", detail))
+        std = np.asarray(judgement.moments.std)
+        if coarse := [name for name, s in zip(spec.channels, std, strict=True) if s < _COARSE_SD]:
+            detail = (
+                f"{', '.join(coarse[:8])}: as small beside those of all files as {std.min():.2g}"
+            )
+            judgement.defects.append(Defect(source.file, "storage_coarse", detail))
         if dropped := int(awake.sum()):
             detail = f"{dropped} W over {self.wake_margin_s / 60:g} min from sleep"
             judgement.defects.append(Defect(source.file, "window_dropped", detail))

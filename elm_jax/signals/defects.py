@@ -51,6 +51,7 @@ DEFECT_KINDS: dict[str, str] = {
     "saturated_channel": "many samples of the electrode stand at the limit of its range",
     "short_stretch": "a stretch between gaps is shorter than one window: dropped",
     "window_dropped": "windows far from what is studied are left out, as its publications do",
+    "storage_coarse": "a channel varies within a few steps of int16 storage: noise of rounding",
     "event_lost": "an event lies outside of the recording or in a stretch that is not used: left "
     "out",
     "event_cut": "an event ends after the recording: cut at its end",
