@@ -56,35 +56,42 @@ class Pretext:
         recordings = data.recordings(self.split)
         person = np.asarray([row.person for row in recordings])[rows.recording[:, 0]]
         people = len(set(person.tolist()))
-        alone = people == 1
-        unit = np.arange(len(person)) if alone else person
+        unit = np.arange(len(person)) if people == 1 else person
         found = scores.with_interval(scores.accuracy, unit, label, answer, resamples=self.resamples)
         counts = confusion_counts(label, answer, len(self.classes))
-        drawn = figures_classification.confusion(
-            counts,
-            self.classes,
-            what=" or ".join(self.classes),
-            unit=self.unit,
-            simulated=data.manifest.simulated,
-            whose="Pretext task",
-        )
-        accuracy = _defined(accuracy=found.value, accuracy_low=found.low, accuracy_high=found.high)
         share = round(float(counts.sum(axis=1).max() / counts.sum()), 4)
-        about = {"unit": self.unit, "people": people, "n": len(label)}
-        columns = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high"))
+        about = {"chance": share, f"{self.unit}s": len(label), "people": people}
         return EvalResult(
-            scalars=accuracy | {"chance": share, f"{self.unit}s": len(label), "people": people},
+            scalars={k: v for k, v in _columns(found).items() if v is not None} | about,
             tables={
-                "scores": [
-                    {"input": "model"} | about | columns | accuracy,
-                    {"input": "chance"} | about | columns | {"accuracy": share},
-                ],
+                "scores": self._table(found, share, len(label), people),
                 "confusion": confusion_table(counts, self.classes),
                 "classes": per_class(counts, self.classes),
             },
             scores=_by_recording(recordings, rows, label == answer, f"{self.unit}s"),
-            figures={"pretext_confusion": drawn},
-            notes=(ONE_PERSON.format(unit=self.unit),) if alone else (),
+            figures={"pretext_confusion": self._figure(counts, data.manifest.simulated)},
+            notes=(ONE_PERSON.format(unit=self.unit),) if people == 1 else (),
+        )
+
+    def _table(
+        self, found: scores.Scored, chance: float, n: int, people: int
+    ) -> list[dict[str, Any]]:
+        """The model's row and that of chance, as a probe's table ``scores`` has them."""
+        about = {"unit": self.unit, "people": people, "n": n}
+        none = scores.Scored(chance, np.nan, np.nan)
+        return [
+            {"input": name} | about | _columns(value)
+            for name, value in (("model", found), ("chance", none))
+        ]
+
+    def _figure(self, counts: np.ndarray, simulated: bool) -> Any:
+        return figures_classification.confusion(
+            counts,
+            self.classes,
+            what=" or ".join(self.classes),
+            unit=self.unit,
+            simulated=simulated,
+            whose="Pretext task",
         )
 
     def _label(self, rows: Rows) -> np.ndarray:
@@ -112,8 +119,9 @@ def _answers(logits: np.ndarray) -> np.ndarray:
     return logits.argmax(axis=1).astype(float)
 
 
-def _defined(**values: float) -> dict[str, float]:
-    return {k: round(float(v), 4) for k, v in values.items() if not np.isnan(v)}
+def _columns(found: scores.Scored) -> dict[str, float | None]:
+    names = ("accuracy", "accuracy_low", "accuracy_high")
+    return {k: None if np.isnan(v) else round(v, 4) for k, v in zip(names, found, strict=True)}
 
 
 def _by_recording(
