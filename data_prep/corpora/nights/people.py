@@ -55,8 +55,8 @@ def draw_person(number: int, seed: int) -> Person:
         alpha_hz=float(rng.normal(10.2 - 0.9 * old, 0.6)),
         alpha_uv=float(rng.uniform(1.0, 2.5) if rng.random() < 0.15 else rng.uniform(4, 12)),
         spindle_hz=float(rng.normal(13.2, 0.5)),
-        spindles_per_min=float(rng.uniform(2.5, 6.0) * (1 - 0.4 * old)),
-        spindle_uv=float(rng.uniform(16, 30) * (1 - 0.3 * old)),
+        spindles_per_min=float(rng.uniform(3.5, 7.0) * (1 - 0.4 * old)),
+        spindle_uv=float(rng.uniform(20, 34) * (1 - 0.3 * old)),
         slow=float(rng.uniform(0.8, 1.15) * (1 - 0.45 * old)),
         muscle=float(np.exp(rng.normal(0, 0.4))),
     )

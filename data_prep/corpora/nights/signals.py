@@ -2,8 +2,8 @@
 
 Everything is a *simulation* to try programs with; no parameter is fitted to a recording. Stages set
 how large each rhythm typically is; around that every rhythm has a life of its own, so that epochs
-of one stage differ and those of two stages overlap: envelopes wander over half a minute to several
-minutes, stages pass into each other, slow waves are worth less in the morning than in the evening,
+of one stage differ and those of two stages overlap: envelopes wander over tens of seconds, stages
+pass into each other, slow waves are worth less in the morning than in the evening,
 people differ in everything (``people.py``), and the gain of an electrode drifts over the night.
 """
 
@@ -25,18 +25,17 @@ STATES = ("W", "1", "2", "3", "4", "R")
 RHYTHMS = {
     "slow": ((0.85, 0.5), (1.0, 0.5), (3.5, 5.0, 12.0, 23.0, 32.0, 5.0)),
     "delta": ((2.4, 1.5), (1.0, 0.6), (4.0, 5.0, 8.0, 13.0, 17.0, 5.0)),
-    "theta": ((5.6, 1.8), (1.0, 0.8), (3.2, 5.5, 5.0, 4.8, 4.5, 5.5)),
-    "alpha": ((0.0, 1.0), (0.3, 1.0), (0.75, 0.22, 0.12, 0.1, 0.1, 0.2)),
-    "sigma": ((0.0, 1.8), (1.0, 0.6), (1.3, 1.6, 2.6, 2.3, 1.6, 1.4)),
-    "beta": ((20.0, 9.0), (1.0, 0.8), (3.2, 2.6, 2.0, 1.5, 1.2, 2.6)),
+    "theta": ((5.6, 1.8), (1.0, 0.8), (3.2, 7.0, 5.0, 4.8, 4.5, 4.8)),
+    "alpha": ((0.0, 1.0), (0.3, 1.0), (0.9, 0.25, 0.12, 0.1, 0.1, 0.15)),
+    "sigma": ((0.0, 1.8), (1.0, 0.6), (1.2, 1.3, 3.2, 2.8, 2.0, 1.2)),
+    "beta": ((20.0, 9.0), (1.0, 0.8), (3.6, 2.2, 1.8, 1.4, 1.2, 3.0)),
     "muscle": ((34.0, 18.0), (1.0, 0.6), (3.2, 1.5, 0.9, 0.8, 0.8, 0.7)),
 }
 # How much the logarithm of each rhythm's size wanders, and over how many seconds.
 WANDER = {
-    "slow": (0.35, 60.0), "delta": (0.25, 60.0), "theta": (0.3, 45.0), "alpha": (0.6, 40.0),
-    "sigma": (0.35, 60.0), "beta": (0.3, 120.0), "muscle": (0.7, 60.0),
+    "slow": (0.4, 25.0), "delta": (0.3, 25.0), "theta": (0.35, 20.0), "alpha": (0.7, 20.0),
+    "sigma": (0.4, 25.0), "beta": (0.35, 30.0), "muscle": (0.8, 25.0),
 }  # fmt: skip
-_BLOCK_S = 1
 
 
 def simulate(
@@ -76,7 +75,7 @@ def simulate(
         posterior += both * gains[1] / gains[0] * own[0]
     for signal in (frontal, posterior):
         sweat = _noise(rng, seconds, _bell(0.45, 0.4))
-        _modulate(sweat, 6.0 * np.exp(_wander(rng, seconds, 0.8, 300.0)))
+        _modulate(sweat, 8.0 * np.exp(_wander(rng, seconds, 0.8, 40.0)))
         signal += sweat
     eyes = _eyes(rng, weights, seconds)
     _add_transients(rng, person, weights, frontal, posterior)
@@ -175,9 +174,9 @@ def _wander(rng: np.random.Generator, seconds: int, deviation: float, over_s: fl
 
 def _drift(rng: np.random.Generator, seconds: int) -> np.ndarray:
     """The logarithm of an electrode's gain: over hours, with a step where it is moved."""
-    course = _wander(rng, seconds, 0.18, 3600.0)
-    for at in np.flatnonzero(rng.random(seconds) < 1 / 9000):
-        course[at:] += 0.15 * rng.standard_normal(dtype=np.float32)
+    course = _wander(rng, seconds, 0.08, 3600.0)
+    for at in np.flatnonzero(rng.random(seconds) < 1 / 14400):
+        course[at:] += 0.08 * rng.standard_normal(dtype=np.float32)
     return course
 
 
@@ -209,7 +208,7 @@ def _eyes(rng: np.random.Generator, weights: np.ndarray, seconds: int) -> np.nda
     awake, drowsy, rem = weights[:, 0], weights[:, 1], weights[:, 5]
     rolling = _noise(rng, seconds, _bell(0.35, 0.25))
     # Eyes are open in stretches; bursts of R come and go.
-    looking = awake / (1 + np.exp(-4 * _wander(rng, seconds, 1.0, 120.0) - 1.0))
+    looking = awake / (1 + np.exp(-4 * _wander(rng, seconds, 1.0, 40.0) - 1.0))
     bursts = rem * np.exp(_wander(rng, seconds, 1.3, 25.0))
     _modulate(rolling, 45 * drowsy + 15 * awake + 25 * looking + 6)
     for at in _times(rng, 16 * looking):
@@ -231,7 +230,7 @@ def _add_transients(
 ) -> None:
     """Spindles, K-complexes, vertex waves and saw teeth, where stages have them."""
     _, drowsy, light, deep, deepest, rem = weights.T
-    sleepy = np.exp(_wander(rng, len(weights), 0.5, 90.0))
+    sleepy = np.exp(_wander(rng, len(weights), 0.5, 30.0))
     spindling = person.spindles_per_min * (light + 0.5 * deep + 0.15 * deepest) * sleepy
     for at in _times(rng, spindling):
         envelope = rng.uniform(0.6, 1.3) * person.spindle_uv * _bump(rng.uniform(0.5, 1.5))
@@ -250,8 +249,8 @@ def _add_transients(
         _add(frontal, at, shape)
         _add(posterior, at, 0.3 * shape)
     teeth = ((np.arange(60) % 30) / 15 - 1).astype(np.float32) * np.hanning(60).astype(np.float32)
-    for at in _times(rng, 3 * rem):
-        _add(frontal, at, np.float32(rng.uniform(10, 25)) * teeth)
+    for at in _times(rng, 8 * rem):
+        _add(frontal, at, np.float32(rng.uniform(15, 35)) * teeth)
 
 
 def _movements(rng: np.random.Generator, moving: np.ndarray, seconds: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from data_prep.corpora.nights.signals import CHANNELS, SFREQ_HZ, simulate, slow_
 from data_prep.work import run_parallel
 
 # Raised whenever the simulation changes: another version is another corpus.
-VERSION = 2
+VERSION = 3
 SETTINGS_NAME = "simulated_nights.json"
 MARGIN_MIN = 35.0
 RECORD_S = 30
