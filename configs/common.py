@@ -142,7 +142,7 @@ def finished(mode: str) -> ConfigDict:
     # -- data: a directory that `python -m data_prep.prepare` wrote, for the model's signal
     config.data = dict(
         dir="",
-        normalisation="model",  # mean and std: those of the model's training, or "corpus"
+        normalisation="model",  # as in the model's training; corpus | none | recording | window
         demo_people=96,
         demo_split=DEMO_SPLIT,
         reader="tf_data",  # or "threads": the same batches without TensorFlow and its memory
