@@ -78,7 +78,7 @@ _ENCODERS = {
     "conv_eeg": (
         "ELM, Gijsen & Ritter, ICML 2025",
         "elm_torch",
-        lambda encoder: sum(branch[1] for branch in encoder.get("kernels", ())) or "its",
+        lambda encoder: sum(branch[1] for branch in encoder.get("kernels", ())),
     ),
     "eeg_transformer": (
         "EEGPT, Wang et al., NeurIPS 2024",
@@ -88,7 +88,12 @@ _ENCODERS = {
     "sleep_conv": (
         "Chambon et al., IEEE TNSRE 2018",
         "sleep_torch",
-        lambda encoder: encoder.get("outputs") or "its",
+        lambda encoder: encoder.get("outputs"),
+    ),
+    "mlp": (
+        "a multilayer perceptron",
+        "mlp_torch",
+        lambda encoder: encoder.get("outputs") or [*encoder.get("hidden", (64,))][-1],
     ),
 }
 
@@ -99,9 +104,11 @@ def model_card(parts: ModelParts, config: dict[str, Any]) -> str:
     made_by, torch_file, width = _ENCODERS[encoder["name"]]
     sizes = parts.recipe["objective"].get("signal_projection")
     projection = f", and projections of {sizes[-1]} numbers" if sizes else ""
+    numbers = width(encoder)
+    features = f"features of {numbers} numbers" if numbers else "features"
     about = (
-        f"An encoder of {spec.modality.upper()} windows of {spec.window_s:g} s: features of "
-        f"{width(encoder)} numbers{projection}. Made with elm_jax (architecture: {made_by})."
+        f"An encoder of {spec.modality.upper()} windows of {spec.window_s:g} s: "
+        f"{features}{projection}. Made with elm_jax (architecture: {made_by})."
     )
     return _TEMPLATE.format(
         title=f"{spec.modality.upper()} encoder, {spec.window_s:g} s windows",

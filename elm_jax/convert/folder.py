@@ -6,7 +6,7 @@ text_projector.safetensors, classifier.safetensors, text_tower/     where the mo
 probe.npz                an input and what the model makes of it
 load_report.json         what became of every tensor
 README.md                the model card
-elm_torch.py, eeg_torch.py, sleep_torch.py, heads_torch.py, preprocess.py, verify.py
+elm_torch.py, eeg_torch.py, sleep_torch.py, mlp_torch.py, heads_torch.py, preprocess.py, verify.py
                          use and check it without this project
 """
 
@@ -42,8 +42,8 @@ from elm_jax.data.spec import SignalSpec
 
 FORMAT, FORMAT_VERSION = "elm_jax", 1
 STAND_ALONE = (
-    "elm_torch.py", "eeg_torch.py", "sleep_torch.py", "heads_torch.py", "preprocess.py",
-    "verify.py",
+    "elm_torch.py", "eeg_torch.py", "sleep_torch.py", "mlp_torch.py", "heads_torch.py",
+    "preprocess.py", "verify.py",
 )  # fmt: skip
 
 

@@ -74,6 +74,16 @@ def _sleep_conv_rules(network: Network) -> list[ConvertRule]:
     )
 
 
+def _mlp_rules(network: Network) -> list[ConvertRule]:
+    return [
+        *elm.linear_rules(r"hidden\.(\d+)", "encoder", "hidden_{0}"),
+        *elm.norm_rules(r"norms\.(\d+)", "encoder", "norm_{0}"),
+        *elm.linear_rules("out", "encoder", "out"),
+        *_projector_rules(network),
+        *heads.adapter_rules(network.recipe),
+    ]
+
+
 def _classifier_rules(network: Network) -> list[ConvertRule]:
     return heads.head_rules(network.recipe, network.params["classifier"])
 
@@ -87,6 +97,7 @@ MODELS = {
         {name: name for name in ("encoder", *eegpt.PRETRAINING)} | _BESIDE,
         _eeg_transformer_rules,
     ),
+    "mlp": TensorFile("model", {"encoder": "encoder", **_BESIDE}, _mlp_rules),
     sleep_conv.NAME: TensorFile("model", {"encoder": "encoder", **_BESIDE}, _sleep_conv_rules),
 }
 FURTHER = (

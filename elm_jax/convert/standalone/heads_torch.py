@@ -1,4 +1,4 @@
-"""Channel adapters and classifiers in PyTorch (2.0 or later), for the files of encoders.
+"""Adapters, classifiers and activations in PyTorch (2.0 or later), for the files of encoders.
 
 Weights that are constrained lie as free ones under ``parametrizations.weight.original`` and are
 brought to their greatest norm where they are used.
@@ -10,6 +10,20 @@ the published tensors' names and shapes.
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+
+ACTIVATIONS = {
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "identity": nn.Identity,
+    "leaky_relu": nn.LeakyReLU,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "selu": nn.SELU,
+    "sigmoid": nn.Sigmoid,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+}
 
 
 class MaxNorm(nn.Module):

@@ -19,20 +19,6 @@ import elm_torch
 import heads_torch
 from torch import nn
 
-ACTIVATIONS = {
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "identity": nn.Identity,
-    "leaky_relu": nn.LeakyReLU,
-    "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "selu": nn.SELU,
-    "sigmoid": nn.Sigmoid,
-    "silu": nn.SiLU,
-    "softplus": nn.Softplus,
-    "tanh": nn.Tanh,
-}
-
 
 class Sleep(nn.Module):
     """Signal [b, c, t] -> (features [b, d], projection or None).
@@ -98,7 +84,7 @@ def layers(c_in, c_out, settings, sfreq_hz):
     return [
         nn.Conv2d(c_in, c_out, (1, kernel), padding=(0, pad)),
         nn.BatchNorm2d(c_out) if settings.get("batch_norm", False) else nn.Identity(),
-        ACTIVATIONS[settings.get("activation", "relu")](),
+        heads_torch.ACTIVATIONS[settings.get("activation", "relu")](),
         nn.MaxPool2d((1, pool)),
     ]
 

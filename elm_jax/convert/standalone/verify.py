@@ -21,6 +21,7 @@ ENCODERS = {
     "conv_eeg": "elm_torch",
     "eeg_transformer": "eeg_torch",
     "sleep_conv": "sleep_torch",
+    "mlp": "mlp_torch",
 }
 # Largest difference, as a share of an output's largest value, by what the model computes in: for
 # outputs that were made on a CPU, and for those of accelerators, which may round products.
