@@ -1,5 +1,6 @@
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import pytest
 from tiny_shards import tiny_spec
 
 from data_prep.write_shards import InMemory, write_dataset
+from elm_jax.data.dataset_info import shard_files
 from elm_jax.data.shards import ManifestError, NotPrepared, ShardReader, load_recordings
 
 
@@ -103,11 +105,30 @@ def test_tfds_opens_the_directory_with_its_splits(stored):
     assert json.loads(example["labels"]) == {"age": 0, "note": "a\nb", "sex": None}
 
 
+def test_the_files_of_a_split_are_those_that_tfds_names(stored):
+    import tensorflow_datasets as tfds
+
+    splits = tfds.builder_from_directory(stored[0]).info.splits
+    for name, split in splits.items():
+        files = zip(sorted(split.filenames), split.shard_lengths, strict=True)
+        assert shard_files(stored[0], name) == list(files)
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[1]", '{"splits": [{"name": "train"}]}', None])
+def test_a_damaged_list_of_files_is_named_with_what_to_do(stored, tmp_path, damage):
+    folder = shutil.copytree(stored[0], tmp_path / "copy")
+    info = folder / "dataset_info.json"
+    info.unlink() if damage is None else info.write_text(damage)
+    with pytest.raises(ManifestError, match=r"dataset_info.json.*prepare the corpus again"):
+        ShardReader(folder, "train").read(0)
+
+
 def test_reading_pulls_in_no_tensorflow(stored):
     code = (
         "import sys; from elm_jax.data.shards import ShardReader; "
         f"ShardReader({str(stored[0])!r}, 'train').read(0); "
-        "print(sorted({'tensorflow', 'torch', 'mne', 'flax'} & set(sys.modules)))"
+        "heavy = {'tensorflow', 'tensorflow_datasets', 'torch', 'mne', 'flax'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert out.stdout.strip() == "[]"
