@@ -78,6 +78,9 @@ BENCHMARKS: dict[str, tuple[Figure, ...]] = {
         Figure("MB a device, most devices over 8, ring", "multi_instance/ring_growth", "<= 1.05"),
         Figure("step time, ring over dense, 4,096 crops", "multi_instance/time_ratio/4096"),
     ),
+    "pair_sampling.py": (
+        Figure("pairs of windows, draws a second over braindecode's", "ratio", ">= 200"),
+    ),
     "input.py": (
         Figure("input, bags of 120 crops, GB/s", "bags_gb_per_s", ">= 0.5"),
         Figure("input over what the training step takes, bags", "bags_over_step", ">= 5"),
