@@ -61,7 +61,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # -- data: a directory that `python -m data_prep.prepare` wrote; empty: simulated nights
     config.data = dict(dir="", normalisation="recording")  # window | recording | corpus | none
     config.data.update(reader="threads", reader_threads=2, prefetch_batches=2)
-    config.data.update(demo_corpus="nights", demo_people=10)
+    config.data.update(demo_corpus="nights", demo_people=10)  # two nights each
+    config.data.demo_hours = common.optional_float()  # asleep; None: as people sleep
     config.data.demo_split = "train=0.6,valid=0.2,test=0.2"
     config.data.evaluation_sets = ()  # prepared directories or lists of ids: overlaps are told
     config.signal = common.signal_of_data()
@@ -111,6 +112,7 @@ def get_config(arg: str = "") -> ConfigDict:
             labels=dict(name="event", kind="multiclass", classes=STAGES),
             inputs=("features", "random_features"),
             splits=("train", "valid", "test"),
+            random_networks=3,  # seeds of random weights, whose scores are averaged
             c=1.0,
             also=("train", "valid"),  # answered about as well; those of valid do not train
             hypnograms=1,  # recordings drawn over time, labelled and answered
@@ -124,7 +126,7 @@ def get_config(arg: str = "") -> ConfigDict:
             classes=STAGES,
         ),
     )
-    config.demo = dict()
+    config.demo = dict(optimizer=dict(schedule=dict(total_epochs=12.0)))
     return common.finish(config, arg, smoke())
 
 
@@ -132,10 +134,12 @@ def smoke() -> dict:
     """What ``:smoke`` changes: two steps on three nights, of windows that are near enough."""
     steps = dict(warmup_epochs=None, warmup_steps=0, total_epochs=None, total_steps=2)
     return dict(
-        data=dict(demo_people=3, demo_split="train=0.34,valid=0.33,test=0.33"),
+        data=dict(demo_people=3, demo_hours=0.2, demo_split="train=0.34,valid=0.33,test=0.33"),
         sampler=pairs(pairs_per_batch=8, pairs_per_recording=4, tau_pos_s=60.0, tau_neg_s=90.0),
         encoder=dict(name="sleep_conv", filters=2, batch_norm=True, dropout=0.0, outputs=4),
         optimizer=dict(schedule=steps),
         log_every_steps=1,
-        evals=dict(rows_per_batch=32),
+        evals=dict(
+            rows_per_batch=32, staging=dict(random_networks=1), embedding_map=dict(method=("pca",))
+        ),
     )

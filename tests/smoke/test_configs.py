@@ -8,6 +8,7 @@ import pytest
 import yaml
 from etils import epath
 from tiny_by_name import ELECTRODES, SPEC, pretrained_by_name, write_shards_by_name
+from tiny_nights import write_tiny_nights
 from tiny_shards import write_tiny_shards
 
 import configs
@@ -73,6 +74,11 @@ def shards_by_name(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def shards_of_nights(tmp_path_factory):
+    return write_tiny_nights(tmp_path_factory.mktemp("smoke") / "nights")
+
+
+@pytest.fixture(scope="module")
 def trained_by_name(tmp_path_factory):
     """A folder of a tiny model that reads channels by name."""
     folder = tmp_path_factory.mktemp("trained") / "by_name"
@@ -86,6 +92,8 @@ def test_a_recipe_runs_two_steps(name, request, tmp_path):
     by_name = config.data.get("demo_signal") == "eegpt"
     if by_name:
         config.data.dir = str(request.getfixturevalue("shards_by_name"))
+    elif config.data.get("demo_corpus") == "nights":
+        config.data.dir = str(request.getfixturevalue("shards_of_nights"))
     else:
         config.data.dir = str(request.getfixturevalue("shards")(config.signal.window_s))
     if config.get("demo_model"):  # what ':smoke' would train first
@@ -96,7 +104,7 @@ def test_a_recipe_runs_two_steps(name, request, tmp_path):
     assert max(json.loads(row)["step"] for row in rows) == 2
     assert 1 <= summary["step"] <= 2 and summary["loss"] > 0  # the best of them, where that counts
     if any(hasattr(settings, "items") for settings in config.evals.values()):
-        assert any(key in summary for key in ("zero_shot", "classification"))
+        assert any(key in summary for key in ("zero_shot", "classification", "pretext"))
 
 
 @pytest.mark.parametrize("name", FINISHED)
@@ -223,6 +231,21 @@ def test_fine_tuning_is_the_published_one_with_what_the_papers_ask_for(name, row
     if name == "dare_finetune":  # TUEV
         assert (objective.label_smoothing, objective.class_weight) == (0.1, "balanced_root")
         assert tuple(objective.head.dropout) == (0.3, 0.1) and schedule.total_epochs == 30
+
+
+def test_relative_positioning_is_braindecode_s_example():
+    config = get_config("relpos_sleep")
+    pairs, settings, watch = config.sampler, config.optimizer, config.validation
+    assert (pairs.pairs_per_batch, pairs.pairs_per_recording) == (128, 250)
+    assert (pairs.tau_pos_s, pairs.tau_neg_s, pairs.tau_max_s) == (60, 15 * 60, None)
+    assert pairs.negatives == "same_recording" and config.data.normalisation == "recording"
+    encoder = {k: config.encoder[k] for k in ("filters", "outputs", "dropout", "batch_norm")}
+    assert encoder == dict(filters=16, outputs=100, dropout=0.0, batch_norm=True)
+    assert config.encoder.name == "sleep_conv" and config.objective.dropout == 0.5
+    assert (settings.name, settings.rate, settings.weight_decay) == ("adam", 5e-3, 0)
+    assert (settings.schedule.kind, settings.schedule.total_epochs) == ("constant", 25)
+    assert (watch.split, watch.monitor, watch.patience_epochs) == ("valid", "loss", 10)
+    assert config.checkpoint.use == "best" and config.evals.staging.c == 1.0
 
 
 @pytest.mark.parametrize("size", ["5s", "60s"])
