@@ -47,7 +47,7 @@ def hypnogram(
     rows = (("label", truth, GREY), ("answer", answer, BLUE))
     for axes, (name, values, colour) in zip(panels, rows, strict=True):
         height = np.where(np.isfinite(values), level[np.nan_to_num(values).astype(int)], np.nan)
-        axes.plot(*_steps(begin_s, height, window_s), color=colour, lw=1.2)
+        axes.plot(*_steps(begin_s, height, window_s), color=colour, lw=0.9)
         axes.set_ylabel(name)
         axes.set_yticks(level, classes)
         axes.spines[["top", "right"]].set_visible(False)

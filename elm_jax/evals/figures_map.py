@@ -58,7 +58,9 @@ def _panel(figure: Figure, axes: Any, plane: Plane, label: PointLabels) -> None:
         bar = figure.colorbar(shown, ax=axes, label=label.name)
         bar.solids.set_alpha(1)
     if label.classes or none.any():
-        legend = axes.legend(frameon=False, fontsize=9)
+        # Among many points no corner is free.
+        beside = dict(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0) if many else {}
+        legend = axes.legend(frameon=False, fontsize=9, **beside)
         for handle in legend.legend_handles:
             handle.set(sizes=[_BIG], alpha=1)
     axes.set(xlabel=plane.axes[0], ylabel=plane.axes[1])
