@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import runpy
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -159,6 +161,27 @@ def test_what_their_class_cannot_say_is_refused_in_words(tmp_path, objective, en
     with pytest.raises(ConvertError, match=message):
         sleep_folder.write_folder(tiny_sleep(objective, **encoder), tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [dict(hidden=[6, 4], batch_norm=True, outputs=3, activation="tanh"), dict(hidden=[5])],
+    ids=["with norms", "without"],
+)
+def test_the_encoder_of_windows_of_features_is_saved_and_stands_alone(
+    tmp_path, encoder, monkeypatch, capsys
+):
+    spec = SLEEP_SPEC.replace(channels=("power", "ratio", "slope"), window_s=0.02)
+    parts = tiny_parts(
+        "mlp", encoder=dict(name="mlp", **encoder), objective=sleep_config.PAIRS, spec=spec
+    )
+    folder.write_folder(parts, tmp_path / "saved")
+    assert_same_weights(read_parts(tmp_path / "saved"), parts)
+    monkeypatch.setattr(sys, "argv", ["verify.py", str(tmp_path / "saved")])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    pytest.importorskip("torch")
+    code = runpy.run_path(str(tmp_path / "saved/verify.py"))["main"]()
+    assert code == 0 and "features: equal" in capsys.readouterr().out
 
 
 def test_another_folder_or_another_encoder_is_never_written(written, tmp_path):

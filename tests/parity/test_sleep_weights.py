@@ -1,7 +1,7 @@
 """Weights of braindecode's sleep stager, and of the siamese network around it, go both ways."""
 
 import json
-import subprocess
+import runpy
 import sys
 
 import jax
@@ -117,7 +117,7 @@ def test_the_older_name_of_the_last_layer_is_read_and_never_written(tmp_path):
     )
 
 
-def test_a_classifier_is_the_last_layer_where_classes_are_asked_for(tmp_path):
+def test_a_classifier_is_the_last_layer_where_classes_are_asked_for(tmp_path, verify):
     theirs = stager(n_outputs=5, drop_prob=0.3)
     theirs.save_pretrained(tmp_path / "theirs")
     features = stager(n_outputs=None, return_feats=True)
@@ -183,15 +183,22 @@ def test_the_embedder_alone_goes_to_braindecode_if_the_classifier_may_go(siamese
     assert_same_state(back.state_dict(), network.emb.state_dict())
 
 
-def verify(place):
-    done = subprocess.run(
-        [sys.executable, place / "verify.py"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def verify(monkeypatch, capsys):
+    """Runs a saved folder's own check; gives what it says."""
+
+    def run(place):
+        monkeypatch.setattr(sys, "argv", ["verify.py", str(place)])
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        code = runpy.run_path(str(place / "verify.py"))["main"]()
+        out = capsys.readouterr().out
+        assert code == 0 and "DIFFERS" not in out, out
+        return out
+
+    return run
 
 
-def test_the_folder_stands_alone(siamese, monkeypatch):
+def test_the_folder_stands_alone(siamese, monkeypatch, verify):
     network, _, ours = siamese
     assert "features: equal" in verify(ours)
     monkeypatch.syspath_prepend(ours)
