@@ -143,13 +143,13 @@ class WindowPairSampler:
 
     def _with_partners(self) -> Int[np.ndarray, " n"]:
         """Places of the windows that have partners of both kinds."""
-        found = [np.zeros(0, np.int64)]
+        found = [np.zeros(0, np.int32)]
         for begin in range(0, len(self._times), _CHUNK):
             place = np.arange(begin, min(begin + _CHUNK, len(self._times)))
             for near in (True, False) if self._distances.within else (True,):
                 bounds_us = self._distances.bounds_us(near=near)
                 place = place[self._times.away(place, *bounds_us) > 0]
-            found.append(place)
+            found.append(place.astype(np.int32))
         return np.concatenate(found)
 
     def _require_some(self) -> None:
@@ -169,8 +169,8 @@ class WindowPairSampler:
     def tell(self) -> None:
         """Says in the log what is drawn, and what never can be."""
         log.info(
-            "pairs    %d of %d recordings of %s, %d batches an epoch; %s",
-            self.pairs_per_epoch, len(self._recordings), self._split, self._steps, self._distances,
+            "pairs    %s: %d an epoch from %d recordings, in %d batches; %s",
+            self._split, self.pairs_per_epoch, len(self._recordings), self._steps, self._distances,
         )  # fmt: skip
         alone = len(self._times) - len(self.first)
         if alone:

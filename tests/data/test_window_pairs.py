@@ -146,7 +146,7 @@ def test_the_log_says_what_is_never_first_and_who_is_left_out(caplog):
     with caplog.at_level(logging.INFO):
         sampler_of(layout, (1, 4, 8), each=7).tell()
     said = caplog.text
-    assert "14 of 2 recordings of train, 2 batches an epoch" in said
+    assert "train: 14 an epoch from 2 recordings, in 2 batches" in said
     assert "near: at most 1 s apart; far: at least 4 s and at most 8 s" in said
     assert "3 of 21 windows lack a partner" in said
     assert "1 of 3 recordings of train are left out" in said and "(rec1)" in said
