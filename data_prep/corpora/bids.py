@@ -53,6 +53,8 @@ _COMPANIONS = {".vhdr": (".eeg", ".vmrk"), ".set": (".fdt",)}
 _NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli")
 _ENTITIES = ("session", "task", "acquisition", "run")
 _MOST_KINDS = 50
+# What begins so marks stretches that mne leaves out.
+_NOT_USED = ("bad", "edge")
 
 
 class Bids(AnnotatedEdf, ArrayCorpus):
@@ -239,7 +241,7 @@ class Bids(AnnotatedEdf, ArrayCorpus):
         return result
 
     def _all_kinds(self, sources: list[Source]) -> dict[str, str]:
-        """Every kind of event is its own label; in order of their names."""
+        """Every kind of event is its own label, but those that mark what is not to be used."""
         from data_prep.corpora.event_files import EventsError
 
         kinds: Counter[str] = Counter()
@@ -254,7 +256,7 @@ class Bids(AnnotatedEdf, ArrayCorpus):
                 f"the events are of {len(kinds)} kinds, such as {most}: say which are labels by "
                 "--event_labels, or give --cut recordings"
             )
-        return {kind: kind for kind in sorted(kinds)}
+        return {kind: kind for kind in sorted(kinds) if not kind.lower().startswith(_NOT_USED)}
 
 
 # Option of the command line -> what it is called in names of files.

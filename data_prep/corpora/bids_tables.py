@@ -16,6 +16,7 @@ from data_prep.csv_tables import Table, read_csv_table
 from data_prep.report_texts import TextError
 
 _MISSING = ("n/a", "", "nan", "NaN")
+_NO_NAME = ("", "unspecified", "n_a", "unknown")
 _SEX = {"f": "female", "female": "female", "m": "male", "male": "male"}
 # Columns that say what an event is, the best first; the last two are of older or unfinished sets.
 _KINDS = ("trial_type", "stim_type", "value")
@@ -130,12 +131,16 @@ def read_description(path: pathlib.Path) -> dict[str, Any]:
 def institution_of(folder: pathlib.Path) -> str:
     """``bids_`` and the name of the data set, so that sub-01 of two of them are two people.
 
+    Where it has none (or the one that tools fill in), the folder's own name stands for it.
+
     Raises:
       SidecarError: ``dataset_description.json`` is broken.
     """
     path = folder / "dataset_description.json"
     name = str(read_description(path).get("Name", "")) if path.is_file() else ""
-    slug = re.sub(r"\W+", "_", name or folder.resolve().name).strip("_").lower()
+    slug = re.sub(r"\W+", "_", name).strip("_").lower()
+    if slug in _NO_NAME:
+        slug = re.sub(r"\W+", "_", folder.resolve().name).strip("_").lower()
     return f"bids_{slug[:48]}"
 
 

@@ -53,11 +53,14 @@ def write_raw(path, raw):
     else:
         import edfio
 
+        signal, file = (
+            (edfio.BdfSignal, edfio.Bdf) if path.suffix == ".bdf" else (edfio.EdfSignal, edfio.Edf)
+        )
         rows = [
-            edfio.EdfSignal(1e6 * x, RATE_HZ, label=name, physical_dimension="uV")
+            signal(1e6 * x, RATE_HZ, label=name, physical_dimension="uV")
             for name, x in zip(raw.ch_names, raw.get_data(), strict=True)
         ]
-        edfio.Edf(rows).write(path)
+        file(rows).write(path)
 
 
 def recording(folder, name, suffix=".edf", seed=0, events=None, channels=ELECTRODES, bad=()):

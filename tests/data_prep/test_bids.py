@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layouts import kinds, prepare, records
 
-from data_prep.corpora.bids_tables import Participants, read_events
+from data_prep.corpora.bids_tables import Participants, institution_of, read_events
 from data_prep.corpora.event_files import EventsError
 from elm_jax.data.manifest import Manifest, load_recordings
 
@@ -34,12 +34,13 @@ def defects(out, kind):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """The same signal in four formats, and one recording in which nothing happens."""
+    """The same signal in five formats; in one of the recordings nothing happens."""
     root = tmp_path_factory.mktemp("bids")
     describe(root / "in", PEOPLE)
     recording(root / "in", "sub-01_ses-a_task-move", ".edf", 1, EVENTS)
     recording(root / "in", "sub-01_ses-b_task-move", ".vhdr", 1, EVENTS)
     recording(root / "in", "sub-02_task-move_run-1", ".set", 1, EVENTS)
+    recording(root / "in", "sub-02_task-move_run-2", ".bdf", 1, EVENTS)
     recording(root / "in", "sub-03_task-rest", ".fif", 1)
     recording(root / "in" / "derivatives" / "clean", "sub-01_task-move", ".edf", 1, EVENTS)
     assert prepare("bids", root / "in", root / "out", *TRAIN) == 0
@@ -48,17 +49,21 @@ def prepared(tmp_path_factory):
 
 def test_windows_of_events_are_labelled_by_their_kind_whatever_the_format(prepared):
     found = [(1, "left"), (7, "right"), (12, "left"), (16, "left")]
-    names = ("sub-01_ses-a_task-move", "sub-01_ses-b_task-move", "sub-02_task-move_run-1")
-    for name in names:
+    moves = sorted(name for name in rows(prepared / "out") if "move" in name)
+    assert len(moves) == 4
+    for name in moves:
         assert windows(prepared / "out", name) == found
-    signals = [x for _, labels, x in records(prepared / "out", "train") if labels]
-    first, second, third = (np.stack(signals[k : k + 4]).astype(int) for k in (0, 4, 8))
-    # EDF rounds to 16 bits of its own range; the others hold floats.
-    assert np.abs(first - second).max() <= 2 and np.abs(second - third).max() <= 2
+    stored = list(records(prepared / "out", "train"))
+    signals = [x for _, labels, x in stored if "event" in labels]
+    (whole,) = [x.astype(int) for _, labels, x in stored if "event" not in labels]  # FIF
+    first, *others = (np.stack(signals[k : k + 4]).astype(int) for k in (0, 4, 8, 12))
+    # EDF rounds to 16 bits of its own range, others hold 24 or floats.
+    assert max(np.abs(first - other).max() for other in others) <= 2
+    assert np.abs(first[0] - whole[:, 256:1280]).max() <= 2
 
 
 def test_what_was_made_of_recordings_is_not_read_as_one(prepared):
-    assert len(rows(prepared / "out")) == 4
+    assert len(rows(prepared / "out")) == 5
     assert kinds(Manifest.load(prepared / "out")) == ["events_unknown"]
 
 
@@ -75,6 +80,7 @@ def test_the_participants_table_and_the_files_names_are_labels(prepared):
         "sub-01_ses-a_task-move": {"age": 34, "sex": "female", "session": "a", "task": "move"},
         "sub-01_ses-b_task-move": {"age": 34, "sex": "female", "session": "b", "task": "move"},
         "sub-02_task-move_run-1": {"sex": "male", "task": "move", "run": "1"},
+        "sub-02_task-move_run-2": {"sex": "male", "task": "move", "run": "2"},
         "sub-03_task-rest": {"age": 61, "sex": "female", "task": "rest"},
     }
 
@@ -85,6 +91,8 @@ def test_people_are_those_of_their_data_set(prepared, tmp_path):
     recording(tmp_path / "in", "sub-02_task-move")
     assert prepare("bids", tmp_path / "in", tmp_path / "out", *TRAIN) == 0
     assert rows(tmp_path / "out")["sub-02_task-move"].person == "bids_zweite_studie_schlaf:sub-02"
+    describe(tmp_path / "in", name="[Unspecified]")  # as mne-bids writes it
+    assert institution_of(tmp_path / "in") == "bids_in"
 
 
 def test_sessions_tasks_runs_and_kinds_of_events_can_be_chosen(prepared, capsys):
@@ -99,7 +107,19 @@ def test_sessions_tasks_runs_and_kinds_of_events_can_be_chosen(prepared, capsys)
     assert prepare("bids", prepared / "in", out / "x", *TRAIN, "--bids_runs", "7") == 2
     assert "no recording of --bids_runs 7 lies in the layout" in capsys.readouterr().err
     assert prepare("bids", prepared / "in", out / "x", *TRAIN, "--event_labels", "go") == 2
-    assert "no event is one of go; found: left (6), right (3)" in capsys.readouterr().err
+    assert "no event is one of go; found: left (8), right (4)" in capsys.readouterr().err
+
+
+def test_stretches_that_events_mark_as_bad_are_no_class_and_in_no_window(tmp_path):
+    describe(tmp_path / "in", PEOPLE)
+    bad = [(2, 1, "BAD_movement"), (19.9, 0, "edge boundary")]
+    recording(tmp_path / "in", "sub-01_task-move", events=[*EVENTS, *bad])
+    assert prepare("bids", tmp_path / "in", tmp_path / "out", *TRAIN) == 0
+    assert Manifest.load(tmp_path / "out").options["event_labels"] == {
+        "left": "left", "right": "right",
+    }  # fmt: skip
+    assert windows(tmp_path / "out", "sub-01_task-move") == [(7, "right"), (12, "left")]
+    assert defects(tmp_path / "out", "event_lost")
 
 
 def test_recordings_can_be_taken_whole(prepared):
