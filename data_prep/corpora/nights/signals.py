@@ -3,8 +3,13 @@
 Everything is a *simulation* to try programs with; no parameter is fitted to a recording. Stages set
 how large each rhythm typically is; around that every rhythm has a life of its own, so that epochs
 of one stage differ and those of two stages overlap: envelopes wander over tens of seconds, stages
-pass into each other, slow waves are worth less in the morning than in the evening,
-people differ in everything (``people.py``), and the gain of an electrode drifts over the night.
+pass into each other, slow waves are smaller in the morning than in the evening, people differ in
+everything (``people.py``), and the gain of an electrode drifts over the night.
+
+Amplitude alone says little of a stage, as in people: with open eyes the forehead sees movements of
+the eyes as large as slow waves (in five minutes awake of SC4001, 19 microvolts between 0.5 and 1.5
+Hz at Fpz-Cz), in REM sleep, too, and skin drifts throughout. The wandering is quicker than the
+minute in which windows count as near: else that, and not sleep, would tell near from far.
 """
 
 from collections.abc import Sequence
@@ -20,7 +25,7 @@ SFREQ_HZ = 100
 CHANNELS = ("EEG Fpz-Cz", "EEG Pz-Oz", "EOG horizontal")
 # Columns of the tables below.
 STATES = ("W", "1", "2", "3", "4", "R")
-# Rhythm -> (centre Hz, width Hz) of it, gain at Fpz-Cz and at Pz-Oz, root mean square in each of
+# Rhythm -> (centre Hz, width Hz) of it, gains at Fpz-Cz and at Pz-Oz, root mean square in each of
 # STATES in microvolts. Alpha and sigma have the person's own rate, alpha the person's own size.
 RHYTHMS = {
     "slow": ((0.85, 0.5), (1.0, 0.5), (3.5, 5.0, 12.0, 23.0, 32.0, 5.0)),
@@ -36,6 +41,8 @@ WANDER = {
     "slow": (0.4, 25.0), "delta": (0.3, 25.0), "theta": (0.35, 20.0), "alpha": (0.7, 20.0),
     "sigma": (0.4, 25.0), "beta": (0.35, 30.0), "muscle": (0.8, 25.0),
 }  # fmt: skip
+# Drifts of half a hertz from skin and breath, whatever the stage: root mean square, microvolts.
+SWEAT_UV = 8.0
 
 
 def simulate(
@@ -53,32 +60,14 @@ def simulate(
     """
     seconds = round(len(stages) * EPOCH_S)
     weights, moving = _states(stages, rng, seconds)
-    frontal, posterior = (_background(rng, person, seconds) for _ in range(2))
-    pressure = _slow_pressure(weights)
-    for name, ((centre_hz, width_hz), gains, sizes) in RHYTHMS.items():
-        level = weights @ np.asarray(sizes, np.float32)
-        level *= np.exp(_wander(rng, seconds, *WANDER[name]))
-        centre_hz = {"alpha": person.alpha_hz, "sigma": person.spindle_hz}.get(name, centre_hz)
-        level *= {
-            "slow": person.slow * pressure, "delta": 0.4 + 0.6 * person.slow * pressure,
-            "alpha": person.alpha_uv, "muscle": person.muscle,
-        }.get(name, 1.0)  # fmt: skip
-        own = [_noise(rng, seconds, _bell(centre_hz, width_hz)) for _ in range(2)]
-        if name == "slow":
-            own = [_peaked(wave) for wave in own]
-        _modulate(own[0], level * gains[0])
-        frontal += own[0]
-        # What both derivations see is one source in part.
-        both = 0.6 if name != "muscle" else 0.1
-        _modulate(own[1], level * gains[1] * np.sqrt(1 - both**2))
-        posterior += own[1]
-        posterior += both * gains[1] / gains[0] * own[0]
+    frontal, posterior = _rhythms(rng, person, weights)
     for signal in (frontal, posterior):
         sweat = _noise(rng, seconds, _bell(0.45, 0.4))
-        _modulate(sweat, 8.0 * np.exp(_wander(rng, seconds, 0.8, 40.0)))
+        _modulate(sweat, SWEAT_UV * np.exp(_wander(rng, seconds, 0.8, 40.0)))
         signal += sweat
     eyes = _eyes(rng, weights, seconds)
     _add_transients(rng, person, weights, frontal, posterior)
+    # What electrodes at the eyes and on the forehead see of each other.
     frontal += 0.35 * eyes
     posterior += 0.03 * eyes
     eyes += 0.3 * frontal
@@ -88,6 +77,35 @@ def simulate(
         signal += _movements(rng, moving, seconds)
         signals[name] = signal
     return signals
+
+
+def _rhythms(
+    rng: np.random.Generator, person: Person, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Background and RHYTHMS at Fpz-Cz and Pz-Oz, as large as the stages have them."""
+    seconds = len(weights)
+    frontal, posterior = (_background(rng, person, seconds) for _ in range(2))
+    pressure = _slow_pressure(weights)
+    rates_hz = {"alpha": person.alpha_hz, "sigma": person.spindle_hz}
+    of_person = {
+        "slow": person.slow * pressure, "delta": 0.4 + 0.6 * person.slow * pressure,
+        "alpha": person.alpha_uv, "muscle": person.muscle,
+    }  # fmt: skip
+    for name, ((centre_hz, width_hz), gains, sizes) in RHYTHMS.items():
+        level = weights @ np.asarray(sizes, np.float32)
+        level *= np.exp(_wander(rng, seconds, *WANDER[name]))
+        level *= of_person.get(name, 1.0)
+        own = [_noise(rng, seconds, _bell(rates_hz.get(name, centre_hz), width_hz)) for _ in "ab"]
+        if name == "slow":
+            own = [_peaked(wave) for wave in own]
+        # What both derivations see is one source in part; muscles are local.
+        both = 0.1 if name == "muscle" else 0.6
+        _modulate(own[0], level * gains[0])
+        _modulate(own[1], level * gains[1] * np.sqrt(1 - both**2))
+        frontal += own[0]
+        posterior += own[1]
+        posterior += both * gains[1] / gains[0] * own[0]
+    return frontal, posterior
 
 
 def slow_channels(
