@@ -72,6 +72,10 @@ BENCHMARKS: dict[str, tuple[Figure, ...]] = {
         ),
         Figure("the same, base1", "ratio/base1", ">= 1"),
     ),
+    "sleep_step.py": (
+        Figure("relative positioning's step, 128 pairs, PyTorch's time over ours", "ratio", ">= 1"),
+        Figure("its scratch memory, MB", "temp_mb"),
+    ),
     "ring.py": (
         Figure("ring MIL loss, MB a device of 8, 65,536 crops", "multi_instance/ring_mb/65536"),
         Figure("dense, MB a device", "multi_instance/dense_mb/65536"),
