@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from elm_jax.data.manifest import PieceRow, RecordingRow
 from elm_jax.evals.figures_hypnogram import hypnogram
+from elm_jax.evals.probe import models
 from elm_jax.evals.probe.eval import Probe
 
 STAGES = ("W", "N1", "N2", "N3", "R")
@@ -105,7 +106,9 @@ def test_train_valid_and_test_people_stand_side_by_side_as_in_the_textbook():
     np.testing.assert_array_equal(found, expected)
 
 
-def test_what_the_probe_saw_of_validation_people_is_told():
+def test_what_the_probe_saw_of_validation_people_is_told(monkeypatch):
+    monkeypatch.setattr(models, "STRENGTHS", np.array([0.1, 1.0]))
+
     def told(**settings):
         table = staging(inputs=("features",), **settings)(model, Nights(nights())).tables["splits"]
         return {r["split"]: r["probe"] for r in table}
