@@ -200,4 +200,4 @@ def _on_plateau(
 def trainable_norm(tree: Params, trainable: Params) -> jax.Array:
     """The l2 norm over the leaves that learn; frozen ones would revive their backward pass."""
     leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(trainable), strict=True)
-    return optax.global_norm([x for x, learns in leaves if learns])
+    return optax.tree.norm([x for x, learns in leaves if learns])

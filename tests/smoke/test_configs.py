@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import logging
 import pathlib
+import warnings
 
 import pytest
 import yaml
@@ -86,8 +88,23 @@ def trained_by_name(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def warned(caplog):
+    """What a run says at the level of warnings, in its log or through Python; deprecations aside.
+
+    Those are of libraries among themselves, and Python does not show them.
+    """
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        hidden = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+        yield lambda: [
+            *(f"{w.category.__name__}: {w.message}" for w in found if w.category not in hidden),
+            *(r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING),
+        ]
+
+
 @pytest.mark.parametrize("name", TRAINING)
-def test_a_recipe_runs_two_steps(name, request, tmp_path):
+def test_a_recipe_runs_two_steps(name, request, tmp_path, warned):
     config = get_config(name, "smoke")
     by_name = config.data.get("demo_signal") == "eegpt"
     if by_name:
@@ -105,6 +122,8 @@ def test_a_recipe_runs_two_steps(name, request, tmp_path):
     assert 1 <= summary["step"] <= 2 and summary["loss"] > 0  # the best of them, where that counts
     if any(hasattr(settings, "items") for settings in config.evals.values()):
         assert any(key in summary for key in ("zero_shot", "classification", "pretext"))
+    if name == "relpos_sleep":
+        assert warned() == []
 
 
 @pytest.mark.parametrize("name", FINISHED)
