@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_prep.corpora.arrays import ArrayCorpus
 from data_prep.corpora.base import CorpusError, Source, find_files
-from data_prep.corpora.bids_files import bids_path, find_sidecar, name_parts, read_raw
+from data_prep.corpora.bids_files import bids_path, find_sidecar, name_parts, read_raw, reading
 from data_prep.corpora.bids_tables import (
     Participants,
     SidecarError,
@@ -106,7 +106,7 @@ class Bids(AnnotatedEdf, ArrayCorpus):
 
     def row_labels(self, source: Source) -> list[str]:
         """Names of the EEG channels that are used; no signal is read."""
-        raw = read_raw(source, preload=False)
+        raw = read_raw(source)
         kinds = zip(raw.ch_names, raw.get_channel_types(), strict=True)
         return [name for name, kind in kinds if kind == "eeg"]
 
@@ -114,7 +114,9 @@ class Bids(AnnotatedEdf, ArrayCorpus):
         """The recording as ``mne-bids`` reads it, with what its tables mark as bad left out."""
         from elm_jax.signals.recording import from_mne
 
-        return from_mne(read_raw(source, preload=True), rename=self.meant, file=source.file)
+        raw = read_raw(source)
+        with reading(source):
+            return from_mne(raw, rename=self.meant, file=source.file)
 
     def annotations(self, source: Source) -> list[tuple[float, float, str]]:
         """Onset, duration and kind of each event; none where there is no table."""

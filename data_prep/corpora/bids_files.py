@@ -1,8 +1,10 @@
 """Files of a BIDS folder as ``mne-bids`` finds and reads them; imported where there is one."""
 
+import contextlib
 import pathlib
 import re
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from data_prep.corpora.arrays import bad_array
@@ -39,25 +41,39 @@ def find_sidecar(path: "BIDSPath", suffix: str, extension: str) -> pathlib.Path 
     )
 
 
-def read_raw(source: Source, *, preload: bool) -> Any:
-    """What ``mne-bids`` reads.
+def read_raw(source: Source) -> Any:
+    """What ``mne-bids`` makes of a recording; its samples are read when they are taken.
 
     Raises:
-      UnusableRecording: it could not; names the tables that it named.
+      UnusableRecording: it could not read it.
+    """
+    from mne_bids import read_raw_bids
+
+    with reading(source):
+        raw = read_raw_bids(bids_path(source.path), verbose="ERROR")
+        bad, raw.info["bads"] = raw.info["bads"], []
+        return raw.drop_channels(bad) if bad and not source.extra["keep_bad"] else raw
+
+
+@contextlib.contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Quiet, and errors of a reader are defects of the recording that name the tables meant.
+
+    Raises:
+      UnusableRecording: in place of any error.
     """
     import mne
-    from mne_bids import read_raw_bids
+
+    from elm_jax.signals.defects import UnusableRecording
 
     try:
         with warnings.catch_warnings(), mne.use_log_level("ERROR"):
             # What matters of them is checked while listing, and said there.
             warnings.simplefilter("ignore")
-            raw = read_raw_bids(bids_path(source.path), verbose="ERROR")
-            bad, raw.info["bads"] = raw.info["bads"], []
-            if bad and not source.extra["keep_bad"]:
-                raw.drop_channels(bad)
-            return raw.load_data(verbose="ERROR") if preload else raw
-    except Exception as error:  # of any of its readers
+            yield
+    except (UnusableRecording, MemoryError):
+        raise
+    except Exception as error:  # of any of mne's readers
         named = ", ".join(dict.fromkeys(_TABLE_NAME.findall(str(error))))
         what = f" ({type(error).__name__}{f', about {named}' if named else ''})"
         raise bad_array(source.file, f"mne-bids could not read it{what}") from error

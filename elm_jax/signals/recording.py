@@ -21,6 +21,7 @@ from elm_jax.signals.stretches import (
     subtract_intervals,
 )
 
+_BLOCK_SAMPLES = 1 << 16  # of a Raw at a time
 _UV_PER_UNIT = {"nV": 1e-3, "uV": 1.0, "mV": 1e3, "V": 1e6}
 _UNIT_SPELLINGS = {
     "nv": "nV", "uv": "uV", "µv": "uV", "μv": "uV", "âµv": "uV", "microv": "uV", "uvolt": "uV",
@@ -271,8 +272,11 @@ def from_mne(
         raise UnusableRecording(Defect(file, "no_eeg", _say_unknown(selection.unknown)))
     sfreq_hz, n = float(raw.info["sfreq"]), len(raw.times)
     signal_uv = np.empty((len(selection.picked), n), np.float32)
-    for row, (i, _) in zip(signal_uv, selection.picked.values(), strict=True):
-        row[:] = raw.get_data(picks=[eeg[i]])[0] * _UV_PER_UNIT["V"]
+    rows = [eeg[i] for i, _ in selection.picked.values()]
+    # In blocks of time: a Raw that is not loaded is read once, and never held in float64 whole.
+    for start in range(0, n, _BLOCK_SAMPLES):
+        block_v = raw.get_data(picks=rows, start=start, stop=min(start + _BLOCK_SAMPLES, n))
+        signal_uv[:, start : start + _BLOCK_SAMPLES] = block_v * _UV_PER_UNIT["V"]
     bad, defects = _marked_bad(raw, sfreq_hz, n, file)
     nan, nan_defects = _non_finite(signal_uv, sfreq_hz, file)
     defects += nan_defects
