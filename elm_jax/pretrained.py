@@ -75,15 +75,16 @@ def load_pretrained(
       path_or_hub_id: a workdir of ours (or its ``checkpoints`` folder, or one step in that); a
         ``.pt`` or ``.safetensors`` as ELM's authors released them, with their YAML beside it, or
         the folder of both; a ``.ckpt`` of EEGPT's or DARE-EEG's pretraining; a directory that
-        :meth:`Pretrained.save_pretrained` wrote, or braindecode's EEGPT; the id of one on the
-        Hugging Face hub.
+        :meth:`Pretrained.save_pretrained` wrote, or braindecode's EEGPT or SleepStagerChambon2018;
+        the id of one on the Hugging Face hub; weights of that stager or of the siamese network
+        around it, with a YAML of its arguments.
       mean: of the training signals in network values, in place of what the source tells.
       std: likewise.
       config: the YAML of a released file that does not lie beside it; of a pretraining ``.ckpt``
         one with what that does not tell (``num_heads``, ``sfreq``, ``n_times``, ``channels``).
       step: of a workdir; its latest by default.
-      n_outputs: classes, of braindecode's EEGPT or a pretraining ``.ckpt``: a new head unless it
-        has one of so many already.
+      n_outputs: classes, of braindecode's models or a pretraining ``.ckpt``: a new head unless it
+        has one of so many already. A stager's last layer embeds where no classes are asked for.
       text_tower: where the text tower lies, if not where it lay in training.
       cache: folder for the vectors of a frozen text tower; None keeps none.
 
