@@ -17,6 +17,7 @@ BASE = [
     "array_record>=0.8",
     "etils[epath]>=1.15",
     "mne>=1.13",
+    "pooch>=1.8",  # fetches published files; a part of what mne needs
     "edfio>=0.4.18",
     "h5py>=3.14",
     "transformers>=5.23",
