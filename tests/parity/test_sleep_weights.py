@@ -138,9 +138,9 @@ def test_a_classifier_is_the_last_layer_where_classes_are_asked_for(tmp_path, ve
 def test_another_number_of_classes_gives_a_new_head_and_says_so(tmp_path):
     theirs = stager()
     theirs.save_pretrained(tmp_path / "theirs")
-    model = elm_jax.load_pretrained(tmp_path / "theirs", n_outputs=3)
-    assert model.encode(SIGNAL).logits.shape == (3, 3)
-    assert any("3 outputs is new" in line for line in model.notices)
+    parts = read_parts(tmp_path / "theirs", n_outputs=3)
+    assert parts.params["classifier"]["out"]["kernel"].shape == (48, 3)
+    assert parts.extra["fresh_head"] == 3 and "nothing learnt yet" in str(parts.report)
 
 
 def test_the_siamese_network_gives_the_same_vectors_and_the_same_answers(siamese):
