@@ -125,7 +125,10 @@ def prepare_and_run(argv) -> int:
     jax.config.update("jax_compilation_cache_dir", str(workdir.parent / ".jax_cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
+    from elm_jax import host_memory
     from elm_jax.progress import setup_logging
+
+    host_memory.give_back_after_compiling()
 
     try:
         setup_logging(workdir)
