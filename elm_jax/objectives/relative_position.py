@@ -75,8 +75,9 @@ class RelativePosition(TwoTower):
             self._encoded(params, stats, _side(batch, side), own, train).pooled
             for side, own in zip(SIDES, keys[:2], strict=True)
         )
-        # Where valid rows end, nothing that padding holds may come through.
-        valid, apart = batch.get("signal_valid"), jnp.abs(a - b)
+        # In bfloat16 the difference of two near vectors would be rounding.
+        valid, wide = batch.get("signal_valid"), statistics_dtype(a)
+        apart = jnp.abs(a.astype(wide) - b.astype(wide))
         logits = self._call("classifier", params, stats, keys[2], apart, valid=valid, train=train)
         logits = logits.astype(statistics_dtype(logits))
         return {"logits": logits}, dict(model_state) | {"batch_stats": stats}
