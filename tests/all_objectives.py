@@ -14,13 +14,15 @@ from tiny_model import CHANNELS, tiny_batch, tiny_objective
 from elm_jax.data.targets import Target
 from elm_jax.losses import STYLES
 from elm_jax.models.conv_eeg import ConvEeg
-from elm_jax.models.heads import Classifier
+from elm_jax.models.flat_mlp import FlatMlp
+from elm_jax.models.heads import Classifier, PairHead
 from elm_jax.objectives.classify import Classify
 from elm_jax.objectives.multi_instance import (
     MultiInstance,
     OrthogonalAlignment,
     SoftTargetContrast,
 )
+from elm_jax.objectives.relative_position import SIDES, RelativePosition
 
 COLUMNS = {  # of the classifiers' shared logits
     "binary": slice(0, 1),
@@ -63,6 +65,12 @@ def masked(name="dual_aligned"):
     return tiny_masked(name, channels=ELECTRODES[:8], encoder=dict(summary_tokens=3), **settings)
 
 
+def siamese():
+    """Without dropout, as the others."""
+    encoder = FlatMlp(hidden=(6,), outputs=3, batch_norm=True)
+    return RelativePosition(encoder=encoder, classifier=PairHead(0.0))
+
+
 def scorers():
     """By the name in ``config.objective.name``, a slash and what is varied: whose terms count."""
     return {
@@ -71,6 +79,7 @@ def scorers():
         "orthogonal_alignment/": tiny_objective(OrthogonalAlignment),
         **{f"classify/{kind}": tiny_classifier(kind) for kind in COLUMNS},
         **{f"{name}/": masked(name) for name in MASKED},
+        "relative_position/": siamese(),
     }
 
 
@@ -86,6 +95,7 @@ class Together:
         """Constants, which compile in a moment; random numbers of JAX's take seconds."""
         shapes = jax.eval_shape(trunk().init, key, batch)
         own = jax.eval_shape(masked().init, key, _of_masked(batch))
+        pairs, pairs_state = jax.eval_shape(siamese().init, key, _of_pairs(batch))
         rng = np.random.default_rng(0)
 
         def leaf(path, x):
@@ -96,13 +106,22 @@ class Together:
 
         params, state = jax.tree_util.tree_map_with_path(leaf, shapes)
         more, target = jax.tree_util.tree_map_with_path(leaf, own)
-        return params | {"masked": more}, state | {"target": {"masked": target["target"]}}
+        pairs, own = jax.tree_util.tree_map_with_path(leaf, (pairs, pairs_state))
+        stats = dict(state["batch_stats"]) | {"pairs": own["batch_stats"]}
+        target = {"masked": target["target"]}
+        return params | {"masked": more, "pairs": pairs}, {"batch_stats": stats, "target": target}
 
     def embed(self, params, model_state, batch, key, *, train):
         out, trunk_state = trunk().embed(params, model_state, batch, key, train=train)
         state = {"batch_stats": {}, "target": model_state["target"]["masked"]}
         more, _ = masked().embed(params["masked"], state, _of_masked(batch), key, train=train)
-        return out | {f"masked/{k}": v for k, v in more.items()}, trunk_state
+        out = out | {f"masked/{k}": v for k, v in more.items()}
+        stats = trunk_state["batch_stats"]
+        near, own = siamese().embed(
+            params["pairs"], {"batch_stats": stats["pairs"]}, _of_pairs(batch), key, train=train
+        )
+        stats = stats | {"pairs": own["batch_stats"]}
+        return out | {"near": near["logits"]}, trunk_state | {"batch_stats": stats}
 
     def terms(self, out, batch):
         found, report = {}, {}
@@ -112,6 +131,8 @@ class Together:
                 own = {k.removeprefix("masked/"): v for k, v in out.items() if "masked/" in k}
                 terms, told = scorer.terms(own, batch)
                 report |= {f"{name}:{what}": value for what, value in told.items()}
+            elif name == "relative_position/":
+                terms, _ = scorer.terms({"logits": out["near"]}, batch)
             elif kind in COLUMNS:
                 own = {"logits": out["logits"][:, COLUMNS[kind]]}
                 terms, _ = scorer.terms(own, batch | {"label": batch[f"label/{kind}"]})
@@ -133,6 +154,11 @@ def _of_masked(batch):
     return own | shared
 
 
+def _of_pairs(batch):
+    """The batch as relative positioning reads it."""
+    return {k: batch[k] for k in (*SIDES, "signal_valid", "near") if k in batch}
+
+
 def batch_of(seed, dtype):
     """16 crops and 16 texts of 4 ragged bags; the last quarter of the rows is padding.
 
@@ -147,6 +173,8 @@ def batch_of(seed, dtype):
     batch |= {"signal_bag": bag, "text_bag": np.repeat(np.arange(4, dtype=np.int32), 4)}
     batch["signal_valid"][[3, *range(12, 16)]] = False
     batch["text_valid"][[5, *range(12, 16)]] = False
+    batch |= {side: rng.normal(size=(16, 3, 5)) for side in SIDES}
+    batch["near"] = rng.integers(0, 2, 16).astype(bool) & batch["signal_valid"]
     for kind, columns in COLUMNS.items():
         width = columns.stop - columns.start if kind == "multilabel" else 1
         label = rng.integers(0, 3 if kind == "multiclass" else 2, (16, width)).astype(dtype)
