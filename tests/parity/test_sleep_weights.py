@@ -1,5 +1,6 @@
 """Weights of braindecode's sleep stager, and of the siamese network around it, go both ways."""
 
+import importlib
 import json
 import runpy
 import sys
@@ -202,8 +203,7 @@ def test_the_folder_stands_alone(siamese, monkeypatch, verify):
     network, _, ours = siamese
     assert "features: equal" in verify(ours)
     monkeypatch.syspath_prepend(ours)
-    import sleep_torch
-
+    sleep_torch = importlib.import_module("sleep_torch")
     a, b = torch.from_numpy(SIGNAL), torch.from_numpy(SIGNAL).flip(0)
     with torch.no_grad():
         found, projection = sleep_torch.load(ours)(a)

@@ -176,13 +176,8 @@ def load(folder):
       ValueError: another encoder than this.
       RuntimeError: a tensor is missing, unknown or of another shape (PyTorch names all of them).
     """
-    config = elm_torch.read_config(folder)
-    if config["recipe"]["encoder"]["name"] != "eeg_transformer":
-        raise ValueError(f"{folder}: its encoder is {config['recipe']['encoder']['name']!r}")
-    state = elm_torch.read_state(folder)
-    model = Eeg(config)
-    model.load_state_dict({k: v for k, v in state.items() if not k.startswith(PRETRAINING)})
-    return model.eval()
+    config = elm_torch.config_of(folder, "eeg_transformer")
+    return elm_torch.filled(Eeg(config), folder, leave=PRETRAINING)
 
 
 def load_classifier(folder):
@@ -192,10 +187,4 @@ def load_classifier(folder):
 
 def outputs(folder, signal):
     """All that the model gives for a signal, by name."""
-    config, model = elm_torch.read_config(folder), load(folder)
-    tokens = model.tokens(signal)
-    features, projection = tokens.mean(dim=1), None
-    found = {"features": features}
-    if model.proj is not None:
-        projection = found["projection"] = model.proj(features)
-    return found | elm_torch.logits(folder, config, tokens, features, projection)
+    return elm_torch.outputs_of(load(folder), folder, signal)

@@ -232,9 +232,35 @@ def load(folder):
     Raises:
       RuntimeError: a tensor is missing, unknown or of another shape (PyTorch names all of them).
     """
-    model = build(read_config(folder))
-    model.load_state_dict(read_state(folder), strict=True)
+    return filled(build(read_config(folder)), folder)
+
+
+def filled(model, folder, leave=()):
+    """A model with an export's weights, in evaluation mode.
+
+    Args:
+      model: made by the export's config.
+      folder: of the export.
+      leave: beginnings of the names of tensors that it does not need.
+
+    Raises:
+      RuntimeError: a tensor is missing, unknown or of another shape (PyTorch names all of them).
+    """
+    state = read_state(folder).items()
+    model.load_state_dict({k: v for k, v in state if not k.startswith(tuple(leave))}, strict=True)
     return model.eval()
+
+
+def config_of(folder, encoder):
+    """An export's config.
+
+    Raises:
+      ValueError: another encoder than the one of this name.
+    """
+    config = read_config(folder)
+    if (found := config["recipe"]["encoder"]["name"]) != encoder:
+        raise ValueError(f"{folder}: its encoder is {found!r}, expected {encoder!r}")
+    return config
 
 
 def load_text_projector(folder):
@@ -298,11 +324,16 @@ def logits(folder, config, tokens, features, projection):
 
 def outputs(folder, signal):
     """All that the model gives for a signal, by name."""
-    config, model = read_config(folder), load(folder)
+    return outputs_of(load(folder), folder, signal)
+
+
+def outputs_of(model, folder, signal):
+    """All that an export's encoder and its classifier, if it has one, give for a signal."""
     features, projection = model(signal)
     found = {"features": features}
     found |= {} if projection is None else {"projection": projection}
-    return found | logits(folder, config, model.tokens(signal), features, projection)
+    tokens = model.tokens(signal)
+    return found | logits(folder, read_config(folder), tokens, features, projection)
 
 
 def pool_text(hidden, valid, pooling):

@@ -59,18 +59,9 @@ def load(folder):
       ValueError: another encoder than this.
       RuntimeError: a tensor is missing, unknown or of another shape (PyTorch names all of them).
     """
-    config = elm_torch.read_config(folder)
-    if config["recipe"]["encoder"]["name"] != "mlp":
-        raise ValueError(f"{folder}: its encoder is {config['recipe']['encoder']['name']!r}")
-    model = Mlp(config)
-    model.load_state_dict(elm_torch.read_state(folder), strict=True)
-    return model.eval()
+    return elm_torch.filled(Mlp(elm_torch.config_of(folder, "mlp")), folder)
 
 
 def outputs(folder, signal):
     """All that the model gives for a signal, by name."""
-    config, model = elm_torch.read_config(folder), load(folder)
-    features, projection = model(signal)
-    found = {"features": features}
-    found |= {} if projection is None else {"projection": projection}
-    return found | elm_torch.logits(folder, config, model.tokens(signal), features, projection)
+    return elm_torch.outputs_of(load(folder), folder, signal)
