@@ -33,6 +33,7 @@ FINDING_KINDS = {
     "person_not_listed": "the person is not on the list given by --people: skipped",
     "person_unknown": "whose these signals are is not published",
     "file_missing": "a table of the corpus names files that are not there",
+    "not_there": "what the command asks for is not among the files",
     "id_of_nobody": "a list of people names ids that no recording has",
     "person_unknown_in_table": "the table given by --people names a recording that is not there",
     "report_unreadable": "the text of a report beside the recordings could not be read",

@@ -147,7 +147,7 @@ def _require_folder(out: epath.Path) -> None:
 def _require_same(out: epath.Path, manifest: Manifest, plan: Plan) -> None:
     there = {"options": manifest.options, "inputs_sha256": manifest.inputs_sha256}
     different = differences(there, plan.described())
-    if manifest.inputs_sha256 == plan.inputs_sha256 and not plan.corpus.simulated:
+    if manifest.inputs_sha256 == plan.inputs_sha256 and not plan.corpus.makes_input:
         finished_ns = state_of(out / MANIFEST_FILE).changed_ns
         newer = [s.file for s in plan.sources if _changed_ns(s) > finished_ns]
         if newer:

@@ -13,6 +13,7 @@ from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.profiles import EEGPT_SPEC
 
+_NIGHTS = "sleep_physionet"  # the corpus of the recipe relpos_sleep
 # The recipe that is published for a window.
 _RECIPES = {5.0: "elm_5s", 60.0: "elm_60s"}
 # What is probed where it is not "abnormal".
@@ -63,15 +64,18 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
     _print_defects(out, manifest)
     _print_gaps(manifest)
     # The demo is prepared by the main program, which goes on by itself.
-    if not manifest.simulated and manifest.spec.modality != "features":
+    demo = manifest.simulated and manifest.corpus != _NIGHTS
+    if not demo and manifest.spec.modality != "features":
         _print_next(out, manifest)
 
 
 def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
-    if manifest.corpus == "sleep_physionet":
+    if manifest.corpus == _NIGHTS:
         recipe = "relpos_sleep"
+        staged = {stage for row in manifest.counts["labels"]["event"].values() for stage in row}
+        more = "" if staged - {"none"} else "--config.evals.staging=None "
     elif manifest.spec.scale == EEGPT_SPEC.scale:  # for models that read channels by name
         recipe, more = _by_name(manifest)
     elif manifest.corpus in _TUNED:
@@ -167,6 +171,11 @@ def _print_gaps(manifest: Manifest) -> None:
         print(f"  {without} of {total['recordings']} recordings have no report")
     if not manifest.counts["test"]["people"]:
         print("  Nobody is in split 'test': evaluation needs somebody (more people, or --split)")
+    if manifest.corpus == _NIGHTS and not manifest.counts["valid"]["people"]:
+        print(
+            "  Nobody is in split 'valid': training stops by its loss (more people, or --split; "
+            "or --config.validation=None)"
+        )
     suspect = sorted({d["file"] for d in manifest.defects if d["kind"] == "unit_suspect"})
     if suspect:
         some = ", ".join(suspect[:5]) + (", ..." if len(suspect) > 5 else "")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from elm_jax.signals.recording import Recording
 
 EPOCH_S = 30.0
+SIMULATED_INSTITUTION = "simulated_nights"
 STAGES = {
     "Sleep stage W": "W", "Sleep stage 1": "N1", "Sleep stage 2": "N2", "Sleep stage 3": "N3",
     "Sleep stage 4": "N3", "Sleep stage R": "R",
@@ -49,6 +50,9 @@ _HYPNOGRAM = re.compile(r"(?P<night>S[CT]\d{4})[A-Z]{2}-Hypnogram", re.IGNORECAS
 # A header's field on the patient as PhysioNet has made it anonymous; anything else says nothing.
 _PATIENT = re.compile(rb"X [FM] X (?P<sex>Female|Male)_(?P<age>\d{1,3})yr *")
 _PATIENT_FIELD = slice(8, 88)
+_RECORDING_FIELD = slice(88, 168)
+# How the field on the recording ends in simulated nights, where the equipment's name stands.
+_SIMULATED = b" SIMULATED"
 
 
 class SleepCassette(EventCorpus):
@@ -97,8 +101,29 @@ class SleepCassette(EventCorpus):
         missing = wanted - {source.recording for source in found} - self._listed()
         if lost := sorted(missing - NOT_RECORDED):
             detail = f"asked for, and no such night is there: {', '.join(lost)}"
-            self.findings.append(finding(folder.name, "file_missing", detail))
-        return found
+            self.findings.append(finding(folder.name, "not_there", detail))
+        return found if self.simulated else self._without_pretence(found, args)
+
+    def _without_pretence(self, sources: list[Source], args: argparse.Namespace) -> list[Source]:
+        """Simulated nights are called so, and are nobody's of the study.
+
+        Raises:
+          CorpusError: there are recorded ones among them.
+        """
+        simulated = [source for source in sources if is_simulated(source.path)]
+        if not simulated:
+            return sources
+        if len(simulated) < len(sources):
+            raise CorpusError(
+                f"--input {args.input}: {len(simulated)} of the {len(sources)} nights are "
+                f"simulated, as their headers say ({simulated[0].file} is the first): prepare them "
+                "apart from those that were recorded"
+            )
+        self.simulated = True
+        if args.institution:
+            return sources
+        whose = f"{SIMULATED_INSTITUTION}:"
+        return [s.replace(person=whose + s.person.partition(":")[2]) for s in sources]
 
     def how_to_get(self, args: argparse.Namespace) -> str:
         """What an error about missing files adds."""
@@ -178,6 +203,16 @@ def read_patient(path: pathlib.Path) -> dict[str, Any]:
     if match is None:
         return {}
     return {"age": int(match["age"]), "sex": match["sex"].decode().lower()}
+
+
+def is_simulated(path: pathlib.Path) -> bool:
+    """Whether a recording's header says that nobody slept: ``... X X SIMULATED``."""
+    try:
+        with path.open("rb") as stream:
+            field = stream.read(_RECORDING_FIELD.stop)[_RECORDING_FIELD]
+    except OSError:
+        return False  # preparing the night says what is wrong with the file
+    return field.rstrip().endswith(_SIMULATED)
 
 
 def staged(

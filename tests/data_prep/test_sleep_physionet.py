@@ -158,7 +158,7 @@ def test_people_and_nights_are_chosen_and_those_asked_for_in_vain_are_listed(tmp
     corpus.sources(args(tmp_path, (0, 13, 39), (2,)))
     (item,) = corpus.findings
     # Nobody's fault that night 2 of person 13 is not there.
-    assert item["kind"] == "file_missing" and item["detail"].endswith("is there: SC4392")
+    assert item["kind"] == "not_there" and item["detail"].endswith("is there: SC4392")
     with pytest.raises(CorpusError, match="people 5; nights 1.*data_prep.download sleep_physionet"):
         SleepPhysionet().sources(args(tmp_path, (5,), (1,)))
 
@@ -167,6 +167,36 @@ def test_an_empty_folder_says_how_nights_are_fetched(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     assert prepare("sleep_physionet", tmp_path / "in", tmp_path / "out") == 2
     assert "python -m data_prep.download sleep_physionet --to" in capsys.readouterr().err
+
+
+def simulate(folder, name):
+    """A night whose header says what the headers of simulated nights say."""
+    night(folder, name, "WWW12RWWW", people=("Male", 71))
+    psg = folder / f"{name}E0-PSG.edf"
+    raw = psg.read_bytes()
+    psg.write_bytes(raw[:88] + b"Startdate 02-JAN-1990 X X SIMULATED".ljust(80) + raw[168:])
+
+
+def test_simulated_nights_are_called_so_and_are_nobody_of_the_study(tmp_path, capsys):
+    simulate(tmp_path / "in", "SC4001")
+    simulate(tmp_path / "in", "SC4011")
+    assert prepare("sleep_physionet", tmp_path / "in", tmp_path / "out", *MARGIN) == 0
+    said = capsys.readouterr().out
+    assert "Prepared simulated corpus" in said and "configs/relpos_sleep.py" in said
+    assert Manifest.load(tmp_path / "out").simulated
+    people = {row.person for row in load_recordings(tmp_path / "out")}
+    assert people == {"simulated_nights:SC400", "simulated_nights:SC401"}
+    night(tmp_path / "in", "SC4021", "W1W")
+    with pytest.raises(CorpusError, match="2 of the 3 nights are simulated.*SC4001E0-PSG.edf"):
+        SleepPhysionet().sources(args(tmp_path / "in"))
+
+
+def test_nights_that_the_recipe_cannot_do_all_with_come_with_a_command_that_runs(tmp_path, capsys):
+    night(tmp_path / "in", "SC4001", "W1W")
+    (tmp_path / "in" / "SC4001EC-Hypnogram.edf").unlink()
+    assert prepare("sleep_physionet", tmp_path / "in", tmp_path / "out", *MARGIN) == 0
+    said = capsys.readouterr().out
+    assert "--config.evals.staging=None" in said and "Nobody is in split 'valid'" in said
 
 
 def test_a_dry_run_says_what_each_night_gives(tmp_path, capsys):

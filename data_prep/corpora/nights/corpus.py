@@ -7,6 +7,7 @@ from typing import Any
 from data_prep.corpora.base import Source
 from data_prep.corpora.demo.corpus import folder_beside, require_written
 from data_prep.corpora.nights.write import SETTINGS_NAME, Settings, write_nights
+from data_prep.corpora.sleep_cassette import SIMULATED_INSTITUTION
 from data_prep.corpora.sleep_physionet import SleepPhysionet
 
 PEOPLE = 10
@@ -21,7 +22,7 @@ class SimulatedNights(SleepPhysionet):
     """
 
     name = "simulated_nights"
-    institution = "simulated_nights"
+    institution = SIMULATED_INSTITUTION
     simulated = True
     makes_input = True
 
