@@ -19,10 +19,9 @@ whose recordings are long beside ``tau_neg_s`` will do; without labels drop the 
 ``:demo`` (also where no data are named) is this recipe on simulated nights, ``:smoke`` two steps.
 
 Departures from the example: a window is never drawn that lacks a near or a far partner (there it is
-an error); recordings are z-scored over all of the cropped night, unscored epochs included; the last
-batch of an epoch is padded, and an epoch's training loss is the mean of its steps' (there of its
-pairs); any lower validation loss counts as better (there by one part in 10,000); pretext scores
-have intervals over people.
+an error); the last batch of an epoch is padded, and an epoch's training loss is the mean of its
+steps' (there of its pairs); any lower validation loss counts as better (there by one part in
+10,000); pretext scores have intervals over people.
 """
 
 from ml_collections import ConfigDict
