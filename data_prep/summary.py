@@ -173,8 +173,8 @@ def _print_gaps(manifest: Manifest) -> None:
         print("  Nobody is in split 'test': evaluation needs somebody (more people, or --split)")
     if manifest.corpus == _NIGHTS and not manifest.counts["valid"]["people"]:
         print(
-            "  Nobody is in split 'valid': training stops by its loss (more people, or --split; "
-            "or --config.validation=None)"
+            "  Nobody is in split 'valid', by whose loss training stops (more people, or --split; "
+            "or train with\n  --config.validation=None --config.checkpoint.use=last)"
         )
     suspect = sorted({d["file"] for d in manifest.defects if d["kind"] == "unit_suspect"})
     if suspect:

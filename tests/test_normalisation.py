@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from etils import epath
@@ -13,6 +14,7 @@ from configs import relpos_sleep
 from data_prep.prepare import main as prepare
 from elm_jax import embed, finished, train
 from elm_jax.channels import DICTIONARY
+from elm_jax.checkpoint import Checkpoints
 from elm_jax.convert.standalone import preprocess
 from elm_jax.data.corpus import Corpus, normalisation_of
 from elm_jax.data.embedding_file import EmbeddingFile
@@ -21,6 +23,8 @@ from elm_jax.data.mixture import MixturePlan, Part
 from elm_jax.data.pipeline import to_network
 from elm_jax.data.spec import SpecError
 from elm_jax.evals.robustness import _only
+from elm_jax.evaluate import evaluate
+from elm_jax.metrics import read_metrics
 from elm_jax.pretrained import load_pretrained
 from elm_jax.signals.one_recording import UnusableSignal, windows_of
 
@@ -74,6 +78,40 @@ def test_going_on_with_another_normalisation_is_refused(trained, nights):
         train.train(recipe(nights, "corpus"), trained)
 
 
+def test_a_run_by_recording_that_is_stopped_goes_on_bit_for_bit_and_evaluates_as_it_ended(
+    nights, tmp_path, monkeypatch
+):
+    config = recipe(nights).unlock()
+    config.sampler.pairs_per_recording = 12  # two steps an epoch
+    config.optimizer.schedule.total_steps = 5
+    config.checkpoint.every_epochs = 0.5
+    config.evals.pretext = dict(name="pretext", split="test")
+    advance, steps = train.Progress.advance, []
+
+    def stop_in_an_epoch(self):
+        advance(self)
+        steps.append(1)
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+
+    whole, stopped = (epath.Path(tmp_path / name) for name in ("whole", "stopped"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train.Progress, "advance", stop_in_an_epoch)
+        train.train(config, stopped)
+    summary, again = train.train(config, whole), train.train(config, stopped)
+    assert len(steps) == 4 and again["pretext"] == summary["pretext"]
+    ours, theirs = (read_metrics(workdir) for workdir in (stopped, whole))
+    assert [row["step"] for row in ours] == [1, 2, 3, 4, 5]
+    same = ("loss", "accuracy", "train/loss", "train/accuracy", "valid/loss", "valid/accuracy")
+    for name in same:
+        values = [row.get(name) for row in theirs]
+        assert [row.get(name) for row in ours] == values and any(values)
+    found, expected = (Checkpoints(w, read_only=True).read_model() for w in (stopped, whole))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    config.mode = "evaluate"
+    assert evaluate(config, stopped)["pretext"] == summary["pretext"]
+
+
 def test_a_finished_model_meets_data_as_it_was_trained_unless_told_otherwise(trained, nights):
     config = ConfigDict(dict(data=dict(dir=str(nights)), model=str(trained), mesh=dict(data=-1)))
     config.mesh.update(fsdp=1, model=1)
@@ -113,7 +151,9 @@ def prepared(raw, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return tiny_pretrained(tmp_path_factory.mktemp("tiny"), text=False, moments="recording")
+    encoder = dict(name="mlp", hidden=(4,), outputs=3)
+    folder = tmp_path_factory.mktemp("tiny")
+    return tiny_pretrained(folder, text=False, encoder=encoder, moments="recording")
 
 
 @pytest.mark.parametrize("moments", ["recording", "window"])
