@@ -30,11 +30,11 @@ TEXT = dict(
 )  # fmt: skip
 
 
-def tiny_pretrained(folder, *, text=True, window_s=5.0, seed=0, **spec):
+def tiny_pretrained(folder, *, text=True, window_s=5.0, seed=0, encoder=None, **spec):
     """Random weights; its vocabulary is learnt from the reports of ``tiny_shards``."""
     recipe = dict(
         dtype="float32",
-        encoder=ENCODER,
+        encoder=encoder or ENCODER,
         objective=dict(
             name="two_tower", signal_projection=(8, 6), text_projection=(8, 6) if text else None
         ),

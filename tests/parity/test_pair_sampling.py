@@ -7,6 +7,8 @@ from pair_law import law_of, recordings_of, same_law, times_of
 
 from elm_jax.data.window_pairs import window_pairs
 
+pandas = pytest.importorskip("pandas", reason="braindecode brings it")
+
 SFREQ_HZ = 1.0
 DRAWS = 1200  # of braindecode's, which takes half a millisecond for each
 # Pieces of each recording, tau_pos_s, tau_neg_s, tau_max_s; every window has partners.
@@ -20,8 +22,6 @@ CASES = {
 
 def metadata_of(rows, windows):
     """As ``BaseConcatDataset.get_metadata`` of braindecode has it, of one session."""
-    import pandas
-
     begin = times_of(rows, windows, SFREQ_HZ).round().astype(int)
     return pandas.DataFrame({"subject": windows.recording, "i_start_in_trial": begin})
 

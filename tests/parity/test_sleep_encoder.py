@@ -21,20 +21,18 @@ NAMES = dict(
     max_pool_size_s="pool_s", pad_size_s="pad_s", n_outputs="outputs", drop_prob="dropout",
     apply_batch_norm="batch_norm", n_times="window_samples",
 )  # fmt: skip
-EXAMPLE = dict(
-    n_chans=2, sfreq=100, n_times=700, n_conv_chs=16, n_outputs=10, apply_batch_norm=True
-)
+EXAMPLE = dict(n_chans=2, sfreq=100, n_times=300, n_conv_chs=8, n_outputs=10, apply_batch_norm=True)
+# Further options are those of test_sleep_stager, whose model is this module too.
 OPTIONS = {
     "example": EXAMPLE,
-    "one_channel": EXAMPLE | dict(n_chans=1),
-    "seven_channels_of_the_paper": dict(n_chans=7, sfreq=128, n_times=900),
-    "features": EXAMPLE | dict(return_feats=True),
-    "odd_rate": EXAMPLE | dict(sfreq=97.3, n_times=601, n_conv_chs=3),
+    "features_of_seven_channels": dict(n_chans=7, sfreq=128, n_times=400, return_feats=True),
+    "odd_rate": EXAMPLE | dict(sfreq=97.3, n_times=301, n_conv_chs=3),
     "even_and_unpadded": EXAMPLE
     | dict(time_conv_size_s=0.11, max_pool_size_s=0.03, pad_size_s=0.0, n_times=133),
     "pooling_longer_than_kernel": EXAMPLE
-    | dict(time_conv_size_s=0.05, max_pool_size_s=0.2, pad_size_s=0.1, n_times=450),
-    "no_pooling": EXAMPLE | dict(max_pool_size_s=0.001, n_times=60, n_conv_chs=2),
+    | dict(time_conv_size_s=0.05, max_pool_size_s=0.2, pad_size_s=0.1, n_times=250),
+    "no_pooling": EXAMPLE
+    | dict(max_pool_size_s=0.001, time_conv_size_s=0.05, n_times=60, n_conv_chs=2),
 }  # fmt: skip
 
 
@@ -79,11 +77,12 @@ def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-BOTH_METHODS = [("example", "direct"), ("odd_rate", "direct"), ("example", "cpu")]
+BOTH_METHODS = [("example", "direct"), ("example", "cpu")]
 
 
 @pytest.mark.parametrize(
-    "name, method", BOTH_METHODS + [(name, "cpu") for name in OPTIONS if name != "example"]
+    "name, method",
+    [("odd_rate", "direct"), *BOTH_METHODS, *((n, "cpu") for n in OPTIONS if n != "example")],
 )
 def test_evaluation_of_every_set_of_options(name, method):
     twin, module, variables = pair(OPTIONS[name], method=method)
@@ -99,9 +98,7 @@ def test_evaluation_of_every_set_of_options(name, method):
         close(encoded.tokens.swapaxes(1, 2).reshape(b, -1), expected)
 
 
-@pytest.mark.parametrize(
-    "name, method", BOTH_METHODS + [("pooling_longer_than_kernel", "cpu"), ("one_channel", "cpu")]
-)
+@pytest.mark.parametrize("name, method", BOTH_METHODS + [("pooling_longer_than_kernel", "cpu")])
 def test_training_with_its_running_statistics_and_gradients(name, method):
     twin, module, variables = pair(OPTIONS[name], method=method)
     x = windows(OPTIONS[name])
@@ -132,10 +129,9 @@ def test_training_with_its_running_statistics_and_gradients(name, method):
             np.testing.assert_allclose(grads[layer][part], value, rtol=1e-4, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["elu", "gelu"])
-def test_other_activations_rising_or_not(name):
+def test_an_activation_that_falls_somewhere_comes_before_the_pooling():
     options = EXAMPLE | dict(n_times=200, n_conv_chs=2, time_conv_size_s=0.05)
-    twin, module, variables = pair(options, activation=name, method="cpu")
+    twin, module, variables = pair(options, activation="gelu", method="cpu")
     x = windows(options)
     with torch.no_grad():
         expected = twin.eval()(torch.from_numpy(np.array(x))).numpy()
@@ -154,10 +150,9 @@ def test_activations_are_pytorchs_and_those_that_rise_do():
 def test_initial_weights_spread_as_pytorchs():
     torch.manual_seed(0)
     twin = published()(**EXAMPLE | dict(n_chans=7))
-    kwargs = dict(sfreq_hz=100.0, filters=16, outputs=10, batch_norm=True)
-    module = SleepConv(**kwargs, in_channels=7)
-    made = jax.jit(lambda key: module.init(key, jnp.zeros((2, 7, 700)), train=False))
-    made = made(jax.random.key(0))
+    module = SleepConv(sfreq_hz=100.0, outputs=10, batch_norm=True, in_channels=7)
+    made = jax.jit(lambda key: module.init(key, jnp.zeros((2, 7, 300)), train=False))
+    made = made(jax.random.key(0, impl="rbg"))  # whose program compiles faster
     expected, _ = variables_of(twin.state_dict())
     assert jax.tree.map(np.shape, made["params"]) == jax.tree.map(np.shape, expected)
     for layer, own in expected.items():
