@@ -206,9 +206,7 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             found = study(pathlib.Path(folder), args)
-    width = max(map(len, found))
-    for name, value in found.items():
-        print(f"{name:{width}s}  {value:.4g}")
+    figures.show(found)
     figures.write(args.json, found)
 
 

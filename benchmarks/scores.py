@@ -150,9 +150,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for part in args.parts:
             found |= PARTS[part](pathlib.Path(folder), args)
-    width = max(map(len, found))
-    for name, value in found.items():
-        print(f"{name:{width}s}  {value:.4g}")
+    figures.show(found)
     figures.write(args.json, found)
 
 

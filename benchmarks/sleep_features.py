@@ -192,9 +192,7 @@ def main() -> None:
         if args.choose:
             choose(args.features, folder)
         found = study(args, folder)
-    width = max(map(len, found))
-    for name, value in found.items():
-        print(f"{name:{width}s}  {value:.4g}")
+    figures.show(found)
     figures.write(args.json, found)
 
 

@@ -160,8 +160,7 @@ def main() -> None:
         run(folder / "braindecode.log", *script, "--json", part)
         found = compare(json.loads(part.read_text()), ours(folder, files, args.epochs))
     print("(simulated nights)" if args.files is None else f"nights of {args.files}")
-    for name, value in found.items():
-        print(f"{name:40s} {value:10.3f}")
+    figures.show(found)
     figures.write(args.json, found)
 
 
