@@ -177,7 +177,8 @@ def write_results(
     page = report.write(folder)
     names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
     log.info("written  %s: %s", folder, ", ".join(names))
-    log.info("         figures: %s", ", ".join(f"{stem}.png" for stem in drawn) or "none")
+    files = [f"{tables.file_stem(stem)}.png" for stem in drawn]
+    log.info("         figures: %s", ", ".join(files) or "none")
     log.info("         all of it on one page: %s", page)
     return content
 
