@@ -145,6 +145,16 @@ def test_recordings_without_labels_take_no_part_and_are_named():
     assert drawn == {"hypnogram_s0", "hypnogram_s1"}
 
 
+def test_a_recording_of_one_class_does_not_stand_for_nights_of_many():
+    nap = night("nap", "test", np.random.default_rng(7), stages=("N2",), windows=6)
+    result = staging(hypnograms=9)(model, Nights([*nights(), nap]))
+    assert {row["unit"] for row in result.tables["scores"]} == {"window"}
+    assert {row["unit"] for row in result.tables["splits"]} == {"window"}
+    assert sum(row["support"] for row in result.tables["classes"][:5]) == 2 * 20 + 6
+    drawn = {name for name in result.figures if name.startswith("hypnogram")}
+    assert drawn == {"hypnogram_s0", "hypnogram_s1", "hypnogram_nap"}
+
+
 def test_nights_are_drawn_where_windows_have_classes_of_their_own():
     assert len(staging(hypnograms=1)(model, Nights(nights())).figures) == 3
     sick = [person(f"{s}{i}", s, sick=i % 2) for s in ("train", "test") for i in range(4)]

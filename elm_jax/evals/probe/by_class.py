@@ -62,7 +62,7 @@ def answers(sample: Sample, said: Float[np.ndarray, "n s k"]) -> Answers | None:
         return None
     truth, mean = scoring.per_recording(sample, said)
     unit = "recording"
-    if not np.isfinite(truth).all(axis=1).any():
+    if not scoring.one_truth(sample) or not np.isfinite(truth).all(axis=1).any():
         unit, truth, mean = "window", sample.truth, said
     answer = scoring.decide(target, mean.mean(axis=1, keepdims=True))[:, 0]
     names = target.classes or (f"not {target.name}", target.name)

@@ -62,6 +62,17 @@ def per_recording(
     return truth, mean_by(said[use], group, n)
 
 
+def one_truth(sample: Sample) -> bool:
+    """Whether all windows of every recording have the same label, so that recordings can be scored.
+
+    A few that do, among others whose windows have labels of their own, would not stand for all.
+    """
+    use = sample.labelled
+    whose, truth = sample.recording[use], sample.truth[use]
+    mean = mean_by(truth, whose, len(sample.recordings))
+    return not (np.abs(truth - mean[whose]) > 1e-9).any()
+
+
 def decide(target: Target, said: Float[np.ndarray, "n s k"]) -> np.ndarray:
     """What probabilities decide for: classes ``[n, s]``, findings ``[n, s, k]``; NaN stays."""
     missing = np.isnan(said)
@@ -150,7 +161,7 @@ def table(
         for (name, budget), values in said.items():
             pair = (sample.truth, values) if unit == "window" else per_recording(sample, values)
             use = np.isfinite(pair[0]).all(axis=1) & np.isfinite(pair[1]).all(axis=(1, 2))
-            if unit == "recording" and not np.isfinite(pair[0]).all(axis=1).any():
+            if unit == "recording" and not (one_truth(sample) and use.any()):
                 continue
             truth, answer = (part[use] for part in pair)
             own = [f["train_people"] for f in fits if (f["input"], f["budget"]) == (name, budget)]
@@ -224,7 +235,7 @@ def by_split(
             if unit == "recording":
                 pair, whose = per_recording(sample, own[name]), person
             use = np.isfinite(pair[0]).all(axis=1) & np.isfinite(pair[1]).all(axis=(1, 2))
-            if not use.any():
+            if not use.any() or (unit == "recording" and not one_truth(sample)):
                 continue
             nobody = np.zeros(int(use.sum()), int)  # one person: a value, no interval
             found = score_rows(sample.target, pair[0][use], pair[1][use], nobody, resamples=1)
