@@ -102,6 +102,8 @@ def network(channels: int, samples: int):
     import torch
     from braindecode.models import SleepStagerChambon2018
 
+    from tests.siamese_twin import Siamese
+
     embedder = SleepStagerChambon2018(
         channels,
         SFREQ_HZ,
@@ -112,19 +114,17 @@ def network(channels: int, samples: int):
         apply_batch_norm=True,
     )
 
-    class Siamese(torch.nn.Module):
+    class OfPair(torch.nn.Module):
+        """As skorch calls it: with one argument, the pair."""
+
         def __init__(self):
             super().__init__()
-            self.embedder = embedder
-            self.classifier = torch.nn.Sequential(
-                torch.nn.Dropout(0.5), torch.nn.Linear(OUTPUTS, 1)
-            )
+            self.siamese = Siamese(embedder, OUTPUTS, dropout=0.5)
 
         def forward(self, pair):
-            first, second = (self.embedder(x) for x in pair)
-            return self.classifier((first - second).abs()).flatten()
+            return self.siamese(*pair)
 
-    return embedder, Siamese()
+    return embedder, OfPair()
 
 
 def fitted(model, splits, samplers, epochs: int):

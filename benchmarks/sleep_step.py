@@ -28,22 +28,14 @@ RATE, CHECKED_STEPS = 5e-3, 3
 
 def make_twin():
     """The encoder of braindecode in the example's siamese network, without dropout."""
-    import torch
     from braindecode_reference import import_braindecode
-
-    class Siamese(torch.nn.Module):
-        def __init__(self, encoder):
-            super().__init__()
-            self.emb, self.clf = encoder, torch.nn.Linear(OUTPUTS, 1)
-
-        def forward(self, a, b):
-            return self.clf(torch.abs(self.emb(a) - self.emb(b))).flatten()
+    from siamese_twin import Siamese
 
     encoder = import_braindecode("models.sleep_stager_chambon_2018").SleepStagerChambon2018(
         CHANNELS, SFREQ_HZ, n_conv_chs=FILTERS, n_times=SAMPLES, n_outputs=OUTPUTS,
         drop_prob=0.0, apply_batch_norm=True,
     )  # fmt: skip
-    return Siamese(encoder)
+    return Siamese(encoder, OUTPUTS)
 
 
 def torch_step(twin, batch):
@@ -84,7 +76,7 @@ def jax_step(twin, batch, method: str):
     objective = RelativePosition(encoder=encoder, classifier=PairHead(dropout=0.0))
     made, _ = jax.eval_shape(objective.init, jax.random.key(0), batch)
     params, stats = variables_of(twin.emb.state_dict())
-    params = {"encoder": params, "classifier": {"out": linear(twin.clf.state_dict())}}
+    params = {"encoder": params, "classifier": {"out": linear(twin.clf[1].state_dict())}}
     params, stats = jax.tree.map(jnp.array, (params, {"encoder": stats}))
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, made)
     tx = optim.adam(RATE, weight_decay=0.0, b1=0.9, b2=0.999, eps=1e-8)

@@ -35,21 +35,6 @@ SPEC = SignalSpec(
 )
 
 
-def siamese(torch, encoder):
-    """What the example calls ContrastiveNet: an embedder and a linear layer on the distance."""
-
-    class Siamese(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.emb = encoder
-            self.clf = torch.nn.Sequential(torch.nn.Dropout(0.0), torch.nn.Linear(WIDTH, 1))
-
-        def forward(self, a, b):
-            return self.clf((self.emb(a) - self.emb(b)).abs())[:, 0]
-
-    return Siamese().double()
-
-
 def batches():
     rng = np.random.default_rng(0)
     for _ in range(STEPS):
@@ -67,15 +52,15 @@ def state_of(model):
 @pytest.fixture(scope="module")
 def theirs():
     torch = pytest.importorskip("torch")
+    from siamese_twin import Siamese
+
     models = import_braindecode("models.sleep_stager_chambon_2018")
     torch.manual_seed(0)
-    model = siamese(
-        torch,
-        models.SleepStagerChambon2018(
-            CHANNELS, 100, n_outputs=WIDTH, n_conv_chs=3, n_times=SAMPLES, drop_prob=0.0,
-            apply_batch_norm=True,
-        ),
+    encoder = models.SleepStagerChambon2018(
+        CHANNELS, 100, n_outputs=WIDTH, n_conv_chs=3, n_times=SAMPLES, drop_prob=0.0,
+        apply_batch_norm=True,
     )  # fmt: skip
+    model = Siamese(encoder, WIDTH).double()
     first, found = state_of(model), []
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     criterion = torch.nn.BCEWithLogitsLoss()

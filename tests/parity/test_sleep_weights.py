@@ -36,16 +36,10 @@ def stager(**arguments):
     return model.eval()
 
 
-class Siamese(torch.nn.Module):
-    """The network of braindecode's example: its encoder is ``emb``, its classifier ``clf``."""
+def siamese_twin():
+    from siamese_twin import Siamese
 
-    def __init__(self, emb, width=6):
-        super().__init__()
-        self.emb = emb
-        self.clf = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(width, 1))
-
-    def forward(self, a, b):
-        return self.clf((self.emb(a) - self.emb(b)).abs()).flatten()
+    return Siamese(stager(), EMBEDDER["n_outputs"], dropout=0.5)
 
 
 def outputs(model, *signals):
@@ -63,7 +57,7 @@ def assert_same_state(found, expected):
 def siamese(tmp_path_factory):
     """(network, its file of weights, the same as saved folder of ours)."""
     place = tmp_path_factory.mktemp("siamese")
-    network = Siamese(stager()).eval()
+    network = siamese_twin().eval()
     torch.save(network.state_dict(), place / "params.pt")
     (place / "params.yaml").write_text("sfreq: 32\nn_times: 128\n")
     assert main([str(place / "params.pt"), str(place / "ours")]) == 0
@@ -165,7 +159,7 @@ def test_the_siamese_network_goes_back_bit_for_bit(siamese, tmp_path, suffix):
         import safetensors.torch
 
         state = safetensors.torch.load_file(target)
-    again = Siamese(stager())
+    again = siamese_twin()
     again.load_state_dict(state, strict=True)
     assert_same_state(again.state_dict(), network.state_dict())
     found = read_parts(target)
