@@ -172,7 +172,8 @@ def test_a_file_gives_the_windows_and_vectors_of_its_shards(model, prepared, tmp
         return
     spread = found.signal.swapaxes(0, 1).reshape(20, -1)  # all of it, across the gap
     np.testing.assert_allclose(spread.std(1), 1, atol=0.05)
-    path = embed.embed_corpus(model, corpus, (), tmp_path / "e.h5", rows_per_batch=8)
+    to = dict(rows_per_batch=8, by="threads")
+    path = embed.embed_corpus(model, corpus, (), tmp_path / "e.h5", **to)
     vectors = model.embed(prepared / "a.edf").projection
     with EmbeddingFile(path) as file:
         assert file.spec.moments == moments
