@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elm_jax.axes import Float
+from elm_jax.axes import Float, Int
 
 # Resamples are drawn in chunks of this many counts: 32 MB a temporary array.
 _COUNTS_PER_CHUNK = 4_000_000
@@ -94,14 +94,17 @@ def with_interval(
     names, person = np.unique(np.asarray(people)[use], return_inverse=True)
     if len(names) < 2 or math.isnan(value):
         return Scored(value, math.nan, math.nan)
+    # A few people can be drawn in a few ways only: each is scored once.
+    drawn = _people_drawn(len(names), resamples, seed)
+    distinct, which = np.unique(drawn, axis=0, return_inverse=True)
     values = []
-    for times in _draws(person, len(names), resamples, seed):
+    for times in _times_of_rows(distinct, person):
         if hasattr(statistic, "counted"):
             values.append(statistic(*arrays, times=times))
         else:
             rows = (np.repeat(np.arange(len(t)), t.astype(int)) for t in times)
             values.append([float(statistic(*(a[r] for a in arrays))) for r in rows])
-    found = np.concatenate(values)
+    found = np.concatenate(values)[which.ravel()]
     found = found[np.isfinite(found)]
     low, high = np.percentile(found, [2.5, 97.5]) if len(found) else (math.nan, math.nan)
     return Scored(value, float(low), float(high))
@@ -112,14 +115,20 @@ def _complete(array: np.ndarray) -> np.ndarray:
     return ~np.isnan(array.astype(float)).any(axis=tuple(range(1, array.ndim)))
 
 
-def _draws(person: np.ndarray, people: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How many times each row is in each resample, ``[r, n]`` in chunks."""
+def _people_drawn(people: int, resamples: int, seed: int) -> Int[np.ndarray, "r people"]:
+    """How many times each person is in each resample."""
     drawn = np.random.default_rng(seed).integers(0, people, (resamples, people))
     cell = drawn + people * np.arange(resamples)[:, None]
-    times = np.bincount(cell.ravel(), minlength=resamples * people).reshape(resamples, people)
+    return np.bincount(cell.ravel(), minlength=resamples * people).reshape(resamples, people)
+
+
+def _times_of_rows(
+    drawn: Int[np.ndarray, "r people"], person: Int[np.ndarray, " n"]
+) -> Iterator[np.ndarray]:
+    """How many times each row is in each resample, ``[r, n]`` in chunks."""
     chunk = max(1, _COUNTS_PER_CHUNK // max(len(person), 1))
-    for start in range(0, resamples, chunk):
-        yield times[start : start + chunk, person].astype(float)
+    for start in range(0, len(drawn), chunk):
+        yield drawn[start : start + chunk, person].astype(float)
 
 
 def counted(statistic: Callable[..., np.ndarray]) -> Callable[..., Any]:

@@ -130,3 +130,17 @@ def test_a_hundred_thousand_windows_take_seconds():
     began = time.perf_counter()
     scores.with_interval(scores.roc_area, people, truth, said.astype(float))
     assert time.perf_counter() - began < 30
+
+
+def test_an_interval_over_two_people_looks_at_each_way_to_draw_them_once():
+    looked_at = []
+
+    def mean(values, *, times=None):
+        times = np.ones((1, len(values))) if times is None else times
+        looked_at.append(len(times))
+        found = times @ values / times.sum(axis=1)
+        return found if len(found) > 1 else float(found[0])
+
+    mean.counted = True
+    found = scores.with_interval(mean, ["a", "a", "b"], np.asarray([0.0, 0.0, 3.0]), resamples=200)
+    assert found == (1.0, 0.0, 3.0) and looked_at == [1, 3]
