@@ -29,8 +29,8 @@ def probabilities(target: Target, logits: Float[np.ndarray, "n k"]) -> Float[np.
 class Classification:
     """Scores of the classifier that a run fitted, on people it never saw.
 
-    A recording's probability is the mean over its windows, as in ELM's evaluation. Recordings whose
-    windows have labels of their own that differ (events) are scored by window alone.
+    A recording's probability is the mean over its windows, as in ELM's evaluation. Where windows of
+    a recording have labels of their own that differ (events), all are scored by window alone.
 
     Attributes:
       labels: see :class:`elm_jax.data.targets.Target`; the run's own, which ``build`` fills in.
@@ -107,9 +107,9 @@ class Classification:
         if self.target.kind != "regression":
             return {}
         truth, mean = scoring.per_recording(sample, said)
-        unit = "recording" if np.isfinite(truth).any() else "window"
-        if unit == "window":
-            truth, mean = sample.truth, said
+        unit = "recording"
+        if not scoring.one_truth(sample) or not np.isfinite(truth).any():
+            unit, truth, mean = "window", sample.truth, said
         whole = np.isfinite(truth[:, 0]) & np.isfinite(mean[:, 0, 0])
         if not whole.any():
             return {}
