@@ -1,4 +1,4 @@
-"""Folders in the layout that braindecode's classes save: written, and read back before they stand.
+"""Folders in the layout that braindecode's classes save: read; and written, read back first.
 
 config.json          the arguments of the class
 model.safetensors    its state dict
@@ -6,17 +6,64 @@ load_report.json     what became of every tensor
 README.md            what signals it takes: the arguments do not say how they were prepared
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 from etils import epath
 
-from elm_jax import paths
-from elm_jax.convert import card, folder
+from elm_jax import paths, staging
+from elm_jax.convert import card, engine, folder
 from elm_jax.convert.braindecode_arguments import VERSION, BraindecodeClass
 from elm_jax.convert.engine import ConvertError, LoadReport
 from elm_jax.convert.parts import ModelParts
+from elm_jax.convert.reader import StateDict, read_hf_weights
+
+LEFT_OUT = "left out as asked: braindecode's class has no place for it"
+
+
+def read(directory: epath.PathLike, of: BraindecodeClass) -> tuple[StateDict, dict[str, Any]]:
+    """(state dict, all arguments) of a folder that a class saved.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ConvertError: another class or newer arguments.
+      UnreadableWeights: the weights are broken or unsafe.
+    """
+    directory = staging.local_folder(directory)
+    config = of.read(directory / "config.json")
+    return read_hf_weights(directory), config
+
+
+def without(
+    parts: ModelParts,
+    own: Collection[str],
+    *,
+    leave_out: Collection[str],
+    of: BraindecodeClass,
+    elsewhere: str,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Parameters of the modules that a class has a place for, and the excused paths of the rest.
+
+    Args:
+      parts: the model.
+      own: modules that the class has.
+      leave_out: others that may go.
+      of: the class.
+      elsewhere: what to write instead, for the message.
+
+    Raises:
+      ConvertError: modules without a place that were not named.
+    """
+    params = dict(parts.params)
+    extra = [name for name in params if name not in own]
+    if lost := [name for name in extra if name not in leave_out]:
+        raise ConvertError(
+            f"{parts.source}: braindecode's {of.name} has no place for {', '.join(lost)}. Write "
+            f"{elsewhere}, or say that it may go: --leave_out {','.join(extra)}"
+        )
+    gone = engine.flatten({name: params.pop(name) for name in extra})
+    return params, {f"params/{path}": LEFT_OUT for path in gone}
 
 
 def write(

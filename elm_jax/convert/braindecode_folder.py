@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from elm_jax import staging
 from elm_jax.channels import DICTIONARY, channel_id
 from elm_jax.convert import (
     braindecode_config,
@@ -30,7 +29,7 @@ from elm_jax.convert.braindecode_config import DEFAULTS, EEGPT
 from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport
 from elm_jax.convert.filling import FRESH_HEAD
 from elm_jax.convert.parts import ModelParts
-from elm_jax.convert.reader import StateDict, read_hf_weights
+from elm_jax.convert.reader import StateDict
 from elm_jax.models.adapters import TEN_TWENTY
 
 # A final layer of the user's own that is one linear layer: its place in braindecode's Sequential.
@@ -56,10 +55,8 @@ def read_folder(directory: epath.PathLike, *, n_outputs: int | None = None) -> M
         the dictionary lacks or numbers of channels that do not belong to their names.
       UnreadableWeights: the weights are broken or unsafe.
     """
-    source = str(directory)
-    directory = staging.local_folder(directory)
-    config = EEGPT.read(directory / "config.json")
-    return from_state(read_hf_weights(directory), config, n_outputs=n_outputs, source=source)
+    state, config = braindecode_files.read(directory, EEGPT)
+    return from_state(state, config, n_outputs=n_outputs, source=str(directory))
 
 
 def from_state(
@@ -190,17 +187,12 @@ def write_folder(
 def _of_class(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts, dict[str, str]]:
     """What of a model braindecode's class has, and the excused paths of the rest."""
     require_class(parts)
-    where, objective = f"{parts.source}: braindecode's EEGPT", dict(parts.recipe["objective"])
-    params = dict(parts.params)
+    objective = dict(parts.recipe["objective"])
     twin = parts.model_state.get("target", {}).get("encoder")
     own = ("encoder", "adapter", *(("classifier",) if objective.get("labels") else ()))
-    extra = [name for name in params if name not in own]
-    if lost := [name for name in extra if name not in leave_out]:
-        raise ConvertError(
-            f"{where} has no place for {', '.join(lost)}. Write a folder (--to folder), or say "
-            f"that it may go: --leave_out {','.join(extra)}"
-        )
-    excused = {f"params/{p}": WHY for p in engine.flatten({k: params.pop(k) for k in extra})}
+    params, excused = braindecode_files.without(
+        parts, own, leave_out=leave_out, of=EEGPT, elsewhere="a folder (--to folder)"
+    )
     if twin is not None:
         excused |= {
             f"params/encoder/{path}": "its momentum twin goes, as target_encoder"
@@ -226,9 +218,6 @@ def require_class(parts: ModelParts) -> None:
     name = parts.recipe["encoder"]["name"]
     if name != "eeg_transformer":
         raise ConvertError(f"{parts.source}: braindecode's EEGPT is no {name!r}")
-
-
-WHY = "left out as asked: braindecode's class has no place for it"
 
 
 def config_of(parts: ModelParts) -> dict[str, Any]:

@@ -12,14 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from elm_jax import staging
 from elm_jax.axes import Key
-from elm_jax.convert import braindecode_files, elm, engine, filling, folder, heads, sleep_conv
-from elm_jax.convert.braindecode_folder import WHY
+from elm_jax.convert import braindecode_files, elm, filling, folder, heads, sleep_conv
 from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport
 from elm_jax.convert.filling import CLASSIFIER, FRESH_HEAD
 from elm_jax.convert.parts import ModelParts
-from elm_jax.convert.reader import StateDict, read_hf_weights
+from elm_jax.convert.reader import StateDict
 from elm_jax.convert.sleep_config import EMBEDS, PAIRS, STAGER, config_of, recipe_of, spec_of
 from elm_jax.convert.sleep_conv import NAME, OLD_OUTPUT, OUTPUT
 from elm_jax.convert.tensor_files import COUNTERS, counters_of
@@ -43,10 +41,8 @@ def read_folder(directory: epath.PathLike, *, n_outputs: int | None = None) -> M
       ConvertError: another class or newer arguments, or tensors that do not fit them.
       UnreadableWeights: the weights are broken or unsafe.
     """
-    source = str(directory)
-    directory = staging.local_folder(directory)
-    config = STAGER.read(directory / "config.json")
-    return from_state(read_hf_weights(directory), config, n_outputs=n_outputs, source=source)
+    state, config = braindecode_files.read(directory, STAGER)
+    return from_state(state, config, n_outputs=n_outputs, source=str(directory))
 
 
 def from_state(
@@ -190,19 +186,14 @@ def of_class(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts,
     Raises:
       ConvertError: another encoder; or modules without a place that were not named.
     """
-    where = f"{parts.source}: braindecode's {STAGER.name}"
-    if parts.recipe["encoder"]["name"] != NAME:
-        raise ConvertError(f"{where} is no {parts.recipe['encoder']['name']!r}")
+    if (name := parts.recipe["encoder"]["name"]) != NAME:
+        raise ConvertError(f"{parts.source}: braindecode's {STAGER.name} is no {name!r}")
     classes = bool(parts.recipe["objective"].get("labels"))
     own = ("encoder", "adapter", "signal_projector", *((CLASSIFIER,) if classes else ()))
-    extra = [name for name in parts.params if name not in own]
-    if lost := [name for name in extra if name not in leave_out]:
-        raise ConvertError(
-            f"{where} has no place for {', '.join(lost)}. Write a folder (--to folder) or a file "
-            f"(NAME.pt), or say that it may go: --leave_out {','.join(extra)}"
-        )
-    params = dict(parts.params)
-    excused = {f"params/{p}": WHY for p in engine.flatten({k: params.pop(k) for k in extra})}
+    elsewhere = "a folder (--to folder) or a file (NAME.pt)"
+    params, excused = braindecode_files.without(
+        parts, own, leave_out=leave_out, of=STAGER, elsewhere=elsewhere
+    )
     recipe = dict(parts.recipe)
     if not classes:
         recipe["objective"] = dict(EMBEDS)
