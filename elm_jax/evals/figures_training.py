@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-BLUE, ORANGE, GREY = "#2a6fbb", "#d9622b", "#8a8a8a"
+from elm_jax.evals.figures import BLUE, GREY, ORANGE
+
 SIDES = (("train", "training", "-"), ("valid", "validation", ":"))
 
 
