@@ -1,6 +1,7 @@
 """Memory of the host that XLA's compiler has used goes back to the system."""
 
 import ctypes
+import sys
 
 import jax
 
@@ -10,7 +11,9 @@ _LEAST_S = 0.1  # what compiles faster has used little
 
 def give_back() -> bool:
     """Returns freed memory to the system, where the C library can (glibc); says whether it did."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if sys.platform != "linux":
+        return False
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
     return trim is not None and bool(trim(0))
 
 
