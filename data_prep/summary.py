@@ -8,12 +8,13 @@ from typing import Any, TextIO
 from etils import epath
 
 from data_prep.corpora.events import say_counts
+from data_prep.corpora.sleep_cassette import SleepCassette
 from data_prep.findings import FINDING_KINDS, kind_sentence
 from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
 from elm_jax.data.spec import SignalSpec
-from elm_jax.signals.profiles import EEGPT_SPEC
+from elm_jax.signals.profiles import EEGPT_SPEC, SLEEP_SPEC
 
-_NIGHTS = "sleep_physionet"  # the corpus of the recipe relpos_sleep
+_NIGHTS = "sleep_physionet"  # may read simulated nights, and is run by hand
 # The recipe that is published for a window.
 _RECIPES = {5.0: "elm_5s", 60.0: "elm_60s"}
 # What is probed where it is not "abnormal".
@@ -72,10 +73,10 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
 def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
-    if manifest.corpus == _NIGHTS:
-        recipe = "relpos_sleep"
-        staged = {stage for row in manifest.counts["labels"]["event"].values() for stage in row}
-        more = "" if staged - {"none"} else "--config.evals.staging=None "
+    if _of_sleep(manifest):
+        by_split = manifest.counts.get("labels", {}).get("event", {}).values()
+        staged = {stage for row in by_split for stage in row} & set(SleepCassette.classes)
+        recipe, more = "relpos_sleep", "" if staged else "--config.evals.staging=None "
     elif manifest.spec.scale == EEGPT_SPEC.scale:  # for models that read channels by name
         recipe, more = _by_name(manifest)
     elif manifest.corpus in _TUNED:
@@ -88,6 +89,12 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
         f"\nNext:  python -m elm_jax.main --config configs/{recipe}.py {more}"
         f"--config.data.dir={shlex.quote(str(out))} --workdir runs/NAME"
     )
+
+
+def _of_sleep(manifest: Manifest) -> bool:
+    """Whether signals are those of ``--signal sleep``, of whatever channels."""
+    ignore = (*_OPEN_FIELDS, "montage", "sfreq_hz")
+    return not SLEEP_SPEC.differences(manifest.spec, ignore=ignore)
 
 
 def _by_name(manifest: Manifest) -> tuple[str, str]:
@@ -165,13 +172,13 @@ def _print_gaps(manifest: Manifest) -> None:
     total, without = manifest.counts["total"], manifest.counts["total"]["recordings_without_report"]
     if without == total["recordings"]:
         # A corpus that comes with labels is made to be probed, not to be trained on with text.
-        if "labels" not in manifest.counts:
+        if "labels" not in manifest.counts and not _of_sleep(manifest):
             print("  No recording has a report: training with text needs them (--reports)")
     elif without:
         print(f"  {without} of {total['recordings']} recordings have no report")
     if not manifest.counts["test"]["people"]:
         print("  Nobody is in split 'test': evaluation needs somebody (more people, or --split)")
-    if manifest.corpus == _NIGHTS and not manifest.counts["valid"]["people"]:
+    if _of_sleep(manifest) and not manifest.counts["valid"]["people"]:
         print(
             "  Nobody is in split 'valid', by whose loss training stops (more people, or --split; "
             "or train with\n  --config.validation=None --config.checkpoint.use=last)"
