@@ -3,8 +3,8 @@
     python benchmarks/sleep_recipe.py [--files DIR] [--epochs 25] [--cores 2] [--json FILE]
 
 DIR has a night of each of three people in the layout of the Sleep-EDF cassette study; without it,
-simulated ones are written. One person trains, one validates, one is tested, on both sides. Each
-side's stages run in processes of their own, on the same cores, one after the other:
+simulated ones are written. On each side one person trains, one validates, one is tested (which is
+not the same on both). Each side's stages run in processes of their own, on the same cores:
 
 * preparation and sampling: files to windows, and the pairs of all epochs; imports are not counted
   (both import for seconds). Ours checks the files, splits by person and writes shards, the other
