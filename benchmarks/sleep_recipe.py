@@ -56,10 +56,10 @@ def run(log: pathlib.Path, *words: str | pathlib.Path) -> tuple[float, float]:
 
 def simulated(folder: pathlib.Path) -> pathlib.Path:
     """A night of each of three people, simulated."""
-    from data_prep.corpora.nights.write import write_nights
+    from data_prep.corpora.nights.write import Settings, write_nights
 
     everything, chosen = folder / "nights", folder / "files"
-    write_nights(everything, nights=6)
+    write_nights(everything, Settings(nights=6))
     chosen.mkdir()
     for path in everything.glob("SC4*.edf"):
         if path.name.startswith(PEOPLE):
