@@ -82,6 +82,18 @@ BENCHMARKS: dict[str, tuple[Figure, ...]] = {
         Figure("MB a device, most devices over 8, ring", "multi_instance/ring_growth", "<= 1.05"),
         Figure("step time, ring over dense, 4,096 crops", "multi_instance/time_ratio/4096"),
     ),
+    "sleep_recipe.py": (
+        Figure(
+            "three nights prepared and pairs drawn, braindecode's time over ours",
+            "ratio/prepare_and_sample",
+            ">= 3",
+        ),
+        Figure("an epoch with validation, braindecode's time over ours", "ratio/epoch", ">= 1"),
+        Figure(
+            "25 epochs with compilation, braindecode's time over ours", "ratio/train_wall", ">= 1"
+        ),
+        Figure("peak memory of that recipe, MB", "memory_mb/ours", "<= 817"),
+    ),
     "pair_sampling.py": (
         Figure("pairs of windows, draws a second over braindecode's", "ratio", ">= 200"),
     ),
