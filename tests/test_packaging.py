@@ -83,3 +83,9 @@ def test_every_file_of_a_package_is_installed_with_it(packaging):
             assert (path.parent / "__init__.py").exists(), f"{path} is in no package"
         elif path.suffix != ".pyc":
             assert path in taken, f"{path} is missing in setup.py's package_data"
+
+
+def test_no_two_test_files_have_one_name():
+    # pytest imports them by it: of two, the second cannot be collected in the same process.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
