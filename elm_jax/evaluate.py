@@ -130,9 +130,10 @@ def _with_caution(result: EvalResult, evaluation: Eval, data: EvalData) -> EvalR
     known = data.manifest.people
     people = {person for split in evaluation.scored_splits for person in known.get(split, ())}
     notes = []
-    if 0 < len(people) < FEW_PEOPLE:
-        who = "1 person is" if len(people) == 1 else f"{len(people)} people are"
-        notes.append(f"{who} scored: an interval over so few says little")
+    if len(people) == 1:  # over whom there is no interval
+        notes.append("one person is scored: nothing follows for others")
+    elif 1 < len(people) < FEW_PEOPLE:
+        notes.append(f"{len(people)} people are scored: an interval over so few says little")
     if data.manifest.split_by == "recording":
         notes.append(
             "the data are split by recording: scores are of people who may have been trained on, "

@@ -21,7 +21,7 @@ class SleepPhysionet(Download):
     name = "sleep_physionet"
     source = "physionet.org"
     by_hand = (
-        "wget -r -N -c -np -nH --cut-dirs=4 -P {to} "
+        f"wget -r -N -c -np -nH --cut-dirs=4 -P {{to}}/{_FOLDER} "
         "https://physionet.org/files/sleep-edfx/1.0.0/sleep-cassette/"
     )
     base_url = ""

@@ -107,8 +107,8 @@ class Pretext:
 
 
 ONE_PERSON = (
-    "one person is scored: the interval is over {unit}s, and says nothing about others; {unit}s "
-    "of one recording are alike, so it is too narrow even for this one"
+    "the interval is over the {unit}s of one person; those of a recording are alike, so it is too "
+    "narrow even for this one"
 )
 
 

@@ -84,7 +84,7 @@ def test_one_person_has_an_interval_over_pairs_and_it_is_said():
     result = Pretext(resamples=200)(model, data)
     assert 0.02 < result.scalars["accuracy_high"] - result.scalars["accuracy_low"] < 0.2
     (note,) = result.notes
-    assert "one person is scored: the interval is over pairs" in note
+    assert "the interval is over the pairs of one person" in note
 
 
 def test_pairs_of_one_kind_alone_still_have_an_accuracy():
