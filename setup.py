@@ -49,8 +49,11 @@ UMAP = ["umap-learn>=0.5.12"]  # one of the methods of the embedding map
 MOABB = ["moabb>=1.7.2"]  # reads some published sets of motor imagery and evoked potentials
 # Finds and reads recordings of BIDS folders; EEGLAB's among them are MATLAB files.
 BIDS = ["mne-bids>=0.20", "pymatreader>=1.3"]
+# Reads WFDB records, compiles ECG-Byte's trainer, cleans by wavelets.
+ECG = ["wfdb>=4.3", "numba>=0.68", "PyWavelets>=1.8"]
 TEST = [
     *TORCH,
+    *ECG,
     *BEAM,
     *GCS,
     *MOABB,
@@ -93,6 +96,7 @@ setup(
         "moabb": MOABB,
         "bids": BIDS,
         "umap": UMAP,
+        "ecg": ECG,
         "dataflow": ["apache-beam[gcp]>=2.77,<3"],
         "test": TEST,
         "lint": ["ruff==0.17.6"],
