@@ -16,6 +16,7 @@ from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.flat_mlp import FlatMlp
 from elm_jax.models.remat import require_known
+from elm_jax.models.resnet1d import ResNet1d
 from elm_jax.models.sleep_conv import SleepConv
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -23,6 +24,7 @@ ENCODERS = {
     "conv_eeg": ConvEeg,
     "eeg_transformer": EegTransformer,
     "mlp": FlatMlp,
+    "resnet1d": ResNet1d,
     "sleep_conv": SleepConv,
 }
 
