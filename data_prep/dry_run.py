@@ -10,6 +10,7 @@ from data_prep.findings import kind_sentence
 from data_prep.parts import Recipe, skip_kind
 from data_prep.places import local_copy
 from data_prep.work import run_parallel, workers_for
+from elm_jax.data.label_values import counted_at
 
 _HEAD = ("file", "electrodes", "rate", "unit", "length", "report", "verdict")
 
@@ -105,9 +106,8 @@ def _print_total(
         f"\nTotal: {len(usable)} of {len(sources)} recordings usable, {len(people)} people, "
         f"{hours:.2f} hours; {reports} with a report, {len(usable) - reports} without"
     )
-    recordings = Counter(
-        str(sources[i].labels[label]) for i in usable if label in sources[i].labels
-    )
+    labelled = (sources[i].labels[label] for i in usable if label in sources[i].labels)
+    recordings = Counter(key for value in labelled for key in counted_at(value))
     windows = sum((Counter(judgements[i].windows) for i in usable), Counter())
     for what, counts in (("recordings", recordings), ("windows", windows)):
         if counts:

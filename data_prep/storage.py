@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from elm_jax.data.label_values import counted_at
 from elm_jax.data.manifest import SPLITS, Moments
 from elm_jax.data.spec import SignalSpec
 
@@ -181,14 +182,17 @@ def counts(rows: Sequence[Stored], spec: SignalSpec) -> dict[str, dict[str, Any]
 def label_counts(
     rows: Sequence[Stored], name: str, spec: SignalSpec
 ) -> dict[str, dict[str, dict[str, int]]]:
-    """Split -> value of a label -> {recordings, windows}; "none" is the value of what lacks it."""
+    """Split -> value of a label -> {recordings, windows}; "none" is the value of what lacks it.
+
+    A list of values counts at each of them, an empty one at "[]".
+    """
     result: dict[str, dict[str, dict[str, int]]] = {}
     for row in rows:
         windows: dict[str, int] = {}
         for p, n in enumerate(row.n_samples):
             value = row.labels_of(p).get(name, row.labels.get(name))
-            key = "none" if value is None else str(value)
-            windows[key] = windows.get(key, 0) + n // spec.window_samples
+            for key in counted_at(value):
+                windows[key] = windows.get(key, 0) + n // spec.window_samples
         for key, count in windows.items():
             cell = result.setdefault(row.split, {}).setdefault(key, {"recordings": 0, "windows": 0})
             cell["recordings"] += 1

@@ -31,6 +31,7 @@ _TUNED = {
     "tuev_rows": _MULTICLASS,
 }
 _EVEN = 1.5  # classes of which the largest is no more than so many times the smallest
+_ACROSS = 10  # more values of a label than these are listed down the page
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
 
 
@@ -140,17 +141,22 @@ def _print_labels(manifest: Manifest) -> None:
             rows.append(
                 [split, *(f"{c['windows']} ({c['recordings']})" if c else "0" for c in cells)]
             )
+        if len(values) > _ACROSS:  # statements of ECGs: down the page
+            rows = list(map(list, zip(*rows, strict=True)))
         width = max(12, *(len(text) + 2 for row in rows for text in row))
         for first, *others in rows:
             print("  " + first.rjust(12) + "".join(text.rjust(width) for text in others))
-        _print_balance(by_split.get("train", {}))
+        if len(values) <= _ACROSS:
+            _print_balance(by_split.get("train", {}), manifest.counts["train"]["windows"])
 
 
-def _print_balance(counted: Mapping[str, Mapping[str, int]]) -> None:
-    """The shares of the train split's windows, where they are far from equal."""
+def _print_balance(counted: Mapping[str, Mapping[str, int]], total: int) -> None:
+    """The shares of the train split's windows, where they are far from equal.
+
+    Where a label is a list, a window is one of several values, and shares add up to more than all.
+    """
     windows = {value: c["windows"] for value, c in counted.items() if c["windows"]}
     if len(windows) > 1 and max(windows.values()) > _EVEN * min(windows.values()):
-        total = sum(windows.values())
         shares = ", ".join(f"{value} {n / total:.1%}" for value, n in sorted(windows.items()))
         print(f"  Unbalanced: of the train split's windows are {shares}")
 

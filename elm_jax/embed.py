@@ -19,7 +19,7 @@ from etils import epath
 import elm_jax
 from elm_jax import leakage, paths, results, run_dir
 from elm_jax.data.corpus import Corpus
-from elm_jax.data.embedding_columns import as_text, columns_of, label_datasets
+from elm_jax.data.embedding_columns import as_text, columns_of, label_datasets, list_labels
 from elm_jax.data.embedding_file import FILE_NAME, KINDS, EmbeddingFile
 from elm_jax.data.embedding_writer import Contents, EmbeddingWriter, is_finished
 from elm_jax.data.joined import JoinedReader
@@ -184,7 +184,8 @@ def embed_corpus(
         vectors[name] = len(part), _width(model, "text_projection", table)
     contents = Contents(
         about=_about(model, corpus, splits, said, normalisation)
-        | {"features": features, "dtype": dtype, "labels": labels},
+        | {"features": features, "dtype": dtype, "labels": labels}
+        | ({"list_labels": lists} if (lists := list_labels(recordings)) else {}),
         columns=columns | _text_columns(said, strings=text_strings),
         vectors=vectors,
         dtype=dtype,

@@ -19,6 +19,7 @@ from etils import epath
 
 from data_prep.findings import finding
 from data_prep.places import input_path
+from elm_jax.data.label_values import in_words
 from elm_jax.data.moments import moments_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.paths import is_remote
@@ -141,7 +142,7 @@ class Corpus:
     def notes(self, source: Source) -> list[str]:
         """What ``--dry_run`` says of a source beyond its judgement, one line each."""
         name = self.counted_label
-        return [f"{name}: {source.labels[name]}"] if name in source.labels else []
+        return [f"{name}: {in_words(source.labels[name])}"] if name in source.labels else []
 
     def collect(
         self, args: argparse.Namespace, source_of: Callable[[pathlib.Path, str], Source | None]

@@ -1,11 +1,14 @@
 """What a file of vectors says of each window: whose it is, when, and its labels."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from elm_jax.data.embedding_file import RESERVED
+from elm_jax.data.label_values import is_list, is_missing, values_of
 from elm_jax.data.labels import label_names, window_labels
 from elm_jax.data.manifest import RecordingRow
 from elm_jax.data.pipeline import Windows
@@ -61,12 +64,25 @@ def columns_of(
     if named and all(named):
         for column, group in (("session_ids", "session"), ("time_ids", "time")):
             columns[column] = as_text([m[group] for m in named])[windows.recording]
+    lists = list_labels(recordings)
     for label, name in labels.items():
         values = window_labels(recordings, windows, label)
         if values.dtype == object:
-            values = as_text(["" if v is None else str(v) for v in values])
+            text_of = _as_json if label in lists else str
+            values = as_text(["" if v is None else text_of(v) for v in values])
         columns[name] = values
     return columns
+
+
+def list_labels(recordings: Sequence[RecordingRow]) -> list[str]:
+    """Names of the labels that are lists of values, sorted; their columns hold JSON."""
+    rows = [row.labels for row in recordings]
+    rows += [piece.labels for row in recordings for piece in row.pieces]
+    return sorted({name for row in rows for name, value in row.items() if is_list(value)})
+
+
+def _as_json(value: Any) -> str:
+    return "" if is_missing(value) else json.dumps(list(values_of(value)), ensure_ascii=False)
 
 
 def _starts_s(recordings: Sequence[RecordingRow], spec: SignalSpec) -> np.ndarray:

@@ -9,7 +9,8 @@ One row a window, in order of recording and time:
     unique_subject_ids  [n]     counts people; long_subject_id [n]: their ids
     start_s             [n]     where the window begins in its recording
     session_ids, time_ids [n]   "s001" and "t000" of TUH's file names, where all names have them
-    NAME                [n]     each label, under its own name; missing: NaN or ""
+    NAME                [n]     each label, under its own name; missing: NaN or ""; of labels of
+                                several values (attribute ``list_labels``) JSON: '["CD", "MI"]'
 
 Texts and prompts, where the model has a text side:
 
@@ -183,13 +184,20 @@ class EmbeddingFile:
     def label(self, name: str) -> np.ndarray:
         """A label of each window ``[n]``: numbers (NaN: missing) or text ("": missing).
 
+        Of a label of several values objects: tuples of them, None where it is missing.
+
         Raises:
           EmbeddingFileError: no such label; lists the known.
         """
         if name not in self.attributes["labels"]:
             raise EmbeddingFileError(f"{self.path}: no label {name!r}; known: {self.labels}")
-        found = self._dataset(self.attributes["labels"][name])
-        return _decoded(found[()])
+        found = _decoded(self._dataset(self.attributes["labels"][name])[()])
+        if name not in self.attributes.get("list_labels", ()):
+            return found
+        values = np.empty(len(found), object)
+        for i, text in enumerate(found.tolist()):
+            values[i] = tuple(json.loads(text)) if text else None
+        return values
 
     # -- texts ----------------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ def window_labels(
 
     Returns:
       float64 with NaN for windows without the label if all values are numbers, truth values or
-      None; otherwise an array of objects with None for windows without it.
+      None; otherwise an array of objects with None for windows without it. Labels of several
+      values are lists in it (see :mod:`elm_jax.data.label_values`).
 
     Raises:
       LabelError: no recording and no piece has a label of this name.
@@ -61,5 +62,6 @@ def _as_array(values: Sequence[Any]) -> np.ndarray:
     if all(value is None or isinstance(value, bool | int | float) for value in values):
         return np.asarray([np.nan if value is None else value for value in values], np.float64)
     result = np.empty(len(values), object)
-    result[:] = values
+    for i, value in enumerate(values):  # at once, lists of one length would be a matrix
+        result[i] = value
     return result

@@ -6,7 +6,7 @@
     binary       yes/no, or one value: "task=rest"   [1]: 1, 0, NaN where it is missing
     multiclass   a word or number, one of classes    [1]: the class's number, NaN
     multilabel   ``classes`` are names of yes/no     [k]: 1, 0, NaN each
-                 labels
+                 labels, or values: "superclass=MI"
     regression   a number                            [1]: (value - mean) / std, NaN
 
 Windows have their piece's label (an event's), else their recording's.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from elm_jax.axes import Float
+from elm_jax.data.label_values import LabelValueError, as_word, holds, is_list, is_missing, parse
 from elm_jax.data.labels import window_labels
 from elm_jax.data.manifest import RecordingRow
 from elm_jax.data.pipeline import Windows
@@ -30,15 +31,6 @@ NEGATIVE = {"0", "false", "no", "normal", "healthy", "negative"}
 
 class TargetError(ValueError):
     """Labels that cannot be learnt as asked."""
-
-
-def as_word(value: Any) -> str:
-    """A label's value as it is compared: lower case, whole numbers without a point."""
-    return str(value).strip().lower().removesuffix(".0")
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value == "" or bool(isinstance(value, float) and np.isnan(value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +67,7 @@ class Target:
         if self.kind == "multilabel" and not self.classes:
             raise TargetError(
                 "config.labels.classes is empty: list the names of the yes/no labels that are "
-                "learnt together"
+                "learnt together, or values of a label that is a list: 'superclass=MI', ..."
             )
         if not (np.isfinite(self.mean) and np.isfinite(self.std) and self.std > 0):
             raise TargetError(f"config.labels: mean {self.mean} and std {self.std} must be numbers")
@@ -120,11 +112,12 @@ class Target:
         return read[self.kind](self.name, recordings, windows).astype(np.float32)[:, None]
 
     def _binary(self, name, recordings, windows) -> np.ndarray:
-        name, equals, wanted = name.partition("=")
+        name, wanted = parse(name)
 
-        def number(text: str) -> float | None:
-            if equals:
-                return float(text == as_word(wanted))
+        def number(value: Any) -> float | None:
+            if wanted is not None:
+                return holds(value, wanted)
+            text = as_word(value)
             return 1.0 if text in POSITIVE else 0.0 if text in NEGATIVE else None
 
         hint = (
@@ -132,17 +125,17 @@ class Target:
             f"against the others give the label as '{name}=VALUE', for more kind='multiclass', "
             "for numbers kind='regression'"
         )
-        return _translate(name, recordings, windows, number, hint)
+        return _translate(name, recordings, windows, number, hint, lists=wanted is not None)
 
     def _class(self, name, recordings, windows) -> np.ndarray:
         order = {as_word(c): float(i) for i, c in enumerate(self.classes)}
         hint = f"config.labels.classes are {list(self.classes)}"
-        return _translate(name, recordings, windows, order.get, hint)
+        return _translate(name, recordings, windows, lambda v: order.get(as_word(v)), hint)
 
     def _number(self, name, recordings, windows) -> np.ndarray:
-        def number(text: str) -> float | None:
+        def number(value: Any) -> float | None:
             try:
-                value = float(text)
+                value = float(as_word(value))
             except ValueError:
                 return None
             return (value - self.mean) / self.std if np.isfinite(value) else None
@@ -150,22 +143,38 @@ class Target:
         return _translate(name, recordings, windows, number, "kind='regression' needs numbers")
 
 
-def _translate(name, recordings, windows, number, hint: str) -> np.ndarray:
+def _translate(name, recordings, windows, number, hint: str, *, lists: bool = False) -> np.ndarray:
     """Numbers for the label's values: each distinct value is read once."""
     values = window_labels(recordings, windows, name)
     out, read = np.full(len(values), np.nan), {}
     for i, value in enumerate(values):
-        if _missing(value):
+        if is_missing(value):
             continue
-        if value not in read:
-            read[value] = number(as_word(value))
-            if read[value] is None:
-                raise TargetError(
-                    f"label {name!r} of recording {recordings[windows.recording[i]].recording!r} "
-                    f"is {str(value)!r}; {hint}"
-                )
-        out[i] = read[value]
+        key = repr(value) if value.__hash__ is None else value
+        if key not in read:
+            whose = f"label {name!r} of recording {recordings[windows.recording[i]].recording!r}"
+            if is_list(value) and not lists:
+                raise TargetError(f"{whose} is {_no_single(name, value)}")
+            read[key] = _read(value, number, whose, hint)
+        out[i] = read[key]
     return out
+
+
+def _read(value: Any, number, whose: str, hint: str) -> float:
+    try:
+        found = number(value)
+    except LabelValueError as error:
+        raise TargetError(f"{whose}: {error}") from error
+    if found is None:
+        raise TargetError(f"{whose} is {str(value)!r}; {hint}")
+    return found
+
+
+def _no_single(name: str, value: Any) -> str:
+    return (
+        f"a list of values, {value!r}: ask for one of them as a yes/no label, '{name}=VALUE', or "
+        f"for several with kind='multilabel' and classes=('{name}=VALUE', '{name}=OTHER')"
+    )
 
 
 def with_classes(target: Target, recordings: Sequence[RecordingRow], windows: Windows) -> Target:
@@ -177,7 +186,9 @@ def with_classes(target: Target, recordings: Sequence[RecordingRow], windows: Wi
     if target.kind != "multiclass" or target.classes:
         return target
     values = window_labels(recordings, windows, target.name)
-    words = {as_word(v) for v in values if not _missing(v)}
+    if lists := [v for v in values if is_list(v)]:
+        raise TargetError(f"label {target.name!r} is {_no_single(target.name, lists[0])}")
+    words = {as_word(v) for v in values if not is_missing(v)}
     if len(words) < 2:
         raise TargetError(
             f"label {target.name!r} has {len(words)} value(s) in the training data "

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from elm_jax.axes import Batch
+from elm_jax.data.label_values import LabelValueError, as_word, holds, is_list, is_missing, parse
 from elm_jax.data.manifest import Manifest
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import Windows, window_batches
 from elm_jax.data.samplers import RowPlan, Sampler
 from elm_jax.data.shards import RecordingRow, ShardReader
-from elm_jax.data.targets import NEGATIVE, POSITIVE, as_word
+from elm_jax.data.targets import NEGATIVE, POSITIVE
 from elm_jax.data.text import TextTable
 from elm_jax.processes import own, shareable, this_process
 
@@ -295,29 +296,39 @@ def mean_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 def binary_labels(recordings: Sequence[RecordingRow], label: str) -> np.ndarray:
     """1.0, 0.0, or NaN where a recording has no such label.
 
-    ``label`` names a yes/no label, or one value of a label in words: ``task=arithmetic``.
+    ``label`` names a yes/no label, or one value of a label: ``task=arithmetic``; of a label that is
+    a list of values, whether the list holds it: ``superclass=MI``.
 
     Raises:
       ValueError: a value that is neither yes nor no; names the recording and the value.
     """
-    name, equals, wanted = label.partition("=")
-    out = np.full(len(recordings), np.nan)
-    for i, row in enumerate(recordings):
-        value = row.labels.get(name)
-        if value is None or value == "":
-            continue
-        text = as_word(value)
-        if equals:
-            out[i] = float(text == as_word(wanted))
-            continue
-        if text not in POSITIVE | NEGATIVE:
-            raise ValueError(
-                f"label {name!r} of recording {row.recording!r} is {value!r}; a yes/no label is "
-                f"one of {sorted(POSITIVE)} or {sorted(NEGATIVE)}. For one value against the "
-                f"others write '{name}={value}'"
-            )
-        out[i] = float(text in POSITIVE)
-    return out
+    name, wanted = parse(label)
+    return np.asarray([_yes_or_no(row, name, wanted) for row in recordings], float)
+
+
+def _yes_or_no(row: RecordingRow, name: str, wanted: str | None) -> float:
+    value = row.labels.get(name)
+    if is_missing(value):
+        return np.nan
+    whose = f"label {name!r} of recording {row.recording!r}"
+    if wanted is not None:
+        try:
+            return holds(value, wanted)
+        except LabelValueError as error:
+            raise ValueError(f"{whose}: {error}") from error
+    text = as_word(value)
+    if is_list(value) or text not in POSITIVE | NEGATIVE:
+        shown = f"{value!r}, a list of values" if is_list(value) else f"{value!r}"
+        raise ValueError(
+            f"{whose} is {shown}; a yes/no label is one of {sorted(POSITIVE)} or "
+            f"{sorted(NEGATIVE)}. For one value against the others write '{name}={_one(value)}'"
+        )
+    return float(text in POSITIVE)
+
+
+def _one(value: Any) -> Any:
+    """A value to name in an example."""
+    return next(iter(value), "VALUE") if is_list(value) else value
 
 
 def one_class(

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elm_jax.axes import Float
+from elm_jax.data.label_values import as_word, holds, in_words, is_missing, parse
 from elm_jax.data.labels import LabelError, label_names, window_labels
 from elm_jax.data.manifest import RecordingRow
 from elm_jax.data.pipeline import Windows
-from elm_jax.data.targets import NEGATIVE, POSITIVE, as_word
+from elm_jax.data.targets import NEGATIVE, POSITIVE
 
 MOST_CLASSES = 12  # more cannot be told apart by colour
 OTHERS = "others"
@@ -33,18 +34,20 @@ class PointLabels(NamedTuple):
 def point_labels(values: Iterable[Any], name: str, order: Sequence[str] = ()) -> PointLabels:
     """Classes of words, of yes and no, and of whole numbers below ten; other numbers stay numbers.
 
-    Of many classes the commonest are kept; the rest are "others".
+    Of a label that is a list every combination of values is a class, ``CD + MI``. Of many classes
+    the commonest are kept; the rest are "others".
 
     Args:
       values: of each point; None, NaN or "" is missing.
-      name: of the label, or ``label=value`` for one value against the others.
+      name: of the label, or ``label=value`` for one value against the others (of a list: whether
+        it holds the value).
       order: of classes, where they have one that the alphabet does not know.
     """
-    words = [None if _missing(v) else str(v).strip().removesuffix(".0") for v in values]
-    title, equals, wanted = name.partition("=")
-    if equals:
-        is_it = [None if w is None else float(as_word(w) == as_word(wanted)) for w in words]
+    values, (title, wanted) = list(values), parse(name)
+    if wanted is not None:
+        is_it = [holds(v, wanted) for v in values]
         return PointLabels(name, (f"not {name}", name), _array(is_it))
+    words = [None if is_missing(v) else in_words(v).strip().removesuffix(".0") for v in values]
     found = {as_word(w) for w in words if w is not None}
     if found and found <= POSITIVE | NEGATIVE:
         yes = [None if w is None else float(as_word(w) in POSITIVE) for w in words]
@@ -86,7 +89,7 @@ def of_windows(
     Raises:
       LabelError: no recording has such a label.
     """
-    return point_labels(window_labels(recordings, windows, name.partition("=")[0]), name, order)
+    return point_labels(window_labels(recordings, windows, parse(name)[0]), name, order)
 
 
 def of_recordings(
@@ -97,15 +100,10 @@ def of_recordings(
     Raises:
       LabelError: no recording has such a label, nor has an event.
     """
-    label, known = name.partition("=")[0], label_names(recordings)
+    label, known = parse(name)[0], label_names(recordings)
     if label not in known:
         raise LabelError(f"no recording has a label {label!r}; known: {', '.join(known) or 'none'}")
     return point_labels([row.labels.get(label) for row in recordings], name, order)
-
-
-def _missing(value: Any) -> bool:
-    is_number = isinstance(value, float | np.floating)
-    return value is None or value == "" or (is_number and math.isnan(value))
 
 
 def _number(word: str) -> float | None:

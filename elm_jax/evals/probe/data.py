@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from elm_jax.axes import Bool, Float, Int
+from elm_jax.data.label_values import holds, in_words, is_missing, parse
 from elm_jax.data.labels import LabelError, label_names
 from elm_jax.data.manifest import SPLITS, ManifestError, RecordingRow
 from elm_jax.data.pipeline import Windows
@@ -154,19 +155,22 @@ def cells(sample: Sample, stratify: Sequence[str], *, bins: int = 3) -> list[tup
 
     Numbers with more than ``bins`` different values (age) count by quantile. A person with several
     values has their own cell for that combination; one without the label has the cell "missing".
+    A label may be one value of it: ``superclass=MI``.
 
     Raises:
       LabelError: no recording has a label of ``stratify``.
     """
     known = label_names(sample.recordings)
-    if missing := sorted(set(stratify) - set(known)):
+    if missing := sorted({name for name in stratify if parse(name)[0] not in known}):
         raise LabelError(f"stratify: no recording has {missing}; known: {', '.join(known)}")
     columns = [_target_cell(sample, bins)]
     for name in stratify:
         values: list[list] = [[] for _ in sample.people]
         for row, person in zip(sample.recordings, sample.person, strict=True):
-            if row.labels.get(name) not in (None, ""):
-                values[person].append(row.labels[name])
+            label, wanted = parse(name)
+            value = row.labels.get(label)
+            if not is_missing(value):
+                values[person].append(value if wanted is None else holds(value, wanted))
         columns.append(_binned(values, bins))
     return list(zip(*columns, strict=True))
 
@@ -187,6 +191,6 @@ def _binned(values: Sequence[Sequence], bins: int) -> list[str]:
     except (TypeError, ValueError):
         means = None
     if means is None or len(set(means[np.isfinite(means)])) <= bins:
-        return ["+".join(sorted({str(v) for v in own})) or "missing" for own in values]
+        return ["+".join(sorted({in_words(v) for v in own})) or "missing" for own in values]
     edges = np.nanquantile(means, np.arange(1, bins) / bins)
     return ["missing" if np.isnan(m) else f"q{np.searchsorted(edges, m)}" for m in means]
