@@ -23,6 +23,20 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+_TANH_GELU = functools.partial(jax.nn.gelu, approximate=True)
+# By the names of ``hidden_act`` in Hugging Face's config.json.
+HF_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": ACTIVATIONS["gelu"],
+    "gelu_new": _TANH_GELU,
+    "gelu_fast": _TANH_GELU,
+    "gelu_pytorch_tanh": _TANH_GELU,
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "swish": jax.nn.silu,
+    "tanh": jax.nn.tanh,
+}
+
 # Those that never fall: the largest of several values stays the largest.
 RISING = frozenset(ACTIVATIONS) - {"gelu", "silu"}
 

@@ -5,9 +5,8 @@ of block i lie under ``layer_{i}``, so that freezing the first n blocks is a reg
 """
 
 import dataclasses
-import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -17,20 +16,10 @@ from etils import epath
 from elm_jax import paths
 from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.losses import l2_normalize
+from elm_jax.models.activations import HF_ACTIVATIONS as ACTIVATIONS
 from elm_jax.models.attention import MultiHeadAttention
 from elm_jax.models.layers import Dtype, Mlp
 from elm_jax.models.remat import run_block
-
-_TANH_GELU = functools.partial(nn.gelu, approximate=True)
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu": functools.partial(nn.gelu, approximate=False),
-    "gelu_new": _TANH_GELU,
-    "gelu_fast": _TANH_GELU,
-    "gelu_pytorch_tanh": _TANH_GELU,
-    "relu": nn.relu,
-    "silu": nn.silu,
-    "swish": nn.silu,
-}
 
 # Our field -> Hugging Face's. Both are read, neither is guessed.
 _HF_NAMES = {

@@ -1,4 +1,4 @@
-"""The pre-norm transformer of EEGPT and DARE-EEG: drop-path, block, stack, initial values."""
+"""The pre-norm transformer (EEGPT, DARE-EEG, ViT): drop-path, block, stack, initial values."""
 
 import functools
 from collections.abc import Callable
@@ -58,6 +58,8 @@ class Block(nn.Module):
     Attributes:
       heads: attention heads.
       mlp_ratio: the MLP's hidden width over the tokens'.
+      mlp_width: that hidden width itself; None: by ``mlp_ratio``.
+      activation: of the MLP.
       dropout: rate behind attention and inside and behind the MLP.
       attention_dropout: rate on the attention weights.
       drop_path: share of rows that go without each branch.
@@ -67,6 +69,9 @@ class Block(nn.Module):
       norm_eps: added to the variance.
       norm_layer: makes the norms, called with ``name``; None: layer norm.
       dtype: computed in; the norms' statistics and the softmax are at least float32.
+      head_width: see MultiHeadAttention.
+      kernel_init: initial kernels, of all layers, in place of ``init_std`` and ``out_divisor``.
+      qkv_init: the same of query, key and value alone; None: as the others.
     """
 
     heads: int
@@ -79,7 +84,12 @@ class Block(nn.Module):
     qkv_bias: bool = True
     norm_eps: float = 1e-6
     norm_layer: Callable[..., nn.Module] | None = None
+    mlp_width: int | None = None
+    activation: Callable[[Array], Array] = exact_gelu
     dtype: Dtype | None = None
+    head_width: int | None = None
+    kernel_init: Initializer | None = None
+    qkv_init: Initializer | None = None
 
     @nn.compact
     def __call__(
@@ -99,14 +109,13 @@ class Block(nn.Module):
             left out. None: all.
           train: with dropout and drop-path.
         """
-        init = truncated_normal(self.init_std)
-        out_init = truncated_normal(self.init_std, self.out_divisor)
+        init = self.kernel_init or truncated_normal(self.init_std)
+        out_init = self.kernel_init or truncated_normal(self.init_std, self.out_divisor)
         drop = nn.Dropout(self.dropout, deterministic=not train)
         path = DropPath(self.drop_path)
-        options: dict[str, Any] = dict(kernel_init=init, dtype=self.dtype)
         attend = MultiHeadAttention(
-            self.heads, self.attention_dropout, self.qkv_bias, True, out_init=out_init,
-            **options, name="attention",
+            self.heads, self.attention_dropout, self.qkv_bias, True, self.qkv_init or init,
+            out_init, self.dtype, self.head_width, name="attention",
         )  # fmt: skip
         normed = norm(self, "attention_norm")(x)
         asking = normed if last is None else normed[:, -last:]
@@ -114,8 +123,8 @@ class Block(nn.Module):
         x = x if last is None else x[:, -last:]
         x = x + path(drop(mixed), train=train)
         mlp = Mlp(
-            int(x.shape[-1] * self.mlp_ratio), exact_gelu, self.dropout, self.dropout,
-            down_init=out_init, **options, name="mlp",
+            self.mlp_width or int(x.shape[-1] * self.mlp_ratio), self.activation,
+            self.dropout, self.dropout, init, out_init, self.dtype, name="mlp",
         )  # fmt: skip
         y = norm(self, "mlp_norm")(x)
         return x + path(mlp(y, train=train), train=train)
