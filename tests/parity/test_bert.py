@@ -155,7 +155,7 @@ def test_pooling():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_act": "quick_gelu"}, "quick_gelu"),
+        ({"hidden_act": "hardswish"}, "hardswish"),
         ({"model_type": "roberta"}, "roberta"),
         ({"position_embedding_type": "relative_key"}, "relative_key"),
         ({"num_attention_heads": 5}, "n_heads=5"),
