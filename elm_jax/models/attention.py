@@ -109,13 +109,14 @@ class MultiHeadAttention(nn.Module):
     """Self- or cross-attention with separate query, key, value and out projections.
 
     Attributes:
-      n_heads: heads; the width must be a multiple.
+      n_heads: heads; without ``head_width`` the width must be a multiple.
       dropout: rate on the attention weights while training.
       use_bias: whether query, key and value have a bias.
       out_bias: whether out has one; None: as ``use_bias``.
       kernel_init: see Dense.
       out_init: the same for out; None: ``kernel_init``.
       dtype: computed in.
+      head_width: of a head, whatever the tokens' width; None: that divided by ``n_heads``.
     """
 
     n_heads: int
@@ -125,6 +126,7 @@ class MultiHeadAttention(nn.Module):
     kernel_init: Initializer | None = None
     out_init: Initializer | None = None
     dtype: Dtype | None = None
+    head_width: int | None = None
 
     @nn.compact
     def __call__(
@@ -150,13 +152,15 @@ class MultiHeadAttention(nn.Module):
           ValueError: the width is no multiple of ``n_heads``.
         """
         b, n, d = x.shape
-        if d % self.n_heads:
+        if self.head_width is None and d % self.n_heads:
             raise ValueError(f"attention width {d} is no multiple of n_heads={self.n_heads}")
+        width = self.head_width or d // self.n_heads
         context = x if context is None else context
 
         def heads(name: str, inputs: Array) -> Array:
-            dense = Dense(d, self.use_bias, self.kernel_init, self.dtype, name=name)
-            return dense(inputs).reshape(*inputs.shape[:2], self.n_heads, d // self.n_heads)
+            every = self.n_heads * width
+            dense = Dense(every, self.use_bias, self.kernel_init, self.dtype, name=name)
+            return dense(inputs).reshape(*inputs.shape[:2], self.n_heads, width)
 
         query, key, value = heads("query", x), heads("key", context), heads("value", context)
         if angle is not None:
@@ -167,4 +171,4 @@ class MultiHeadAttention(nn.Module):
         mixed = attention(query, key, value, key_valid=key_valid, drop=drop)
         out_bias = self.use_bias if self.out_bias is None else self.out_bias
         out = Dense(d, out_bias, self.out_init or self.kernel_init, self.dtype, name="out")
-        return out(mixed.reshape(b, n, d))
+        return out(mixed.reshape(b, n, -1))
