@@ -9,12 +9,15 @@ from collections.abc import Sequence
 
 from data_prep.corpus_options import add_sleep_options
 from data_prep.downloads import DOWNLOADS, download_class
-from data_prep.downloads.base import DownloadError, fetch_all
+from data_prep.downloads.base import DownloadError, fetch_all, states_of
 
 _EPILOG = """\
 Files that are there are not fetched again, unless they are not as they were published; so the same
-command goes on where it was stopped. --dry_run says what is there and what would be fetched.
+command goes on where it was stopped, in the middle of a file, too. --dry_run says what is there and
+what would be fetched. Data that is given on application is not fetched: it is said how to apply.
 """
+# Every option that belongs to some corpora.
+_OWN_OPTIONS = ("sleep_people", "nights", "only", "rate", "extra")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,9 +36,36 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--dry_run", action="store_true", help="fetch nothing; say what is there and what is not"
     )
     add_sleep_options(parser)
+    _add_ecg_options(parser)
     args = parser.parse_args(argv)
+    read = download_class(args.name).options
+    for option in _OWN_OPTIONS:
+        if getattr(args, option) != parser.get_default(option) and option not in read:
+            parser.error(f"--{option} says nothing of {args.name}")
     args.words = shlex.join(sys.argv[1:] if argv is None else argv)
     return args
+
+
+def _add_ecg_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--only",
+        type=lambda text: tuple(filter(None, (part.strip() for part in text.split(",")))),
+        default=(),
+        metavar="PATTERN,...",
+        help="ptbxl, cpsc2018, csn, mimic_iv_ecg, code15, ecgqa: of the published files only those "
+        "whose paths fit, such as 'records100/00000/*' or exams_part0.zip, and the tables",
+    )
+    parser.add_argument(
+        "--rate",
+        choices=("100", "500", "both"),
+        default="both",
+        help="ptbxl: records of this sampling rate in Hz (default: both)",
+    )
+    parser.add_argument(
+        "--extra",
+        action="store_true",
+        help="cpsc2018: the records of the challenge that were not used in it, too",
+    )
 
 
 def download(args: argparse.Namespace) -> int:
@@ -45,16 +75,20 @@ def download(args: argparse.Namespace) -> int:
       DownloadError: a file could not be had, or something that was never published is asked for.
     """
     what, folder = download_class(args.name)(), pathlib.Path(args.to)
+    command = f"python -m data_prep.download {args.words}"
+    if what.notice:
+        print(what.notice)
     files = what.files(args)
-    states = Counter(file.state(folder) for file in files)
-    counted = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
+    states = states_of(files, folder)
+    counted = ", ".join(f"{n} {state}" for state, n in sorted(Counter(states).items()))
     print(f"{args.name}: {len(files)} files of {what.source} in {folder}: {counted}")
     if args.dry_run:
         print("Nothing was fetched (--dry_run).")
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    fetch_all(what, files, folder, command=f"python -m data_prep.download {args.words}")
-    print(f"Next:  python -m data_prep.prepare {args.name} --input {folder} --out DIR")
+    todo = [file for file, state in zip(files, states, strict=True) if state != "there"]
+    fetch_all(what, todo, folder, command=command)
+    print(f"Next:  {what.next_command.format(to=folder)}")
     return 0
 
 

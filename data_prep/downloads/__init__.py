@@ -5,7 +5,17 @@ import importlib
 from data_prep.downloads.base import Download
 
 # Word on the command line -> "module:class"; modules load when they are asked for.
-DOWNLOADS = {"sleep_physionet": "data_prep.downloads.sleep_physionet:SleepPhysionet"}
+DOWNLOADS = {
+    "sleep_physionet": "data_prep.downloads.sleep_physionet:SleepPhysionet",
+    "ptbxl": "data_prep.downloads.physionet:PtbXl",
+    "cpsc2018": "data_prep.downloads.physionet:Cpsc2018",
+    "csn": "data_prep.downloads.physionet:Csn",
+    "mimic_iv_ecg": "data_prep.downloads.physionet:MimicIvEcg",
+    "code15": "data_prep.downloads.zenodo:Code15",
+    "ecgqa": "data_prep.downloads.github:EcgQa",
+    "mimic_iv": "data_prep.downloads.by_application:MimicIv",
+    "tuh_eeg": "data_prep.downloads.by_application:Tuh",
+}
 
 
 def download_class(name: str) -> type[Download]:

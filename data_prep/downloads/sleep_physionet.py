@@ -25,6 +25,8 @@ class SleepPhysionet(Download):
         "https://physionet.org/files/sleep-edfx/1.0.0/sleep-cassette/"
     )
     base_url = ""
+    options = ("sleep_people", "nights")
+    next_command = "python -m data_prep.prepare sleep_physionet --input {to} --out DIR"
 
     def files(self, args: argparse.Namespace) -> list[RemoteFile]:
         """The files of the people and nights that are asked for.
@@ -52,6 +54,7 @@ class SleepPhysionet(Download):
         import pooch
         from mne.datasets.sleep_physionet.age import BASE_URL, fetch_data
 
+        (folder / file.path).unlink(missing_ok=True)  # it takes what is there as it is
         pooch.get_logger().setLevel("WARNING")  # our own line is enough
         name = re.fullmatch(r"SC4(\d\d)(\d).*", pathlib.PurePosixPath(file.path).name)
         fetch_data(
