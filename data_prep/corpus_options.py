@@ -4,8 +4,13 @@ import argparse
 import math
 import re
 
+# Corpora of ECGs.
+_ECG = ("wfdb_folder",)
 # Option -> the corpora that read it.
 OWNERS = {
+    "lead_order": _ECG,
+    "flat_leads": _ECG,
+    "ecg_text": _ECG,
     "event_labels": ("edf_events", "eegmmidb", "hgd", "moabb", "bids"),
     "event_offset_s": ("edf_events", "eegmmidb", "hgd", "bids"),
     "cut": ("eegmmidb", "hgd", "moabb", "bids"),
@@ -22,7 +27,7 @@ OWNERS = {
     "sleep_people": ("sleep_edfx", "sleep_physionet", "simulated_nights"),
     "nights": ("sleep_edfx", "sleep_physionet", "simulated_nights"),
     "class_names": ("feature_arrays",),
-    "person_pattern": ("feature_arrays",),
+    "person_pattern": ("feature_arrays", "wfdb_folder"),
     "features_like": ("feature_arrays",),
     "demo_people": ("demo", "simulated_nights"),
     "demo_seed": ("demo", "simulated_nights"),
@@ -104,6 +109,7 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         "30; inf: all)",
     )
     add_sleep_options(group)
+    add_ecg_options(group)
     add(
         "--class_names",
         type=lambda text: tuple(part.strip() for part in text.split(",")),
@@ -113,7 +119,8 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--person_pattern",
         metavar="REGEX",
-        help="feature_arrays: which part of a file's name is the person, such as 'SC4\\d\\d' "
+        help="feature_arrays, wfdb_folder: which part of a file's path is the person, such as "
+        "'SC4\\d\\d' or 'patient\\d+' "
         "(default: all of it)",
     )
     add(
@@ -145,6 +152,32 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="simulated_nights: real hypnograms of Sleep-EDF, whose stages the nights take "
         "(default: stages are drawn)",
+    )
+
+
+def add_ecg_options(group: argparse._ActionsContainer) -> None:
+    """Adds those of corpora of ECGs."""
+    add = group.add_argument
+    add(
+        "--lead_order",
+        choices=("wanted", "standard", "file"),
+        help="ECGs: which leads, in which order: wanted (I, II, III, aVL, aVR, aVF, V1-V6, as "
+        "ECG-Bench wants them; default), standard (aVR before aVL, as most files have them) or "
+        "file (those of the files, in their commonest order, the Frank leads of 15-lead files too)",
+    )
+    add(
+        "--flat_leads",
+        choices=("cut", "keep"),
+        default="cut",
+        help="ECGs: stretches of 2 s and more in which a lead has one value: cut them out and skip "
+        "recordings in which one never varies (default), or keep and list them, as benchmarks that "
+        "score every recording need it",
+    )
+    add(
+        "--ecg_text",
+        choices=("report", "statements", "both"),
+        help="ECGs: the text of a recording: its written report, the descriptions of its codes, or "
+        "both (default: the report where the corpus has one, else no text)",
     )
 
 

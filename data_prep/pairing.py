@@ -21,17 +21,19 @@ from data_prep.tables import (
 )
 
 
-def read_rename(path: str | None) -> dict[str, str | None] | None:
-    """Reads ``--rename``: channel name in the files -> electrode meant, or None to leave it out.
+def read_rename(path: str | None, modality: str = "eeg") -> dict[str, str | None] | None:
+    """Reads ``--rename``: channel name in the files -> channel meant, or None to leave it out.
+
+    Args:
+      path: of the map; None gives None.
+      modality: of the signals, which says what names mean: "eeg" or "ecg".
 
     Raises:
-      TableError: no such file, no YAML map of texts, or a name that is no electrode.
+      TableError: no such file, no YAML map of texts, or a name that is no electrode (or lead).
     """
     if path is None:
         return None
     import yaml
-
-    from elm_jax.signals.names import nearest_known, parse_label
 
     if not pathlib.Path(path).is_file():
         raise TableError(f"--rename {path}: no such file")
@@ -44,17 +46,38 @@ def read_rename(path: str | None) -> dict[str, str | None] | None:
     )
     if not fine:
         raise TableError(
-            f"--rename {path}: expected a YAML map from the file's channel names to electrodes, "
-            "such as 'EEG 1: Fp1' (null leaves a channel out; put quotes around a bare number)"
+            f"--rename {path}: expected a YAML map from the file's channel names to electrodes (or "
+            "leads of an ECG), such as 'EEG 1: Fp1' (null leaves a channel out; put quotes around "
+            "a bare number)"
         )
-    for name, electrode in values.items():
-        if electrode and parse_label(electrode).kind not in ("electrode", "bipolar"):
-            near = nearest_known(electrode)
+    known, what, nearest, example = _NAMES[modality]()
+    for name, meant in values.items():
+        if meant and not known(meant):
+            near = nearest(meant)
             raise TableError(
-                f"--rename {path}: {name!r} is to be {electrode!r}, which is no known electrode or "
-                f"derivation{f'; is {near} meant?' if near else ', such as Fp1 or Fp1-F7'}"
+                f"--rename {path}: {name!r} is to be {meant!r}, which is no known {what}"
+                f"{f'; is {near} meant?' if near else f', such as {example}'}"
             )
     return values
+
+
+def _names_of_eeg() -> tuple[Any, ...]:
+    from elm_jax.signals.names import nearest_known, parse_label
+
+    def known(name: str) -> bool:
+        return parse_label(name).kind in ("electrode", "bipolar")
+
+    return known, "electrode or derivation", nearest_known, "Fp1 or Fp1-F7"
+
+
+def _names_of_ecg() -> tuple[Any, ...]:
+    from elm_jax.signals.ecg.leads import nearest_lead, parse_lead
+
+    return parse_lead, "lead", nearest_lead, "II or aVR"
+
+
+# Modality -> what tells a known name, what it is called, the nearest one, an example.
+_NAMES = {"eeg": _names_of_eeg, "ecg": _names_of_ecg}
 
 
 def pair(

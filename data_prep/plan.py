@@ -15,7 +15,7 @@ from etils import epath
 from data_prep.assemble import PARTS_DIR
 from data_prep.channel_choice import choose_channels
 from data_prep.corpora import corpus_class
-from data_prep.corpora.base import Corpus, Source
+from data_prep.corpora.base import Corpus, CorpusError, Source
 from data_prep.pairing import pair, read_rename, require_unique, warn_of_unnamed_people
 from data_prep.parts import Recipe
 from data_prep.places import ask_ahead
@@ -23,6 +23,7 @@ from data_prep.signal_options import asked_signal
 from data_prep.split import hold_out, named_splits, settle_splits, split_recordings
 from data_prep.work import PrepareError, size_of
 from elm_jax.data.manifest import WORK_DIR, code_version
+from elm_jax.data.spec import SignalSpec
 from elm_jax.paths import is_remote
 
 # Corpora whose input must be a disk's.
@@ -128,9 +129,11 @@ def make_plan(args: argparse.Namespace) -> Plan:
       PrepareError: a file that this cannot read where it lies.
     """
     _require_readable(args)
-    rename = read_rename(args.rename)
-    corpus = corpus_class(args.corpus)(rename=rename)
+    kind = corpus_class(args.corpus)
+    rename = read_rename(args.rename, kind.modality)
+    corpus = kind(rename=rename)
     spec, options = _spec_and_options(args, corpus)
+    _require_modality(corpus, spec, args)
     sources = corpus.sources(args)
     spec = corpus.spec(spec, args)
     findings = list(corpus.findings)
@@ -175,6 +178,14 @@ def make_plan(args: argparse.Namespace) -> Plan:
     return Plan(corpus, sources, findings, recipe, args.split, written)
 
 
+def _require_modality(corpus: Corpus, spec: SignalSpec, args: argparse.Namespace) -> None:
+    if spec.modality != corpus.modality:
+        raise CorpusError(
+            f"--signal {args.signal}: signals of modality {spec.modality!r}, and {args.corpus} "
+            f"holds {corpus.modality!r}; leave --signal out, or name one of that modality"
+        )
+
+
 def _split_by(args: argparse.Namespace) -> dict[str, Any]:
     """Stated where it is not by person: manifests without it are."""
     if args.split_by == "person":
@@ -197,7 +208,8 @@ def _require_readable(args: argparse.Namespace) -> None:
                 f"--{name} {path}: expected a file of this machine, found a remote one; copy it "
                 "here first (gcloud storage cp), it is small"
             )
-    if args.input and is_remote(args.input) and args.corpus in _READ_IN_PLACE:
+    in_place = args.corpus in _READ_IN_PLACE or corpus_class(args.corpus).modality == "ecg"
+    if args.input and is_remote(args.input) and in_place:
         raise PrepareError(
             f"--input {args.input}: {args.corpus} is read in place, which an object store does not "
             "allow; copy it to a disk, or mount the bucket (gcsfuse), and give that path"

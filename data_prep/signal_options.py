@@ -4,7 +4,8 @@ import argparse
 import math
 from typing import Any
 
-from elm_jax.data.spec import RESAMPLERS, SLOW_SOURCES, SignalSpec, SpecError
+from elm_jax.data.spec import CLEANING, RESAMPLERS, SLOW_SOURCES, SignalSpec, SpecError
+from elm_jax.signals.ecg.leads import nearest_lead, parse_lead
 from elm_jax.signals.montage import MONTAGES
 from elm_jax.signals.names import EARS, nearest_known, parse_label
 from elm_jax.signals.profiles import BY_NAME, PROFILES, profile
@@ -14,7 +15,7 @@ CHOICES = ("profile", "dictionary")
 # Options that take the place of a field of the named signal.
 _FIELDS = (
     "montage", "window_s", "sfreq_hz", "highpass_hz", "lowpass_hz", "notch_hz", "resample",
-    "slow_source",
+    "slow_source", "cleaning",
 )  # fmt: skip
 
 
@@ -27,15 +28,17 @@ def add_signal_options(parser: argparse.ArgumentParser) -> None:
         help="what the signals shall be: elm (20 derivations, 100 Hz, 5 s; default), eegpt "
         "(electrodes against their mean, 256 Hz, 4 s; default of the corpora that are its "
         "benchmarks, with their own window and band), tuh (23 electrodes as recorded, 200 Hz, "
-        "10 s; default of tuab_windows and tuev_rows) or sleep (Fpz-Cz and Pz-Oz, 100 Hz, 30 s, to "
-        "30 Hz; default of sleep_physionet); the options below override its fields",
+        "10 s; default of tuab_windows and tuev_rows), sleep (Fpz-Cz and Pz-Oz, 100 Hz, 30 s, to "
+        "30 Hz; default of sleep_physionet) or ecg (12 leads in mV, 250 Hz, 10 s; default of the "
+        "corpora of ECGs); the options below override its fields",
     )
     add(
         "--channels",
         metavar="CHOICE|LIST",
-        help="electrodes or derivations such as C3,Cz,C4; profile: those of --signal (default for "
-        "elm); dictionary: those of the recordings that models which read channels by name know, "
-        "the others are listed (default for eegpt, but that corpora of trials have their own)",
+        help="electrodes or derivations such as C3,Cz,C4, leads such as I,II,V1; profile: those of "
+        "--signal (default for elm and ecg); dictionary: those of the recordings that models which "
+        "read channels by name know, the others are listed (default for eegpt, but that corpora of "
+        "trials have their own)",
     )
     add(
         "--channel_set",
@@ -59,13 +62,22 @@ def add_signal_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--resample",
         choices=RESAMPLERS,
-        help="mne_fft as the released weights have it (default), or polyphase",
+        help="mne_fft as the released weights have it (default of EEG), polyphase (default of "
+        "ecg), or for an ECG cubic: splines on true time, without a low-pass",
     )
     add(
         "--slow_source",
         choices=SLOW_SOURCES,
         help="recordings whose rate cannot hold the band: refuse them (default for elm), or narrow "
-        "the band for them and list them (default for eegpt)",
+        "the band for them and list them (default for eegpt and ecg)",
+    )
+    add(
+        "--cleaning",
+        type=_cleaning,
+        metavar="STEP,...",
+        help="ecg: baseline (its wander, by medians over 200 and 600 ms), wavelet (noise above "
+        "12 Hz, by thresholds), or both; mains: --notch_hz; bands: --highpass_hz, --lowpass_hz "
+        "(default: nothing is taken out)",
     )
 
 
@@ -79,9 +91,17 @@ def asked_signal(args: argparse.Namespace) -> SignalSpec:
     fields: dict[str, Any] = {
         name: getattr(args, name) for name in _FIELDS if getattr(args, name) is not None
     }
+    ecg = named.modality == "ecg"
     if args.channels not in (None, *CHOICES):
-        fields["channels"] = _channels(args.channels)
+        fields["channels"] = (_leads if ecg else _channels)(args.channels)
+    # No upper edge is stated as half of the rate, whatever rate is asked for.
+    if "sfreq_hz" in fields and named.lowpass_hz == named.sfreq_hz / 2:
+        fields.setdefault("lowpass_hz", fields["sfreq_hz"] / 2)
     spec = named.replace(**fields)
+    if ecg and spec.montage != named.montage:
+        raise SpecError(f"--montage {spec.montage}: an ECG has leads; leave it out")
+    if ecg and by_dictionary(args):
+        raise SpecError("--channels dictionary: it is of electrodes; name leads, such as I,II,V1")
     if spec.montage == "tcp20" and spec.channels != named.channels:
         raise SpecError(
             f"--channels {args.channels}: the montage tcp20 is of 20 derivations; give --montage "
@@ -130,6 +150,26 @@ def _channels(text: str) -> tuple[str, ...]:
     if not names:
         raise SpecError(f"--channels {text!r}: names no channel; expected a list such as C3,Cz,C4")
     return tuple(names)
+
+
+def _leads(text: str) -> tuple[str, ...]:
+    names = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        if (lead := parse_lead(word)) is None:
+            near = nearest_lead(word)
+            hint = f"; is {near} meant?" if near else ""
+            raise SpecError(f"--channels: {word!r} is no lead, such as II, aVR or V1{hint}")
+        names.append(lead)
+    if not names:
+        raise SpecError(f"--channels {text!r}: names no lead; expected a list such as I,II,V1")
+    return tuple(names)
+
+
+def _cleaning(text: str) -> tuple[str, ...]:
+    words = {part.strip() for part in text.split(",")} - {""}
+    if not words or words - set(CLEANING):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(CLEANING)}, found {text!r}")
+    return tuple(word for word in CLEANING if word in words)
 
 
 def _frequencies(text: str) -> tuple[float, ...]:

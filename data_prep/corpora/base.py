@@ -95,6 +95,7 @@ class Corpus:
 
     Attributes:
       name: its word on the command line and in the manifest.
+      modality: of its signals, as ``SignalSpec`` has it: "eeg" or "ecg".
       simulated: True for generated signals; stored with the shards and shown wherever they are.
       makes_input: True for corpora that write their files where ``--input`` does not say where.
       institution: whose people these are unless ``--institution`` says otherwise. Ids are unique
@@ -113,6 +114,7 @@ class Corpus:
     """
 
     name: str = ""
+    modality: str = "eeg"
     simulated: bool = False
     makes_input: bool = False
     institution: str = "local"

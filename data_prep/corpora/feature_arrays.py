@@ -87,7 +87,7 @@ class FeatureArrays(Corpus):
             if x is None:
                 continue
             recording = path.relative_to(folder).with_suffix("").as_posix()
-            person = _person(recording, args.person_pattern)
+            person = person_in(recording, args.person_pattern)
             found.append(Source(recording, f"{institution}:{person}", path, file, kind="npz"))
             arrays.append(x)
         if not found:
@@ -359,8 +359,8 @@ class Scales:
         return hashlib.sha256(repr((self.names, self.mean, self.std)).encode()).hexdigest()[:16]
 
 
-def _person(recording: str, pattern: str | None) -> str:
-    """The part of a recording's name that is the person.
+def person_in(recording: str, pattern: str | None) -> str:
+    """The part of a recording's name that is the person (``--person_pattern``); all of it if None.
 
     Raises:
       CorpusError: the pattern finds nothing in it.

@@ -13,11 +13,17 @@ UNITS = (*UNITS_PER_V, "sd")
 MOMENTS = ("mean", "std", "moments")
 # By ``mean`` and ``std`` of the spec; by those of each recording; by those of each window.
 MOMENTS_OF = ("fixed", "recording", "window")
-RESAMPLERS = ("mne_fft", "polyphase")
+RESAMPLERS = ("mne_fft", "polyphase", "cubic")
+# Which of them a modality knows, where it does not know all.
+_RESAMPLERS_OF = {"eeg": ("mne_fft", "polyphase"), "ecg": ("polyphase", "cubic")}
+# Steps that take something out of an ECG, in the order in which they are taken.
+CLEANING = ("baseline", "wavelet")
 SLOW_SOURCES = ("refuse", "narrow")
 # Fields that came later: what is written without them had these values, and what has these values
 # is written without them.
-_LATER: dict[str, Any] = {"notch_hz": (), "slow_source": "refuse", "moments": "fixed"}
+_LATER: dict[str, Any] = {
+    "notch_hz": (), "slow_source": "refuse", "moments": "fixed", "cleaning": (),
+}  # fmt: skip
 
 
 class SpecError(ValueError):
@@ -36,13 +42,14 @@ class SignalSpec:
       modality: "eeg" or "ecg"; "features": windows that are vectors of numbers made of signals.
       channels: names of the rows of a signal, in order.
       montage: what the rows are: "tcp20" (bipolar), "electrodes" (as referenced in the recording),
-        "average" (electrodes less the mean of those that are in ``channels``).
+        "average" (electrodes less the mean of those that are in ``channels``), "leads" (of an
+        ECG, by name).
       sfreq_hz: sampling rate after resampling.
       window_s: length of the crop a model sees.
-      highpass_hz: lower edge of the zero-phase FIR band.
-      lowpass_hz: upper edge of that band.
+      highpass_hz: lower edge of the zero-phase band (FIR; of an ECG: Butterworth both ways).
+      lowpass_hz: upper edge of that band; of an ECG, half of ``sfreq_hz`` stands for none.
       resample: "mne_fft" (``mne``'s padded FFT method, a 15 ppm stretch of time that the released
-        ELM weights were trained with) or "polyphase".
+        ELM weights were trained with), "polyphase", or of an ECG "cubic" (splines, no low-pass).
       unit: "uV" or "mV": the unit that shards store; "sd": standard deviations of each feature.
       clip: absolute limit in ``unit``, applied before resampling.
       scale: network values per unit (0.1 for the released ELM weights: they want volts * 1e5).
@@ -56,6 +63,7 @@ class SignalSpec:
         normalised by: "fixed" (``mean`` and ``std``), "recording" (of each recording and channel)
         or "window" (of each window and channel; one that does not move in a window is zeros).
         With the latter two ``scale`` plays no part, and ``mean`` and ``std`` are 0 and 1.
+      cleaning: of an ECG: "baseline" (its wander), "wavelet" (noise), in this order, or none.
     """
 
     modality: str
@@ -74,6 +82,7 @@ class SignalSpec:
     notch_hz: tuple[float, ...] = ()
     slow_source: str = "refuse"
     moments: str = "fixed"
+    cleaning: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not self.channels or len(set(self.channels)) != len(self.channels):
@@ -82,6 +91,7 @@ class SignalSpec:
             raise SpecError(f"SignalSpec.unit is {self.unit!r}; known: {UNITS}")
         if self.resample not in RESAMPLERS:
             raise SpecError(f"SignalSpec.resample is {self.resample!r}; known: {RESAMPLERS}")
+        self._require_of_modality()
         for name in ("sfreq_hz", "window_s", "clip", "scale"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -116,6 +126,22 @@ class SignalSpec:
                 f"SignalSpec.moments is {self.moments!r}: signals are normalised by each "
                 f"{self.moments}'s own mean and std, and mean={self.mean}, std={self.std} would "
                 "not be used; leave them at 0 and 1"
+            )
+
+    def _require_of_modality(self) -> None:
+        """What only some modalities have."""
+        known = _RESAMPLERS_OF.get(self.modality, RESAMPLERS)
+        if self.resample not in known:
+            raise SpecError(
+                f"SignalSpec.resample is {self.resample!r}; signals of modality {self.modality!r} "
+                f"are resampled by one of {known}"
+            )
+        wrong = self.cleaning != tuple(word for word in CLEANING if word in self.cleaning)
+        if wrong or (self.cleaning and self.modality != "ecg"):
+            raise SpecError(
+                f"SignalSpec.cleaning is {self.cleaning!r} of a signal of modality "
+                f"{self.modality!r}; expected a tuple of {CLEANING} in this order, and none but "
+                "for modality 'ecg'"
             )
 
     def _require_filters(self) -> None:

@@ -1,6 +1,7 @@
 """Named signals: what the inputs of published models are; any field of one can be overridden."""
 
 from elm_jax.data.spec import SignalSpec, SpecError
+from elm_jax.signals.ecg.leads import WANTED_ORDER
 from elm_jax.signals.montage import TCP20
 
 #: What the released 5 s encoder of ELM takes in. Its corpus's mean and std were not published: 0
@@ -64,7 +65,19 @@ SLEEP_SPEC = SignalSpec(
     scale=1.0, mean=0.0, std=1.0,
 )  # fmt: skip
 
-PROFILES = {"elm": ELM_SPEC, "eegpt": EEGPT_SPEC, "tuh": TUH_SPEC, "sleep": SLEEP_SPEC}
+#: Twelve-lead ECGs in millivolts, in the order that ECG-Bench wants them, at its rate and window.
+#: Departures: recordings of every corpus are brought into that order (it reorders MIMIC and CODE-15
+#: only); resampling is polyphase by default (there: cubic interpolation, see ``ecg.resample``);
+#: the clip is ours, below what shards hold. Recordings of a lower rate are used and listed.
+ECG_SPEC = SignalSpec(
+    modality="ecg", channels=WANTED_ORDER, montage="leads", sfreq_hz=250.0, window_s=10.0,
+    highpass_hz=0.0, lowpass_hz=125.0, resample="polyphase", unit="mV", clip=10.0, scale=1.0,
+    mean=0.0, std=1.0, slow_source="narrow",
+)  # fmt: skip
+
+PROFILES = {
+    "elm": ELM_SPEC, "eegpt": EEGPT_SPEC, "tuh": TUH_SPEC, "sleep": SLEEP_SPEC, "ecg": ECG_SPEC,
+}  # fmt: skip
 
 #: Profiles of models that read channels by name: of a corpus they take what the dictionary knows.
 BY_NAME = frozenset({"eegpt"})

@@ -1,0 +1,1 @@
+"""Electrocardiograms: leads by name, recordings in millivolts, and how they become pieces."""
