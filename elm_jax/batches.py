@@ -70,9 +70,11 @@ def _of_texts(kind: type) -> Callable[..., tuple[Sampler, Batches]]:
                 usable,
                 split,
             )
+        settings = config.sampler.to_dict()
+        equal_texts = settings.pop("equal_texts", "apart")
         sampler = construct(
             kind,
-            config.sampler.to_dict(),
+            settings,
             "config.sampler",
             crops=windows.counts(len(reader.recordings)),
             segments=[len(s) for s in segments],
@@ -80,7 +82,8 @@ def _of_texts(kind: type) -> Callable[..., tuple[Sampler, Batches]]:
         )
         table = texts.table(distinct(segments))
         rows = [table.rows(s) for s in segments]
-        return sampler, BagPipeline(reader, sampler, windows, table, rows, this_process())
+        of_process = dict(process=this_process(), equal_texts=equal_texts)
+        return sampler, BagPipeline(reader, sampler, windows, table, rows, **of_process)
 
     return make
 

@@ -18,8 +18,9 @@ from elm_jax.construct import construct, lookup
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.targets import Target
 from elm_jax.encoders import build_encoder, compute_dtype, remat
-from elm_jax.masked_objectives import dual_aligned, masked_dual
-from elm_jax.models.heads import PairHead, SignalProjector, TextProjector
+from elm_jax.masked_objectives import dual_aligned, masked_dual, masked_recon
+from elm_jax.models.heads import GeluProjector, PairHead, SignalProjector, TextProjector
+from elm_jax.models.merl_head import MerlHead
 from elm_jax.objectives.base import Objective
 from elm_jax.objectives.classify import Classify
 from elm_jax.objectives.multi_instance import (
@@ -27,6 +28,7 @@ from elm_jax.objectives.multi_instance import (
     OrthogonalAlignment,
     SoftTargetContrast,
 )
+from elm_jax.objectives.paired_contrast import Merl, PairedContrast, Siglip
 from elm_jax.objectives.relative_position import RelativePosition
 from elm_jax.objectives.two_tower import TwoTower
 from elm_jax.text_source import TextSource, pretrained_bert, scratch_bert
@@ -63,22 +65,61 @@ def build_text_source(
     )
 
 
-def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:
+# From the settings of config.objective, of which it takes its own, to the two projectors.
+Projectors = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def _sizes(settings: dict[str, Any]) -> tuple[Any, Any]:
+    missing = {"signal_projection", "text_projection"} - set(settings)
+    if missing:
+        raise ValueError(f"config.objective: lacks {sorted(missing)}")
+    return settings.pop("signal_projection"), settings.pop("text_projection")
+
+
+def _elm_projectors(settings: dict[str, Any], dtype: Any) -> dict[str, Any]:
+    signal, text = _sizes(settings)
+    made = {
+        "signal_projector": signal and SignalProjector(tuple(signal), dtype=dtype),
+        "text_projector": text and TextProjector(tuple(text), dtype=dtype),
+    }
+    return {name: module for name, module in made.items() if module}
+
+
+def _clip_projectors(settings: dict[str, Any], dtype: Any) -> dict[str, Any]:
+    signal, text = _sizes(settings)
+    made = {"signal_projector": SignalProjector(tuple(signal), dtype=dtype)}
+    return made | ({"text_projector": GeluProjector(tuple(text), dtype=dtype)} if text else {})
+
+
+def _merl_projectors(settings: dict[str, Any], dtype: Any) -> dict[str, Any]:
+    head = settings.pop("signal_head", None) or {}
+    signal, text = _sizes(settings)
+    if len(signal) != 1:
+        raise ValueError(
+            f"config.objective.signal_projection is {tuple(signal)}; MERL's has one size: (256,)"
+        )
+    made = construct(MerlHead, head, "config.objective.signal_head", width=signal[0], dtype=dtype)
+    text_projector = {"text_projector": GeluProjector(tuple(text), dtype=dtype)} if text else {}
+    return {"signal_projector": made} | text_projector
+
+
+def _two_tower(
+    kind: type,
+    sampler: str = "",
+    projectors: Projectors = _elm_projectors,
+    *,
+    chosen_by: str = "name",
+) -> Callable[..., Objective]:
     """A builder for the objectives that have a signal and a text tower.
 
     ``sampler`` is the only one whose batches the loss can read. A finished model's recipe has no
-    sampler, since nothing is learnt.
+    sampler, since nothing is learnt. ``chosen_by`` is the setting that said which kind it is.
     """
 
     def build(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
         settings = config.objective.to_dict()
-        dtype = compute_dtype(config)
-        missing = {"signal_projection", "text_projection"} - set(settings)
-        if missing:
-            raise ValueError(f"config.objective: lacks {sorted(missing)}")
-        signal_sizes, text_sizes = (
-            settings.pop(f"{side}_projection") for side in ("signal", "text")
-        )
+        settings.pop(chosen_by, None)
+        heads = projectors(settings, compute_dtype(config))
         if sampler and "sampler" in config:
             if config.sampler.name != sampler:
                 raise ValueError(
@@ -87,17 +128,26 @@ def _two_tower(kind: type, sampler: str = "") -> Callable[..., Objective]:
                 )
             if "style" in config.sampler:
                 settings["style"] = config.sampler.style
-        parts: dict[str, Any] = dict(encoder=build_encoder(config, spec))
-        if signal_sizes:
-            parts["signal_projector"] = SignalProjector(tuple(signal_sizes), dtype=dtype)
-        if text_sizes:
-            parts["text_projector"] = TextProjector(tuple(text_sizes), dtype=dtype)
+        parts: dict[str, Any] = dict(encoder=build_encoder(config, spec)) | heads
         if texts is not None:
             tower = texts.module and texts.module.clone(remat=remat(config))
             parts |= dict(text_tower=tower, pooling=texts.pooling)
         return construct(kind, settings, "config.objective", **parts)
 
     return build
+
+
+PAIRED = {
+    "clip": _two_tower(PairedContrast, "pairs", _clip_projectors, chosen_by="loss"),
+    "siglip": _two_tower(Siglip, "pairs", _clip_projectors, chosen_by="loss"),
+    "merl": _two_tower(Merl, "pairs", _merl_projectors, chosen_by="loss"),
+}
+
+
+def _paired_contrast(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
+    """One of PAIRED, by ``config.objective.loss``."""
+    loss = config.objective.get("loss")
+    return lookup(PAIRED, loss, "config.objective.loss")(config, spec, texts)
 
 
 def _classify(config: Any, spec: SignalSpec, texts: TextSource | None) -> Objective:
@@ -150,8 +200,10 @@ OBJECTIVES = {
     "soft_target_contrast": _two_tower(SoftTargetContrast, "pairs"),
     "orthogonal_alignment": _two_tower(OrthogonalAlignment, "pairs"),
     "classify": _classify,
+    "paired_contrast": _paired_contrast,
     "masked_dual": _masked(masked_dual),
     "dual_aligned": _masked(dual_aligned),
+    "masked_recon": _masked(masked_recon),
     "relative_position": _relative_position,
 }
 

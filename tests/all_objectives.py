@@ -13,15 +13,18 @@ from tiny_model import CHANNELS, tiny_batch, tiny_objective
 
 from elm_jax.data.targets import Target
 from elm_jax.losses import STYLES
+from elm_jax.masked_objectives import masked_recon
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.flat_mlp import FlatMlp
 from elm_jax.models.heads import Classifier, PairHead
+from elm_jax.models.vit1d import ViT1d
 from elm_jax.objectives.classify import Classify
 from elm_jax.objectives.multi_instance import (
     MultiInstance,
     OrthogonalAlignment,
     SoftTargetContrast,
 )
+from elm_jax.objectives.paired_contrast import Merl, PairedContrast, Siglip
 from elm_jax.objectives.relative_position import SIDES, RelativePosition
 
 COLUMNS = {  # of the classifiers' shared logits
@@ -32,6 +35,9 @@ COLUMNS = {  # of the classifiers' shared logits
 }
 
 
+# Mild ones: rounding in float32 is compared beside that of all other losses, which are added.
+LOGIT = {"log_scale": 1.0, "bias": -3.0}
+PAIRED = {"clip": PairedContrast, "siglip": Siglip, "merl": Merl}
 MASKED = ("masked_dual", "dual_aligned")  # of which the second embeds for both
 STEPS = 5
 
@@ -71,14 +77,24 @@ def siamese():
     return RelativePosition(encoder=encoder, classifier=PairHead(0.0))
 
 
+def autoencoder():
+    """ST-MEM, the one with several groups of patches; sizes that are no number of rows."""
+    sizes = dict(width=6, depth=1, heads=3, head_width=2, mlp_ratio=2.0)
+    encoder = ViT1d("st_mem", patch_size=4, **sizes)
+    decoder = dict(width=10, depth=1, heads=1)
+    return masked_recon(dict(name="masked_recon", decoder=decoder, hidden_share=0.5), encoder)
+
+
 def scorers():
     """By the name in ``config.objective.name``, a slash and what is varied: whose terms count."""
     return {
         **{f"multi_instance/{s}": tiny_objective(MultiInstance, style=s) for s in STYLES},
         "soft_target_contrast/": tiny_objective(SoftTargetContrast),
         "orthogonal_alignment/": tiny_objective(OrthogonalAlignment),
+        **{f"paired_contrast/{k}": tiny_objective(v, temperature=0.3) for k, v in PAIRED.items()},
         **{f"classify/{kind}": tiny_classifier(kind) for kind in COLUMNS},
         **{f"{name}/": masked(name) for name in MASKED},
+        "masked_recon/": autoencoder(),
         "relative_position/": siamese(),
     }
 
@@ -96,6 +112,7 @@ class Together:
         shapes = jax.eval_shape(trunk().init, key, batch)
         own = jax.eval_shape(masked().init, key, _of_masked(batch))
         pairs, pairs_state = jax.eval_shape(siamese().init, key, _of_pairs(batch))
+        hiding = jax.eval_shape(autoencoder().init, key, _of_masked(batch))[0]
         rng = np.random.default_rng(0)
 
         def leaf(path, x):
@@ -107,8 +124,11 @@ class Together:
         params, state = jax.tree_util.tree_map_with_path(leaf, shapes)
         more, target = jax.tree_util.tree_map_with_path(leaf, own)
         pairs, own = jax.tree_util.tree_map_with_path(leaf, (pairs, pairs_state))
+        params = params | {"hiding": jax.tree_util.tree_map_with_path(leaf, hiding)}
         stats = dict(state["batch_stats"]) | {"pairs": own["batch_stats"]}
         target = {"masked": target["target"]}
+        logit = {f"logit/{k}": jnp.asarray(x, self.dtype) for k, x in LOGIT.items()}
+        params = params | {"logit": logit}
         return params | {"masked": more, "pairs": pairs}, {"batch_stats": stats, "target": target}
 
     def embed(self, params, model_state, batch, key, *, train):
@@ -121,6 +141,10 @@ class Together:
             params["pairs"], {"batch_stats": stats["pairs"]}, _of_pairs(batch), key, train=train
         )
         stats = stats | {"pairs": own["batch_stats"]}
+        made, _ = autoencoder().embed(params["hiding"], {}, _of_masked(batch), key, train=train)
+        out |= {f"hiding/{k}": v for k, v in made.items()}
+        out |= {"first": out["projection"], "second": out["projection"][:, ::-1]}
+        out |= {k: jnp.broadcast_to(x, len(out["projection"])) for k, x in params["logit"].items()}
         return out | {"near": near["logits"]}, trunk_state | {"batch_stats": stats}
 
     def terms(self, out, batch):
@@ -129,6 +153,10 @@ class Together:
             kind = name.partition("/")[2]
             if name.removesuffix("/") in MASKED:
                 own = {k.removeprefix("masked/"): v for k, v in out.items() if "masked/" in k}
+                terms, told = scorer.terms(own, batch)
+                report |= {f"{name}:{what}": value for what, value in told.items()}
+            elif name == "masked_recon/":
+                own = {k.removeprefix("hiding/"): v for k, v in out.items() if "hiding/" in k}
                 terms, told = scorer.terms(own, batch)
                 report |= {f"{name}:{what}": value for what, value in told.items()}
             elif name == "relative_position/":

@@ -27,7 +27,9 @@ CASES = {
     ),
     "pairs": ("paired_contrast", (4, 2, 1), 24, 24, 64, "float32", ""),
     "soft targets": ("soft_target_contrast", (8, 1, 1), 24, 24, 2, "float32", ""),
+    "sigmoids": ("sigmoid_contrast", (2, 2, 2), 40, 24, 4, "float32", ""),
     "float64": ("multi_instance", (2, 2, 2), 40, 24, 64, "float64", "x,y"),
+    "sigmoids, float64": ("sigmoid_contrast", (4, 2, 1), 33, 17, 4, "float64", ""),
     "soft targets, float64": ("soft_target_contrast", (2, 2, 2), 24, 24, 4, "float64", ""),
 }  # fmt: skip
 
@@ -37,17 +39,20 @@ def mesh_of(sizes):
     return jax.make_mesh(sizes, NAMES, (AxisType.Auto,) * 3, devices=devices)
 
 
+WITH_BAGS = ("multi_instance", "sigmoid_contrast")
+
+
 def ragged(kind, b, m, dtype):
     """Embeddings, and the loss's settings: bags with nothing on the other side, padding of NaN."""
     rng = np.random.default_rng(0)
     signal, text = rng.normal(size=(b, 6)), rng.normal(size=(m, 6))
     signal_valid, text_valid = rng.random(b) < 0.8, rng.random(m) < 0.8
     signal_valid[-b // 4 :] = text_valid[-m // 4 :] = False  # the last devices have nothing else
-    if kind != "multi_instance":
+    if kind not in WITH_BAGS:
         text_valid = signal_valid
     signal[~signal_valid], text[~text_valid] = np.nan, np.inf
     settings = dict(valid=signal_valid)
-    if kind == "multi_instance":
+    if kind in WITH_BAGS:
         settings = dict(signal_valid=signal_valid, text_valid=text_valid)
         settings |= dict(signal_bag=rng.integers(0, 6, b), text_bag=rng.integers(2, 9, m))
     return jnp.asarray(signal, dtype), jnp.asarray(text, dtype), settings
@@ -60,6 +65,8 @@ def measured(kind, similarity, b, m, dtype, style):
     more = dict(style=style) if style else {}
 
     def loss_fn(signal, text, temperature):
+        if kind == "sigmoid_contrast":
+            more["bias"] = -20 * temperature  # whose gradient is then seen, too
         rows = getattr(losses, kind)(
             signal, text, temperature=temperature, similarity=similarity, **settings, **more
         )

@@ -44,6 +44,8 @@ from elm_jax.data.samplers import BatchPlan, RowPlan, Sampler, share
 from elm_jax.data.shards import RecordingRow, ShardReader
 from elm_jax.data.text import TextTable
 
+EQUAL_TEXTS = ("apart", "together")
+
 
 class Kind(NamedTuple):
     """Batches of equal shapes, for which a step is compiled.
@@ -190,6 +192,11 @@ class BagPipeline(_Pipeline):
       texts: what the model reads for a text.
       segment_rows: for each recording, the rows of its segments in ``texts``.
       process: this process's number and how many there are.
+      equal_texts: "apart": a bag is what the sampler draws together. "together", of pairs: all
+        pairs of a batch with the same text are one bag, whose number is the text's in ``texts``.
+
+    Raises:
+      ValueError: an unknown ``equal_texts``, or "together" where bags have several texts.
     """
 
     def __init__(
@@ -200,9 +207,20 @@ class BagPipeline(_Pipeline):
         texts: TextTable,
         segment_rows: Sequence[np.ndarray],
         process: tuple[int, int] = (0, 1),
+        equal_texts: str = "apart",
     ):
         super().__init__(reader, sampler, windows, process)
         self._texts, self._segment_rows = texts, segment_rows
+        if equal_texts not in EQUAL_TEXTS:
+            raise ValueError(
+                f"config.sampler.equal_texts is {equal_texts!r}; known: {list(EQUAL_TEXTS)}"
+            )
+        self._together = equal_texts == "together"
+        if self._together and (sampler.crops_per_bag, sampler.segments_per_bag) != (1, 1):
+            raise ValueError(
+                "config.sampler.equal_texts='together' is for sampler 'pairs'; here a bag has up "
+                f"to {sampler.segments_per_bag} texts and {sampler.crops_per_bag} crops"
+            )
 
     def assemble(self, plan: BatchPlan) -> dict[str, np.ndarray]:
         """Reads what a plan names."""
@@ -214,6 +232,8 @@ class BagPipeline(_Pipeline):
             real = plan.segment[i] >= 0
             text[i, real] = self._segment_rows[recording][plan.segment[i, real]]
         bag = np.arange(bags, dtype=np.int32) + self._process[0] * bags
+        if self._together:
+            bag = text[:, 0].astype(np.int32)
         return {
             "signal": self._windows.read(self._reader, window),
             "signal_valid": window >= 0,

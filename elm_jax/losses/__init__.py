@@ -8,14 +8,15 @@ together with weights whose sum over the rows is one (zero where nothing is scor
 
 from elm_jax.losses.aligned import alignment, orthogonality
 from elm_jax.losses.contrast import (
-    SIMILARITIES,
     STYLES,
     multi_instance,
     paired_contrast,
     soft_target_contrast,
 )
 from elm_jax.losses.labels import binary_cross_entropy, cross_entropy, squared_error
-from elm_jax.losses.rows import RowLosses, l2_normalize, reduce_rows
+from elm_jax.losses.reconstruction import reconstruction
+from elm_jax.losses.rows import SIMILARITIES, RowLosses, l2_normalize, reduce_rows
+from elm_jax.losses.sigmoid import sigmoid_contrast
 
 __all__ = [
     "SIMILARITIES",
@@ -28,7 +29,9 @@ __all__ = [
     "multi_instance",
     "orthogonality",
     "paired_contrast",
+    "reconstruction",
     "reduce_rows",
+    "sigmoid_contrast",
     "soft_target_contrast",
     "squared_error",
 ]

@@ -11,11 +11,10 @@ import jax.numpy as jnp
 
 from elm_jax.axes import Array, Bool, Float, Int
 from elm_jax.losses.ring import needs_tiles, products
-from elm_jax.losses.rows import RowLosses, l2_normalize, share, widen
+from elm_jax.losses.rows import RowLosses, l2_normalize, require_similarity, share, widen
 from elm_jax.losses.streamed import Side, streamed_sides, streamed_soft_target_rows
 
 STYLES = ("x,y", "x|y", "y|x")
-SIMILARITIES = ("ring", "dense")
 
 
 def multi_instance(
@@ -141,8 +140,7 @@ def soft_target_contrast(
 
 def _rings(similarity: str, signal: Array, text: Array) -> bool:
     """Whether similarities are passed over in tiles."""
-    if similarity not in SIMILARITIES:
-        raise ValueError(f"similarity is {similarity!r}; known: {SIMILARITIES}")
+    require_similarity(similarity)
     return similarity == "ring" and needs_tiles(len(signal), len(text))
 
 

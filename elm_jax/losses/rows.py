@@ -6,6 +6,18 @@ import jax.numpy as jnp
 
 from elm_jax.axes import Array, Float
 
+SIMILARITIES = ("ring", "dense")
+
+
+def require_similarity(similarity: str) -> None:
+    """Raises unless it is known.
+
+    Raises:
+      ValueError: lists the known.
+    """
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"similarity is {similarity!r}; known: {SIMILARITIES}")
+
 
 class RowLosses(NamedTuple):
     """Unreduced losses of both sides; ``sum(loss * weight)`` over both is the loss."""

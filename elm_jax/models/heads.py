@@ -87,6 +87,35 @@ class TextProjector(nn.Module):
         return BatchNorm(out, affine=False, name="out_norm")(x, valid=valid, train=train)
 
 
+class GeluProjector(nn.Module):
+    """MERL's text projector: Linear, GELU, Linear (``hidden``, ``out``); one size: Linear alone.
+
+    Attributes:
+      sizes: (hidden, out), or (out,) for a single Linear without bias, as in CLIP.
+      dtype: computed in.
+    """
+
+    sizes: tuple[int, ...] = (256, 256)
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b d"], *, valid: Bool[Array, " b"] | None = None, train: bool
+    ) -> Float[Array, "b e"]:
+        """Projects vectors, row by row.
+
+        Raises:
+          ValueError: ``sizes`` has neither one nor two entries.
+        """
+        if len(self.sizes) not in (1, 2):
+            raise ValueError(f"GeluProjector.sizes must be (hidden, out) or (out,): {self.sizes}")
+        x = zero_padding(x, valid)
+        if len(self.sizes) == 2:
+            x = nn.gelu(Dense(self.sizes[0], dtype=self.dtype, name="hidden")(x), approximate=False)
+        bias = len(self.sizes) == 2
+        return Dense(self.sizes[-1], use_bias=bias, dtype=self.dtype, name="out")(x)
+
+
 class Classifier(nn.Module):
     """ELM's classification head: Linear, BatchNorm, ReLU, Dropout (each layer), Linear.
 

@@ -5,7 +5,7 @@ Enhancement", ICML 2024): the vector is contrasted with the report's; the two vi
 by their linear maps and by what dropout leaves of them, with each other.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -115,6 +115,7 @@ class MerlHead(nn.Module):
     pooling: str = "attention"
     hidden: int = 256
     dtype: Dtype | None = None
+    reads_encoded: ClassVar[bool] = True
 
     @nn.compact
     def __call__(

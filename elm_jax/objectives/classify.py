@@ -105,7 +105,7 @@ class Classify(TwoTower):
         """``features``, ``projection`` where there is a projector, and ``logits [b, k]``."""
         keys = (None, None) if key is None else jax.random.split(key)
         encoded = self._encoded(params, stats, batch, keys[0], train)
-        out = self._projected(params, stats, batch, encoded, train=train)
+        out = self._projected(params, stats, batch, encoded, keys[0], train=train)
         valid = batch.get("signal_valid")
         taken = self._read(encoded, out)
         logits = self._call("classifier", params, stats, keys[1], taken, valid=valid, train=train)

@@ -12,6 +12,9 @@ from elm_jax.models.bert import pool_text
 from elm_jax.models.layers import statistics_dtype
 from elm_jax.objectives.base import SumOfTerms, Terms
 
+# What evals are given of a signal or a text; an objective's own vectors are for its loss alone.
+PREDICTED = ("features", "projection", "text_projection", "tokens", "logits")
+
 
 @dataclasses.dataclass(frozen=True)
 class TwoTower(SumOfTerms):
@@ -24,7 +27,9 @@ class TwoTower(SumOfTerms):
 
     Attributes:
       encoder: any :class:`elm_jax.models.base.Encoder`.
-      signal_projector: head on the encoder's pooled vector; None where there is none.
+      signal_projector: head on the encoder's pooled vector; one with ``reads_encoded`` takes all
+        that the encoder gives, and gives a named tuple of vectors, ``projection`` among them. None
+        where there is none.
       text_projector: head on the text vector; None where the model has no text side.
       text_tower: the trainable text tower; None where batches bring ``text_emb``.
       pooling: "cls" or "mean", of ``text_tower``.
@@ -50,8 +55,9 @@ class TwoTower(SumOfTerms):
             encoder_key, batch["signal"], **self._names(batch), train=False
         )
         if self.signal_projector is not None:
+            keys_signal = {"params": keys["signal"], "dropout": keys["signal"]}
             made["signal_projector"] = self.signal_projector.init(
-                keys["signal"], encoded.pooled, train=False
+                keys_signal, self._for_projector(encoded), train=False
             )
         if self._has_text(batch):
             if self.text_tower is None:
@@ -121,18 +127,22 @@ class TwoTower(SumOfTerms):
     ) -> dict[str, Array]:
         """``features``, and ``projection`` where there is a projector."""
         encoded = self._encoded(params, stats, batch, key, train)
-        return self._projected(params, stats, batch, encoded, train=train)
+        return self._projected(params, stats, batch, encoded, key, train=train)
+
+    def _for_projector(self, encoded: Encoded) -> Encoded | Array:
+        whole = getattr(self.signal_projector, "reads_encoded", False)
+        return encoded if whole else encoded.pooled
 
     def _projected(
-        self, params, stats, batch, encoded: Encoded, *, train: bool
+        self, params, stats, batch, encoded: Encoded, key: Key | None = None, *, train: bool
     ) -> dict[str, Array]:
         out = {"features": encoded.pooled}
-        if self.signal_projector is not None:
-            valid = batch.get("signal_valid")
-            out["projection"] = self._call(
-                "signal_projector", params, stats, None, encoded.pooled, valid=valid, train=train
-            )
-        return out
+        if self.signal_projector is None:
+            return out
+        key = None if key is None else jax.random.fold_in(key, 1)  # the encoder has used ``key``
+        taken, valid = self._for_projector(encoded), batch.get("signal_valid")
+        found = self._call("signal_projector", params, stats, key, taken, valid=valid, train=train)
+        return out | (found._asdict() if isinstance(found, tuple) else {"projection": found})
 
     def _encoded(self, params, stats, batch, key, train: bool) -> Encoded:
         """What the encoder gives; nothing is differentiated through a frozen one."""
@@ -164,4 +174,4 @@ class TwoTower(SumOfTerms):
     def predict(self, params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
         """``features``, ``projection``, ``text_projection``: of the sides that ``batch`` has."""
         out, _ = self.embed(params, model_state, batch, None, train=False)
-        return out
+        return {name: x for name, x in out.items() if name in PREDICTED}

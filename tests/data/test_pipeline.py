@@ -34,6 +34,31 @@ def pipeline(parts, process=(0, 1), bags=4, seed=0):
     return sampler, BagPipeline(reader, sampler, windows, table, rows, process)
 
 
+def test_pairs_with_equal_texts_are_one_bag_where_asked_on_every_process(parts):
+    reader, windows, table, rows = parts
+    counts = windows.counts(len(reader.recordings)), [len(r) for r in rows]
+    sampler = PairSampler(*counts, pairs_per_batch=8)
+    whole, *shares = (
+        BagPipeline(reader, sampler, windows, table, rows, process, "together").batch(0)
+        for process in ((0, 1), (0, 2), (1, 2))
+    )
+    np.testing.assert_array_equal(whole["signal_bag"], whole["text_bag"])
+    np.testing.assert_array_equal(
+        np.concatenate([s["text_bag"] for s in shares]), whole["text_bag"]
+    )
+    same = (whole["text_emb"][:, None] == whole["text_emb"][None]).all(-1)
+    np.testing.assert_array_equal(whole["text_bag"][:, None] == whole["text_bag"][None], same)
+    assert same.sum() > len(same)  # "of all" came more than once
+
+
+def test_equal_texts_of_bags_with_several_texts_are_refused(parts):
+    reader, windows, table, rows = parts
+    sampler, _ = pipeline(parts)
+    for equal_texts, said in (("together", "up to 3 texts"), ("both", "known")):
+        with pytest.raises(ValueError, match=said):
+            BagPipeline(reader, sampler, windows, table, rows, equal_texts=equal_texts)
+
+
 def test_windows_are_consecutive_within_a_piece_and_never_straddle_two(parts):
     reader, windows, _, _ = parts
     size = reader.manifest.spec.window_samples
