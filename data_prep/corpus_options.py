@@ -5,12 +5,14 @@ import math
 import re
 
 # Corpora of ECGs.
-_ECG = ("wfdb_folder",)
+_ECG = ("ptbxl", "wfdb_folder")
 # Option -> the corpora that read it.
 OWNERS = {
     "lead_order": _ECG,
     "flat_leads": _ECG,
     "ecg_text": _ECG,
+    "records": ("ptbxl",),
+    "folds": ("ptbxl",),
     "event_labels": ("edf_events", "eegmmidb", "hgd", "moabb", "bids"),
     "event_offset_s": ("edf_events", "eegmmidb", "hgd", "bids"),
     "cut": ("eegmmidb", "hgd", "moabb", "bids"),
@@ -179,6 +181,35 @@ def add_ecg_options(group: argparse._ActionsContainer) -> None:
         help="ECGs: the text of a recording: its written report, the descriptions of its codes, or "
         "both (default: the report where the corpus has one, else no text)",
     )
+    add(
+        "--records",
+        choices=("100", "500"),
+        help="ptbxl: which of its two sets of files, by their rate in Hz (default: 500)",
+    )
+    add(
+        "--folds",
+        type=_folds,
+        metavar="SPLIT=N-M,...",
+        help="ptbxl: which folds are in which split, such as train=1-8,test=9-10; recordings of "
+        "other folds are left out (default: train=1-8,valid=9,test=10, as published)",
+    )
+
+
+def _folds(text: str) -> dict[str, tuple[int, ...]]:
+    folds: dict[str, tuple[int, ...]] = {}
+    for part in re.split(r",(?=\s*[a-z]+=)", text.strip()):
+        split, equals, numbers = part.strip().partition("=")
+        if not equals or split not in ("train", "valid", "test") or split in folds:
+            raise argparse.ArgumentTypeError(
+                f"expected train=1-8,valid=9,test=10, each split once, found {text!r}"
+            )
+        folds[split] = number_ranges(numbers)
+    numbers = [n for some in folds.values() for n in some]
+    if len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(1, 11)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: folds are 1 to 10, and each is in one split at most"
+        )
+    return folds
 
 
 def add_sleep_options(parser: argparse._ActionsContainer) -> None:

@@ -32,6 +32,7 @@ FINDING_KINDS = {
     "person_excluded": "the person is on the exclusion list: skipped",
     "person_not_listed": "the person is not on the list given by --people: skipped",
     "person_unknown": "whose these signals are is not published",
+    "code_unknown": "a code that no table of the corpus describes: kept, without a class",
     "file_missing": "a table of the corpus names files that are not there",
     "not_there": "what the command asks for is not among the files",
     "id_of_nobody": "a list of people names ids that no recording has",

@@ -32,6 +32,7 @@ CORPORA = {
     "moabb": "data_prep.corpora.moabb_sets:MoabbSets",
     "feature_arrays": "data_prep.corpora.feature_arrays:FeatureArrays",
     "simulated_nights": "data_prep.corpora.nights.corpus:SimulatedNights",
+    "ptbxl": "data_prep.corpora.ptbxl:Ptbxl",
     "wfdb_folder": "data_prep.corpora.wfdb_folder:WfdbFolder",
     "demo": "data_prep.corpora.demo:Demo",
 }
