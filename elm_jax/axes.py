@@ -6,7 +6,7 @@ Axis letters (the same in signatures, einsums and docstrings):
     p  patch              n  token               s  summary token
     d  width              h  attention head      k  head width
     v  vocabulary         e  shared embedding    g  bag
-    l  text position
+    l  text position      y  row of an image      x  column of an image
 
 Unit suffixes in names: ``_s`` seconds, ``_hz`` hertz, ``_uv`` microvolts, ``_mv`` millivolts,
 ``_v`` volts, ``_steps`` and ``_epochs`` for durations of training. A name without a suffix is a

@@ -39,6 +39,7 @@ TRANSFORMS: dict[str, Transform] = {
     "same": Transform(lambda x: x, lambda x: x),
     "dense": _transposed(1, 0),  # [out, in] -> [in, out]
     "conv": _transposed(2, 1, 0),  # [out, in, k] -> [k, in, out]
+    "image": _transposed(2, 3, 1, 0),  # [out, in, y, x] -> [y, x, in, out]
     # [out, in, 1] -> [in, out]: a convolution of width 1 is a Dense
     "pointwise": Transform(lambda x: x[..., 0].T, lambda x: x.T[..., None], units=1),
     # [out, 1, 1, k] -> [k, out]: a convolution that does not overlap is a Dense a patch
