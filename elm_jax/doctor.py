@@ -24,6 +24,8 @@ BASE = {
 OPTIONAL = {
     "torch": ("pip install -e '.[torch]'", "reading and writing .pt weights; parity tests"),
     "google-cloud-storage": ("pip install -e '.[gcs]'", "workdirs in a bucket, gs://..."),
+    "wfdb": ("pip install -e '.[ecg]'", "reading ECG records (WFDB)"),
+    "numba": ("pip install -e '.[ecg]'", "training and encoding by ECG-Byte"),
     "pytest": ("make test", "the test suite"),
 }
 TEXT_TOWER = "ncbi/MedCPT-Query-Encoder"

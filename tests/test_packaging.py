@@ -46,7 +46,7 @@ def imported(*rooms):
 
 @pytest.mark.parametrize(
     ("rooms", "extras"),
-    [(PRODUCT, ("torch", "beam", "moabb", "bids", "umap")), (("tests",), ("test",))],
+    [(PRODUCT, ("torch", "beam", "moabb", "bids", "umap", "ecg")), (("tests",), ("test",))],
     ids=["product", "tests"],
 )
 def test_what_is_imported_is_required(rooms, extras, packaging):
