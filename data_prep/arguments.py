@@ -44,6 +44,7 @@ corpora:
   hdf5         a file in ELM's published layout (needs --hdf5_unit)
   demo         simulated people; written first, to --input or beside --out
   ptbxl        PTB-XL: 12-lead ECGs with reports, SCP statements and its folds as splits
+  cpsc2018     CPSC 2018: 12-lead ECGs with nine diagnoses, and its extra set with many more
   wfdb_folder  any folder of ECGs in the format of WFDB (.hea); comments of the headers are texts
                and labels (PTB, CinC Challenges)
   simulated_nights  simulated nights of sleep, in the layout of sleep_physionet, likewise

@@ -5,7 +5,7 @@ import math
 import re
 
 # Corpora of ECGs.
-_ECG = ("ptbxl", "wfdb_folder")
+_ECG = ("ptbxl", "cpsc2018", "wfdb_folder")
 # Option -> the corpora that read it.
 OWNERS = {
     "lead_order": _ECG,
@@ -13,6 +13,7 @@ OWNERS = {
     "ecg_text": _ECG,
     "records": ("ptbxl",),
     "folds": ("ptbxl",),
+    "cpsc_part": ("cpsc2018",),
     "event_labels": ("edf_events", "eegmmidb", "hgd", "moabb", "bids"),
     "event_offset_s": ("edf_events", "eegmmidb", "hgd", "bids"),
     "cut": ("eegmmidb", "hgd", "moabb", "bids"),
@@ -192,6 +193,13 @@ def add_ecg_options(group: argparse._ActionsContainer) -> None:
         metavar="SPLIT=N-M,...",
         help="ptbxl: which folds are in which split, such as train=1-8,test=9-10; recordings of "
         "other folds are left out (default: train=1-8,valid=9,test=10, as published)",
+    )
+    add(
+        "--cpsc_part",
+        choices=("main", "extra", "both"),
+        default="main",
+        help="cpsc2018: the records of the challenge (A0001, ...; default), those that were left "
+        "over and published in 2020 (Q0001, ...), or both",
     )
 
 

@@ -33,6 +33,7 @@ CORPORA = {
     "feature_arrays": "data_prep.corpora.feature_arrays:FeatureArrays",
     "simulated_nights": "data_prep.corpora.nights.corpus:SimulatedNights",
     "ptbxl": "data_prep.corpora.ptbxl:Ptbxl",
+    "cpsc2018": "data_prep.corpora.cpsc2018:Cpsc2018",
     "wfdb_folder": "data_prep.corpora.wfdb_folder:WfdbFolder",
     "demo": "data_prep.corpora.demo:Demo",
 }

@@ -147,7 +147,7 @@ def mat_names(path: pathlib.Path, file: str) -> dict[str, tuple[int, ...]]:
     import h5py
     import scipy.io
 
-    with as_defects(file, "a MATLAB file", *_mat_errors()):
+    with as_defects(file, "a MATLAB file", *mat_errors()):
         if h5py.is_hdf5(path):
             with open_hdf5(path) as stored:
                 found = {name: stored.get(name, getclass=True) for name in stored}
@@ -165,7 +165,7 @@ def read_mat(path: pathlib.Path, name: str, file: str) -> np.ndarray:
     import h5py
     import scipy.io
 
-    with as_defects(file, "a MATLAB file", *_mat_errors()):
+    with as_defects(file, "a MATLAB file", *mat_errors()):
         if h5py.is_hdf5(path):
             with open_hdf5(path) as stored:
                 # HDF5 has the axes in the reverse of MATLAB's order.
@@ -196,7 +196,8 @@ def stored_array(stored: Any, name: str) -> Any:
     return dataset(stored, name)
 
 
-def _mat_errors() -> tuple[type[Exception], ...]:
+def mat_errors() -> tuple[type[Exception], ...]:
+    """What scipy raises over a MATLAB file, beside OSError."""
     import zlib
 
     from scipy.io.matlab import MatReadError
