@@ -9,7 +9,7 @@ import argparse
 import pathlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_prep.corpora.base import Source
 from data_prep.corpora.ecg import EcgCorpus
@@ -43,15 +43,17 @@ class ChallengeCorpus(EcgCorpus):
         def source_of(path: pathlib.Path, file: str) -> Source | None:
             if not self.belongs(path.stem, args):
                 return None
-            labels, found = self._said(path, file)
-            unknown.update({item.name: file for item in found if not item.description})
+            labels, described = self._said(path, file)
+            for name, words in zip(labels.get("diagnosis", ()), described, strict=True):
+                if not words:
+                    unknown.setdefault(name, file)
             return self.wfdb_source(
                 path.stem,
                 f"{args.institution or self.institution}:{path.stem}",
                 path,
                 folder,
                 labels=labels,
-                reports=self.texts(args, statements=[item.description for item in found]),
+                reports=self.texts(args, statements=described),
             )
 
         sources = self.collect(args, source_of)
@@ -63,7 +65,7 @@ class ChallengeCorpus(EcgCorpus):
         """Whether a record of this name is one of those asked for; all are."""
         return True
 
-    def _said(self, path: pathlib.Path, file: str):
+    def _said(self, path: pathlib.Path, file: str) -> tuple[dict[str, Any], list[str]]:
         from elm_jax.signals.defects import UnusableRecording
         from elm_jax.signals.ecg.wfdb_file import read_header_text
 
@@ -71,5 +73,5 @@ class ChallengeCorpus(EcgCorpus):
             text: HeaderText = read_header_text(path, file)
         except UnusableRecording:
             return {}, []  # preparing it says what is wrong
-        labels, found = comment_labels(text.comments, self.own)
-        return {name: labels[name] for name in _LABELS if name in labels}, found
+        labels, described = comment_labels(text.comments, self.own)
+        return {name: labels[name] for name in _LABELS if name in labels}, described

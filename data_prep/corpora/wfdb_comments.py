@@ -21,8 +21,8 @@ def summary(comments: Sequence[str]) -> str:
 
 def comment_labels(
     comments: Sequence[str], own: Mapping[str, Diagnosis] | None = None
-) -> tuple[dict[str, Any], list[Diagnosis]]:
-    """Labels out of ``key: value`` lines, and the diagnoses of a line ``Dx``.
+) -> tuple[dict[str, Any], list[str]]:
+    """Labels out of ``key: value`` lines, and the diagnoses of a line ``Dx`` in words.
 
     ``age`` is a number and ``sex`` "female" or "male"; ``Dx`` becomes the lists ``diagnosis``
     (names) and ``dx`` (codes, as stated); the first of two lines of one key is used; what says that
@@ -31,9 +31,12 @@ def comment_labels(
     Args:
       comments: lines, without "#".
       own: names of diagnoses that a corpus has of its own; see :func:`snomed.diagnoses`.
+
+    Returns:
+      the labels, and a description of each ``diagnosis``: "" of one that is not known.
     """
     labels: dict[str, Any] = {}
-    found: list[Diagnosis] = []
+    described: list[str] = []
     for line in comments:
         key, colon, value = (part.strip() for part in line.partition(":"))
         name = re.sub(r"[^a-z0-9]+", "_", key.lower()).strip("_")
@@ -43,6 +46,7 @@ def comment_labels(
             stated = [part.strip() for part in value.split(",") if part.strip()]
             found = diagnoses(stated, own)
             labels |= {"dx": stated, "diagnosis": [item.name for item in found]}
+            described = [item.description for item in found]
         elif name in ("sex", "gender"):
             if (sex := _SEXES.get(value.lower())) is not None:
                 labels["sex"] = sex
@@ -52,7 +56,7 @@ def comment_labels(
                 labels["age"] = age
         else:
             labels[name] = number(value)
-    return labels, found
+    return labels, described
 
 
 def _says_nothing(line: str) -> bool:

@@ -41,8 +41,7 @@ class WfdbFolder(EcgCorpus):
             text = _header(path, file)
             if text.segmented:
                 segments.update(path.with_name(f"{name}.hea") for name in text.files)
-            labels, found = comment_labels(text.comments)
-            described = [item.description for item in found]
+            labels, described = comment_labels(text.comments)
             recording = path.relative_to(folder).with_suffix("").as_posix()
             return self.wfdb_source(
                 recording,
