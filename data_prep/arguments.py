@@ -45,9 +45,13 @@ corpora:
   demo         simulated people; written first, to --input or beside --out
   ptbxl        PTB-XL: 12-lead ECGs with reports, SCP statements and its folds as splits
   cpsc2018     CPSC 2018: 12-lead ECGs with nine diagnoses, and its extra set with many more
+  mimic_iv_ecg MIMIC-IV-ECG: 800,035 ECGs with a machine's reports and measurements
+  code15       CODE-15%: ECGs of 7 or 10 s out of HDF5 parts, six diagnoses
+  csn          Chapman-Shaoxing-Ningbo: ECGs with diagnoses in SNOMED CT
   wfdb_folder  any folder of ECGs in the format of WFDB (.hea); comments of the headers are texts
                and labels (PTB, CinC Challenges)
   simulated_nights  simulated nights of sleep, in the layout of sleep_physionet, likewise
+  simulated_ecg  simulated ECGs with reports, in the layout of ptbxl, likewise
 
 people:
   A person is institution:id. The same id at the same institution is the same person in every

@@ -5,15 +5,18 @@ import math
 import re
 
 # Corpora of ECGs.
-_ECG = ("ptbxl", "cpsc2018", "wfdb_folder")
+_ECG = (
+    "ptbxl", "cpsc2018", "mimic_iv_ecg", "code15", "csn", "simulated_ecg", "wfdb_folder",
+)  # fmt: skip
 # Option -> the corpora that read it.
 OWNERS = {
     "lead_order": _ECG,
     "flat_leads": _ECG,
     "ecg_text": _ECG,
-    "records": ("ptbxl",),
-    "folds": ("ptbxl",),
+    "records": ("ptbxl", "simulated_ecg"),
+    "folds": ("ptbxl", "simulated_ecg"),
     "cpsc_part": ("cpsc2018",),
+    "code15_unit_mv": ("code15",),
     "event_labels": ("edf_events", "eegmmidb", "hgd", "moabb", "bids"),
     "event_offset_s": ("edf_events", "eegmmidb", "hgd", "bids"),
     "cut": ("eegmmidb", "hgd", "moabb", "bids"),
@@ -32,8 +35,8 @@ OWNERS = {
     "class_names": ("feature_arrays",),
     "person_pattern": ("feature_arrays", "wfdb_folder"),
     "features_like": ("feature_arrays",),
-    "demo_people": ("demo", "simulated_nights"),
-    "demo_seed": ("demo", "simulated_nights"),
+    "demo_people": ("demo", "simulated_nights", "simulated_ecg"),
+    "demo_seed": ("demo", "simulated_nights", "simulated_ecg"),
     "demo_hours": ("simulated_nights",),
     "hypnograms": ("simulated_nights",),
 }
@@ -135,13 +138,14 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         "--demo_people",
         type=int,
         metavar="N",
-        help="demo, simulated_nights: people to simulate (default: 96; 10, with two nights each)",
+        help="demo, simulated_nights, simulated_ecg: people to simulate (default: 96; 10, with two "
+        "nights each; 400)",
     )
     add(
         "--demo_seed",
         type=int,
         metavar="N",
-        help="demo, simulated_nights: seed of the simulation (default: 0)",
+        help="demo, simulated_nights, simulated_ecg: seed of the simulation (default: 0)",
     )
     add(
         "--demo_hours",
@@ -201,6 +205,14 @@ def add_ecg_options(group: argparse._ActionsContainer) -> None:
         help="cpsc2018: the records of the challenge (A0001, ...; default), those that were left "
         "over and published in 2020 (Q0001, ...), or both",
     )
+    add(
+        "--code15_unit_mv",
+        type=float,
+        default=1.0,
+        metavar="MV",
+        help="code15: millivolts that a unit of the files is taken for (default: 1; the publishers "
+        "contradict themselves, and amplitudes are twice those of other corpora: 0.5 fits them)",
+    )
 
 
 def _folds(text: str) -> dict[str, tuple[int, ...]]:
@@ -258,6 +270,8 @@ def require_own_options(parser: argparse.ArgumentParser, args: argparse.Namespac
     args.cut = cut
     if not 0 < args.nmt_unit_factor < math.inf:
         parser.error("--nmt_unit_factor must be a positive number")
+    if not 0 < args.code15_unit_mv < math.inf:
+        parser.error("--code15_unit_mv must be a positive number")
     if not args.wake_margin_min >= 0:
         parser.error("--wake_margin_min must be 0 or more")
     if not set(args.nights) <= {1, 2}:

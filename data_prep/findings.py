@@ -32,6 +32,13 @@ FINDING_KINDS = {
     "person_excluded": "the person is on the exclusion list: skipped",
     "person_not_listed": "the person is not on the list given by --people: skipped",
     "person_unknown": "whose these signals are is not published",
+    "row_doubled": "a table of the corpus has several rows of one recording: the first is used",
+    "row_missing": "a table of the corpus has no row of the recording: kept, without what it says",
+    "record_doubled": "two recordings have one name: the first is used",
+    "record_not_listed": "the corpus's table does not have the recording: skipped",
+    "padding_row": "a row of an array that is no recording: left out",
+    "number_unreadable": "a cell of a table is no number, or one that can not be: left out",
+    "report_empty": "the report of the recording is empty: kept, without a text",
     "code_unknown": "a code that no table of the corpus describes: kept, without a class",
     "file_missing": "a table of the corpus names files that are not there",
     "not_there": "what the command asks for is not among the files",
@@ -41,6 +48,14 @@ FINDING_KINDS = {
     "report_without_recording": "no recording fits a line of the reports file",
     "label_without_recording": "no recording fits a line of the labels file",
     "recording_without_label": "a labels file was given and has nothing for the recording",
+    "dialogue_broken": "the entry is not as its set is published: left out",
+    "dialogue_repeated": "the same was said of the same record under the same name: left out",
+    "dialogue_id_repeated": "several entries have one name: kept, with numbers",
+    "dialogue_of_several_splits": "the entry is about people of different splits: left out",
+    "record_not_named": "the entry names no record of a known corpus: left out",
+    "record_not_prepared": "the record is not among the prepared recordings: left out",
+    "record_left_out": "the record was skipped when its corpus was prepared: left out",
+    "corpus_not_given": "no prepared directory of the record's corpus was given: left out",
 }
 
 

@@ -34,6 +34,10 @@ CORPORA = {
     "simulated_nights": "data_prep.corpora.nights.corpus:SimulatedNights",
     "ptbxl": "data_prep.corpora.ptbxl:Ptbxl",
     "cpsc2018": "data_prep.corpora.cpsc2018:Cpsc2018",
+    "mimic_iv_ecg": "data_prep.corpora.mimic_iv_ecg:MimicIvEcg",
+    "code15": "data_prep.corpora.code15:Code15",
+    "csn": "data_prep.corpora.csn:Csn",
+    "simulated_ecg": "data_prep.corpora.simulated_ecg.corpus:SimulatedEcg",
     "wfdb_folder": "data_prep.corpora.wfdb_folder:WfdbFolder",
     "demo": "data_prep.corpora.demo:Demo",
 }

@@ -55,6 +55,7 @@ DEFECT_KINDS: dict[str, str] = {
     "records_out_of_order": "a data record begins before the one ahead of it ends: cut there",
     "bad_annotation": "a stretch that the source marks as bad: cut out",
     "non_finite": "samples that are not finite numbers: cut out",
+    "padding_removed": "zeros around the recording, which fill the file's array: taken off",
     "flat_channel": "the electrode or lead does not vary in all of the recording",
     "flat_stretch": "the electrode or lead does not vary for a stretch: cut out",
     "flat_kept": "the lead does not vary for a stretch: kept, as asked",
