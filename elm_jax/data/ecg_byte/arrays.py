@@ -1,0 +1,64 @@
+"""Files of named arrays (``.npz``): without pickles, whole or absent, the same bytes each time."""
+
+import os
+import uuid
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+import numpy as np
+from etils import epath
+
+from elm_jax import paths
+
+
+class ArraysError(ValueError):
+    """A file that holds no arrays, or others than were expected."""
+
+
+def write_npz(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays by name."""
+    path = paths.of(path)
+    if paths.is_remote(path):  # an object appears when it is whole
+        with paths.told(), path.open("wb") as file:
+            _write(file, arrays)
+        return
+    unique = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with unique.open("wb") as file:
+            _write(file, arrays)
+        os.replace(unique, path)
+    finally:
+        unique.unlink(missing_ok=True)
+
+
+def _write(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            # Without a date: numpy.savez would write the present one.
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            with archive.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def read_npz(path: epath.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of a file, which must be these.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ArraysError: it is no ``.npz``, or holds other arrays.
+    """
+    try:
+        with paths.told(), paths.of(path).open("rb") as file:
+            with np.load(file, allow_pickle=False) as found:
+                if not isinstance(found, np.lib.npyio.NpzFile):
+                    raise ArraysError(f"{path}: one array, expected a file of {sorted(names)}")
+                if set(found.files) != set(names):
+                    raise ArraysError(
+                        f"{path}: holds {sorted(found.files)}, expected {sorted(names)}"
+                    )
+                return {name: found[name] for name in names}
+    except ArraysError:
+        raise
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ArraysError(f"{path}: not a readable .npz ({error})") from error
