@@ -172,17 +172,7 @@ def finished_smoke() -> dict[str, Any]:
 def demo_overrides(*, pool_sizes: tuple[int, ...], crops_per_bag: int) -> dict[str, Any]:
     """A model small enough for two CPU cores, text tower included, trained from scratch."""
     return dict(
-        text=dict(
-            tower=dict(
-                name="scratch_bert",
-                width=64,
-                depth=2,
-                heads=4,
-                vocab_size=1000,
-                dropout=0.0,
-                pooling="mean",
-            )
-        ),
+        text=dict(tower=small_text_tower()),
         sampler=dict(
             name="bags",
             style="x,y",
@@ -274,6 +264,72 @@ def _merge(target: ConfigDict, changes: Mapping[str, Any], path: str) -> None:
         else:
             with target.ignore_type():
                 target[key] = ConfigDict(value) if isinstance(value, Mapping) else value
+
+
+def small_text_tower() -> dict[str, Any]:
+    """A text tower of the demo's size, learnt from scratch with its vocabulary."""
+    return dict(
+        name="scratch_bert", width=64, depth=2, heads=4, vocab_size=1000, dropout=0.0,
+        pooling="mean",
+    )  # fmt: skip
+
+
+def ecg_base(*, demo_window_s: float = 10.0) -> ConfigDict:
+    """What every recipe that trains on ECGs has; it adds its networks, texts and optimiser."""
+    config = ConfigDict()
+    config.mode = "train"  # train | evaluate
+    config.seed = 0
+    config.dtype = "float32"  # what models compute in: float32 | bfloat16
+    config.init_from = ""  # a finished model whose parameters to start from
+    config.init_rules = ((".*", "load"),)  # its tensors: path -> load | fresh
+    config.resume = ""  # a workdir to go on from when this one is empty
+
+    # -- data: a directory that `python -m data_prep.prepare` wrote; empty: simulated ECGs
+    config.data = dict(dir="", normalisation="corpus")  # corpus | none | recording | window
+    config.data.update(reader="threads", reader_threads=2, prefetch_batches=2)
+    config.data.update(demo_corpus="ecg", demo_people=400, demo_window_s=demo_window_s)
+    config.data.demo_split = ""  # the corpus's own folds
+    config.data.evaluation_sets = ()  # prepared directories or lists of ids: overlaps are told
+    config.signal = signal_of_data()
+
+    # -- devices, memory, logging, checkpoints
+    config.mesh = dict(data=-1, fsdp=1, model=1)
+    config.sharding = ((".*", ()),)  # parameter path -> axes; first full match wins
+    config.microbatches = 1  # in how many parts a batch is seen; BatchNorm's are then a part's
+    config.remat = "none"  # what the backward pass computes again: none | full | dots
+    config.profile = ""  # "10:12": a profiler's trace of these steps; also --profile
+    config.log_every_steps = 10
+    config.checkpoint = dict(every_epochs=5.0, keep_last=2, keep_best=1)
+    config.checkpoint.every_minutes = optional_float()  # beside: None, or minutes at most
+    return config
+
+
+def ecg_text(*, mode: str = "report", freeze_layers: int = 6) -> dict[str, Any]:
+    """How the texts of ECGs are read: all of them, by MERL's text tower where none is named."""
+    return dict(
+        mode=mode,  # report | paragraph | sentence
+        headings="all",
+        other_headings=(),
+        include_heading=True,
+        prefix="",
+        tower=dict(
+            name="pretrained_bert",
+            path="ncbi/MedCPT-Query-Encoder",
+            pooling="cls",  # of sentence-transformers: "mean"
+            freeze_layers=freeze_layers,  # -1: the whole tower; n: embeddings and n layers
+        ),
+    )
+
+
+def ecg_smoke() -> dict[str, Any]:
+    """Two tiny steps on a few simulated ECGs; the recipe adds its sampler and encoder."""
+    steps = dict(warmup_epochs=None, warmup_steps=0, total_epochs=None, total_steps=2)
+    return dict(
+        data=dict(demo_people=20),
+        optimizer=dict(schedule=steps),
+        log_every_steps=1,
+        evals=dict(rows_per_batch=8),
+    )
 
 
 def apply_overrides(config: ConfigDict, changes: Mapping[str, Any]) -> None:
