@@ -19,6 +19,8 @@ from elm_jax import paths, staging
 
 log = logging.getLogger(__name__)
 
+ECG_S = 10.0  # how long a simulated ECG is
+
 
 def fill_in(config: Any, workdir: epath.Path, *, already_small: bool) -> None:
     """Names a demo corpus and a demo model in ``config`` where it has, and needs, none.
@@ -64,9 +66,11 @@ def use_demo_corpus(config: Any, workdir: epath.Path, *, already_small: bool) ->
     """Points the config at a simulated corpus, made beside the workdir if need be.
 
     ``config.data.demo_corpus`` is "nights" for nights of sleep, of ``config.data.demo_people``
-    people who sleep for ``config.data.demo_hours`` (None: as people do); else it is the demo corpus
-    of routine EEG. ``config.data.demo_split`` shares out its training people, for recipes that need
-    validation people; without it, two thirds train and one third is tested on.
+    people who sleep for ``config.data.demo_hours`` (None: as people do); "ecg" for ECGs with
+    reports, of so many people, in windows of ``config.data.demo_window_s`` (without it 10 s, the
+    whole ECG) and ten folds; else it is the demo corpus of routine EEG.
+    ``config.data.demo_split`` shares out its training people, for recipes that need validation
+    people; without it, two thirds train and one third is tested on.
     ``config.data.demo_signal`` names what the signals of routine EEG are ("eegpt"); without it they
     are ELM's, in windows of the recipe.
     ``config.data.demo_channels`` are the channels of each of several such corpora, all of the same
@@ -117,8 +121,14 @@ def _kind_of(recipe: Any, data: Any) -> tuple[str, list[str], str]:
             return "simulated_nights", [], f"demo_nights_{people}"
         kind = ["--demo_hours", f"{hours:g}"]
         return "simulated_nights", kind, f"demo_nights_{people}_{hours:g}h"
+    if corpus == "ecg":
+        window_s = recipe.data.get("demo_window_s", ECG_S)
+        if window_s == ECG_S:
+            return "simulated_ecg", [], f"demo_ecg_{people}"
+        return "simulated_ecg", ["--window_s", f"{window_s:g}"], f"demo_ecg_{people}_{window_s:g}s"
     if corpus != "routine":
-        raise ValueError(f"config.data.demo_corpus is {corpus!r}; known: 'routine', 'nights'")
+        known = "'routine', 'nights', 'ecg'"
+        raise ValueError(f"config.data.demo_corpus is {corpus!r}; known: {known}")
     # A signal by name has a window of its own.
     signal = recipe.data.get("demo_signal", "")
     kind = ["--signal", signal] if signal else ["--window_s", f"{recipe.signal.window_s:g}"]
