@@ -17,7 +17,7 @@ command goes on where it was stopped, in the middle of a file, too. --dry_run sa
 what would be fetched. Data that is given on application is not fetched: it is said how to apply.
 """
 # Every option that belongs to some corpora.
-_OWN_OPTIONS = ("sleep_people", "nights", "only", "rate", "extra")
+_OWN_OPTIONS = ("sleep_people", "nights", "only", "records", "cpsc_part")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -56,15 +56,16 @@ def _add_ecg_options(parser: argparse.ArgumentParser) -> None:
         "whose paths fit, such as 'records100/00000/*' or exams_part0.zip, and the tables",
     )
     parser.add_argument(
-        "--rate",
+        "--records",
         choices=("100", "500", "both"),
         default="both",
-        help="ptbxl: records of this sampling rate in Hz (default: both)",
+        help="ptbxl: which of its two sets of files, by their rate in Hz (default: both)",
     )
     parser.add_argument(
-        "--extra",
-        action="store_true",
-        help="cpsc2018: the records of the challenge that were not used in it, too",
+        "--cpsc_part",
+        choices=("main", "extra", "both"),
+        default="main",
+        help="cpsc2018: the records of the challenge (default), those that were left over, or both",
     )
 
 

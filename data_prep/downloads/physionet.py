@@ -95,11 +95,11 @@ class PtbXl(PhysioNet):
 
     name = "ptbxl"
     project = "ptb-xl/1.0.3"
-    options = ("only", "rate")
+    options = ("only", "records")
 
     def parts_of(self, args: argparse.Namespace) -> tuple[str, ...]:
         """Of the rate that is asked for."""
-        return ("*",) if args.rate == "both" else (f"records{args.rate}/*",)
+        return ("*",) if args.records == "both" else (f"records{args.records}/*",)
 
 
 class Cpsc2018(PhysioNet):
@@ -107,11 +107,13 @@ class Cpsc2018(PhysioNet):
 
     name = "cpsc2018"
     project = "challenge-2020/1.0.2"
-    options = ("only", "extra")
+    options = ("only", "cpsc_part")
 
     def parts_of(self, args: argparse.Namespace) -> tuple[str, ...]:
-        """The public training set, and what was unused of the challenge of 2018 if asked for."""
-        return ("training/cpsc_2018/*", *(["training/cpsc_2018_extra/*"] if args.extra else []))
+        """Of the records of the challenge of 2018, of those that were left over, or of both."""
+        folders = {"main": "cpsc_2018", "extra": "cpsc_2018_extra"}
+        wanted = folders if args.cpsc_part == "both" else (args.cpsc_part,)
+        return tuple(f"training/{folders[part]}/*" for part in wanted)
 
 
 class Csn(PhysioNet):

@@ -70,7 +70,7 @@ def requests_of(server, name):
 def test_the_list_comes_first_then_one_rate_and_what_is_there_is_not_asked_again(
     server, to, capsys
 ):
-    assert fetch(to, "--rate", "100") == 0
+    assert fetch(to, "--records", "100") == 0
     wanted = {k: v for k, v in PTBXL.items() if not k.startswith("records500")}
     assert server.asked[0] == (f"{ROOT}/SHA256SUMS.txt", None)
     assert {k: v for k, v in have(to).items() if k != "SHA256SUMS.txt"} == wanted
@@ -169,7 +169,7 @@ def test_a_list_of_digests_is_read_as_it_was_written(files, between):
 
 
 def test_a_dry_run_writes_nothing(server, to, capsys):
-    assert fetch(to, "--dry_run", "--rate", "500") == 0
+    assert fetch(to, "--dry_run", "--records", "500") == 0
     said = capsys.readouterr().out
     assert "3 missing" in said and "Nothing was fetched" in said and not to.exists()
 
@@ -201,13 +201,18 @@ def test_of_the_challenge_only_the_records_of_cpsc_come(server, to):
     write_project(server.folder / "files/challenge-2020/1.0.2", files | {"LICENSE.txt": b"free"})
     assert fetch(to, name="cpsc2018") == 0
     assert {*have(to)} == {"SHA256SUMS.txt", "LICENSE.txt", "training/cpsc_2018/g1/A0001.hea"}
-    assert fetch(to, "--extra", name="cpsc2018") == 0
+    assert fetch(to, "--cpsc_part", "extra", "--dry_run", name="cpsc2018") == 0
+    assert fetch(to, "--cpsc_part", "both", name="cpsc2018") == 0
     assert (to / "training/cpsc_2018_extra/g1/Q0001.hea").exists()
     assert not (to / "training/georgia").exists()
 
 
 def test_options_of_other_corpora_are_mistakes(to, capsys):
-    for words in (["csn", "--rate", "100"], ["ptbxl", "--extra"], ["ptbxl", "--nights", "1"]):
+    for words in (
+        ["csn", "--records", "100"],
+        ["ptbxl", "--cpsc_part", "both"],
+        ["ptbxl", "--nights", "1"],
+    ):
         with pytest.raises(SystemExit):
             download.main([*words, "--to", str(to)])
         assert f"{words[1]} says nothing of {words[0]}" in capsys.readouterr().err
