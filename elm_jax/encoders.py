@@ -18,6 +18,7 @@ from elm_jax.models.flat_mlp import FlatMlp
 from elm_jax.models.remat import require_known
 from elm_jax.models.resnet1d import ResNet1d
 from elm_jax.models.sleep_conv import SleepConv
+from elm_jax.models.vit1d import ViT1d
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 ENCODERS = {
@@ -26,6 +27,7 @@ ENCODERS = {
     "mlp": FlatMlp,
     "resnet1d": ResNet1d,
     "sleep_conv": SleepConv,
+    "vit1d": ViT1d,
 }
 
 

@@ -25,7 +25,8 @@ from elm_jax.trees import path_of
 _LAYER = re.compile(r"(?P<part>encoder|text_tower)/layers?_(?P<number>\d+)/.*")
 _BELOW = re.compile(
     r"(?P<part>encoder|text_tower)/"
-    r"(patch_embed|channel_embed|position_embed|embeddings|summary_token|class_token)(/.*)?"
+    r"(patch_embed|channel_embed|position_embed|lead_embed|embeddings|summary_token|class_token|"
+    r"separator_token)(/.*)?"
 )
 
 

@@ -7,6 +7,11 @@
     )
 
 Predictor and reconstructor have the encoder's sizes and rates where their sections do not say.
+
+    config.objective = dict(
+        name="masked_recon",                      # ST-MEM, MTAE, MLAE: a masked autoencoder
+        decoder=dict(width=256, depth=4, heads=4), hidden_share=0.75,
+    )
 """
 
 from collections.abc import Mapping
@@ -17,13 +22,21 @@ import flax.linen as nn
 from elm_jax.construct import construct, declared
 from elm_jax.models.masked_heads import Predictor, Reconstructor
 from elm_jax.models.view_projector import ViewProjector
+from elm_jax.models.vit1d import ViT1d
+from elm_jax.models.vit1d_decoder import MaskedDecoder
 from elm_jax.objectives.dual_aligned import DualAligned
 from elm_jax.objectives.masked_dual import MaskedDual
+from elm_jax.objectives.masked_recon import MaskedRecon
 
 # What both heads take over from the encoder.
 _OF_ENCODER = (
     "width", "heads", "summary_tokens", "patch_size", "mlp_ratio", "dropout", "attention_dropout",
     "drop_path", "init_std", "qkv_bias", "norm_eps", "dictionary_size", "dtype", "remat",
+)  # fmt: skip
+# What a masked autoencoder's decoder takes over.
+_OF_VIT = (
+    "head_width", "mlp_ratio", "dropout", "attention_dropout", "drop_path", "norm_eps", "dtype",
+    "remat",
 )  # fmt: skip
 _OF_VIEWS = (
     "view_overlap", "overlap_jitter", "temperature", "mask_alignment", "mask_alignment_weight",
@@ -77,3 +90,25 @@ def dual_aligned(settings: Mapping[str, Any], encoder: nn.Module) -> DualAligned
     return construct(
         DualAligned, views, "config.objective", masked=masked, view_projector=projector
     )
+
+
+def masked_recon(settings: Mapping[str, Any], encoder: nn.Module) -> MaskedRecon:
+    """A masked autoencoder around an encoder of patches.
+
+    Args:
+      settings: ``config.objective``.
+      encoder: what learns.
+
+    Raises:
+      ValueError: an encoder without patches, unknown or missing settings.
+    """
+    if not isinstance(encoder, ViT1d):
+        raise ValueError(
+            f"config.objective {settings['name']!r} hides patches from the encoder; "
+            f"{type(encoder).__name__} has none: set config.encoder.name='vit1d'"
+        )
+    settings = dict(settings)
+    given = {name: getattr(encoder, name) for name in _OF_VIT}
+    given |= dict(settings.pop("decoder", None) or {})
+    decoder = construct(MaskedDecoder, given, "config.objective.decoder")
+    return construct(MaskedRecon, settings, "config.objective", encoder=encoder, decoder=decoder)

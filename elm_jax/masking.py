@@ -1,5 +1,8 @@
 """Which tokens a masked encoder sees and which it must predict: fixed counts, drawn from a key.
 
+Masked autoencoders (He et al. 2022; of ECG: ST-MEM, MTAE, MLAE) hide a share of the patches, of
+every row by itself: :func:`draw_row_masks`. All else here is EEGPT's and DARE-EEG's.
+
 A token is one channel in one time patch; its index is ``patch * channels + channel``. EEGPT (Wang
 et al., NeurIPS 2024) hides every time patch by a coin (p = 0.5), shows 12 of 58 channels of the
 others, and reconstructs the hidden patches and, each by a coin (p = 0.2), the hidden channels of
@@ -15,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from elm_jax.axes import Array, Int, Key
+from elm_jax.axes import Array, Bool, Int, Key
 
 PATCH_SHARE = 0.5
 CHANNEL_SHARE = 12 / 58
@@ -203,3 +206,49 @@ def _other_channels(key: Key, keep: Int[Array, "p c"], channels: int) -> Int[Arr
     rank = jnp.where(taken, math.inf, jax.random.uniform(key, (p, channels), jnp.float32))
     order = jnp.argsort(rank, axis=1)[:, : channels - shown]
     return keep[:, :1] // channels * channels + order
+
+
+# -- masked autoencoders --------------------------------------------------------------------------
+
+
+class RowMasks(NamedTuple):
+    """What each row of a batch sees of each of its groups of patches.
+
+    Attributes:
+      keep: the visible patches, in the order in which they were drawn.
+      place: of each patch its place in ``keep``; beyond its end: the patch is hidden.
+    """
+
+    keep: Int[Array, "b g k"]
+    place: Int[Array, "b g n"]
+
+    @property
+    def hidden(self) -> Bool[Array, "b g n"]:
+        """The patches that are not seen."""
+        return self.place >= self.keep.shape[-1]
+
+
+def visible_of(patches: int, hidden_share: float) -> int:
+    """How many of a group's patches are visible: rounded down, as published.
+
+    Raises:
+      MaskError: none, or all, would be.
+    """
+    if not 0 <= hidden_share <= 1:
+        raise MaskError(f"config.objective.hidden_share is {hidden_share}: a share from 0 to 1")
+    # 10 x (1 - 0.9) is a little less than one.
+    visible = math.floor(patches * (1 - hidden_share) + 1e-6)
+    if not 0 < visible < patches:
+        raise MaskError(
+            f"of {patches} patches {visible} would be visible: some must be seen and some hidden. "
+            "Take longer windows (config.signal.window_s), smaller patches "
+            "(config.encoder.patch_size), or another config.objective.hidden_share"
+        )
+    return visible
+
+
+def draw_row_masks(key: Key, rows: int, groups: int, patches: int, visible: int) -> RowMasks:
+    """Masks at random, of every group of every row by itself."""
+    every = jnp.broadcast_to(jnp.arange(patches), (rows, groups, patches))
+    order = jax.random.permutation(key, every, axis=2, independent=True)
+    return RowMasks(order[..., :visible], jnp.argsort(order, axis=2))
