@@ -99,8 +99,10 @@ class Pretrained:
         at least four, whatever it was trained on; the log says which it left out.
 
         Args:
-          recording: an ``mne.io.Raw`` (volts), or the path of an EDF, EDF+ or BDF file.
-          rename: channel label in the recording -> electrode or derivation meant.
+          recording: an ``mne.io.Raw`` (volts), or the path of an EDF, EDF+ or BDF file; of an ECG,
+            the path of a WFDB record too (``records100/00000/00001_lr``, with or without ".hea"),
+            or ``elm_jax.signals.ecg.recording.from_array(x, leads, sfreq_hz, "mV")``.
+          rename: channel label in the recording -> electrode, derivation or lead meant.
 
         Raises:
           FileNotFoundError: no such file.

@@ -21,7 +21,8 @@ from elm_jax.data.spec import UNITS_PER_V, SignalSpec
 from elm_jax.embed import embed_corpus
 from elm_jax.pretrained import Pretrained
 from elm_jax.query.moments import Timeline
-from elm_jax.signals.pipeline import EVAL_OPTIONS, Piece, prepare_file
+from elm_jax.signals.one_recording import pieces_of
+from elm_jax.signals.pipeline import Piece
 
 log = logging.getLogger(__name__)
 
@@ -136,12 +137,13 @@ def _stored_piece(
 
 
 def of_file(model: Pretrained, path: str, *, rename: str = "") -> Source:
-    """The windows of one EDF, EDF+ or BDF file, from its first sample on.
+    """The windows of one file (as :meth:`Pretrained.embed` takes it), from its first sample on.
 
     Args:
       model: what embeds.
       path: the file.
-      rename: a YAML file, channel label in the file -> electrode meant (or null); "" for none.
+      rename: a YAML file, channel label in the file -> electrode or lead meant (or null); "" for
+        none.
 
     Raises:
       FileNotFoundError, UnusableSignal: as :meth:`Pretrained.embed`.
@@ -156,7 +158,7 @@ def of_file(model: Pretrained, path: str, *, rename: str = "") -> Source:
 
     def signal_uv(recording: int, at_s: float):
         if not pieces:
-            pieces.extend(prepare_file(path, spec, EVAL_OPTIONS, rename=names)[0])
+            pieces.extend(pieces_of(path, spec, rename=names))
         per_unit = np.float32(UV_PER_V / UNITS_PER_V[spec.unit])
         for piece in pieces:
             stop_s = piece.start_s + piece.signal.shape[1] / spec.sfreq_hz
