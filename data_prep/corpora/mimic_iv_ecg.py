@@ -122,7 +122,9 @@ class MimicIvEcg(EcgCorpus):
             if not report:
                 tally.add(MEASUREMENTS, "report_empty", f"line {row.line}", f"{path}.hea")
             yield source(study, _measured(row, tally), report)
-        for study in listed.keys() - done if len(done) < len(listed) else ():
+        for study in listed:
+            if study in done:
+                continue
             tally.add(MEASUREMENTS, "row_missing", f"study {study}", f"{listed[study][1]}.hea")
             yield source(study, {}, "")
 

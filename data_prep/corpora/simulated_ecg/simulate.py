@@ -41,13 +41,11 @@ class Tracing:
     Attributes:
       leads_mv: at ``SFREQ_HZ``, rows are ``LEADS``.
       axis_deg: of QRS in the frontal plane.
-      qrs_mv: the largest swing of QRS over the leads without noise.
       noisy: kind of noise -> the leads that it is seen in.
     """
 
     leads_mv: Float[np.ndarray, "12 t"]
     axis_deg: float
-    qrs_mv: float
     noisy: dict[str, tuple[str, ...]]
 
 
@@ -62,15 +60,24 @@ def simulate(exam: Exam, seed: int) -> Tracing:
     """The signal of one exam; the same exam and seed give the same samples."""
     rng = np.random.default_rng([seed, exam.patient.number, exam.visit, 3])
     n = SFREQ_HZ * DURATION_S
-    beats = beats_of(exam)
-    # Chests weaken some electrodes' leads more than others.
-    gains = np.array([1.0, 1.0, *exam.patient.electrode_gains])[:, None] * exam.patient.gain
-    lead_field = gains * (DOWER @ turned(exam))
-    vector = _beating(rng, exam, beats, n)
-    clean = twelve(lead_field @ vector)
-    qrs = twelve(lead_field @ _drawn(beats.qrs, np.arange(0, 0.2, 1 / SFREQ_HZ)))
+    beats, lead_field = beats_of(exam), _lead_field(exam)
+    clean = twelve(lead_field @ _beating(rng, exam, beats, n))
     noise, noisy = _noise(rng, exam, n)
-    return Tracing(clean + twelve(noise), _axis_deg(qrs), float(np.ptp(qrs, axis=1).max()), noisy)
+    qrs = twelve(lead_field @ _drawn(beats.qrs, np.arange(0, 0.2, 1 / SFREQ_HZ)))
+    return Tracing(clean + twelve(noise), _axis_deg(qrs), noisy)
+
+
+def one_beat(exam: Exam, time_s: Float[np.ndarray, " t"]) -> Float[np.ndarray, "12 t"]:
+    """The leads over one beat, in millivolts, without noise; QRS begins at 0."""
+    beats = beats_of(exam)
+    waves = (*beats.p, *beats.qrs, *beats.after_qrs(60 / exam.rate_bpm))
+    return twelve(_lead_field(exam) @ _drawn(waves, time_s))
+
+
+def _lead_field(exam: Exam) -> Float[np.ndarray, "8 3"]:
+    """What I, II and V1 to V6 see of the dipole; chests weaken some electrodes more than others."""
+    gains = np.array([1.0, 1.0, *exam.patient.electrode_gains])[:, None] * exam.patient.gain
+    return gains * (DOWER @ turned(exam))
 
 
 def _axis_deg(qrs: Float[np.ndarray, "12 t"]) -> float:
