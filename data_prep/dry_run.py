@@ -12,7 +12,8 @@ from data_prep.places import local_copy
 from data_prep.work import run_parallel, workers_for
 from elm_jax.data.label_values import counted_at
 
-_HEAD = ("file", "electrodes", "rate", "unit", "length", "report", "verdict")
+_CHANNELS = {"ecg": "leads"}  # what they are called; elsewhere electrodes
+_HEAD = ("file", "{channels}", "rate", "unit", "length", "report", "verdict")
 
 
 def dry_run(
@@ -52,7 +53,9 @@ def _print_table(recipe: Recipe, sources: Sequence[Source], judgements: Sequence
     # Where several recordings lie in one file, its name tells nothing.
     shared = len({s.path for s in sources}) < len(sources)
     names = [s.recording if shared else s.file for s in sources]
-    rows = [_HEAD, *map(_row, names, sources, judgements)]
+    channels = _CHANNELS.get(recipe.spec.modality, "electrodes")
+    head = tuple(word.format(channels=channels) for word in _HEAD)
+    rows = [head, *map(_row, names, sources, judgements)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(_HEAD) - 1)]
     notes = [recipe.corpus.notes(s) + _notes(j) for s, j in zip(sources, judgements, strict=True)]
     for row, lines in zip(rows, [[], *notes], strict=True):

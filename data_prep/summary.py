@@ -74,7 +74,9 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
 def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
-    if _of_sleep(manifest):
+    if manifest.spec.modality == "ecg":
+        recipe = "ecg_merl" if manifest.counts["train"]["reports"] else "ecg_st_mem"
+    elif _of_sleep(manifest):
         by_split = manifest.counts.get("labels", {}).get("event", {}).values()
         staged = {stage for row in by_split for stage in row} & set(SleepCassette.classes)
         recipe, more = "relpos_sleep", "" if staged else "--config.evals.staging=None "
@@ -108,13 +110,15 @@ def _by_name(manifest: Manifest) -> tuple[str, str]:
 
 
 def print_channels(spec: SignalSpec, options: Mapping[str, Any]) -> None:
-    """What of the recordings' channels is not in the result, where nobody named them.
+    """Leads in their order; what of electrodes is not in the result, where nobody named them.
 
     Args:
       spec: of the signals.
       options: of the plan or the manifest.
     """
     choice = options.get("channel_choice")
+    if spec.montage == "leads":
+        print(f"  Leads: {', '.join(spec.channels)}")
     if not choice:
         return
     print(f"  Channels: {', '.join(spec.channels)}")
