@@ -105,9 +105,12 @@ def test_tokens_and_pooled_vector_equal_transformers(tmp_path, kind, changes, to
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [("CLIPModel", {"projection_dim": 12}), ("CLIPVisionModelWithProjection", {"projection_dim": 12}),
-     ("SiglipModel", {})],
-)  # fmt: skip
+    [
+        ("CLIPModel", {"projection_dim": 12}),
+        ("CLIPVisionModelWithProjection", {"projection_dim": 12}),
+        ("SiglipModel", {}),
+    ],
+)
 def test_the_vision_half_of_a_pair_gives_the_pair_s_image_vectors(tmp_path, kind, changes):
     model = make(kind, **changes)
     model.save_pretrained(tmp_path)

@@ -1,0 +1,1 @@
+"""Electrocardiograms as pictures, drawn on the device: what image towers look at."""
