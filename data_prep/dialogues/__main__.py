@@ -6,6 +6,7 @@ Beside ``qa.jsonl`` appears ``qa.findings.jsonl``: a line for each entry that ga
 """
 
 import argparse
+import csv
 import json
 import pathlib
 import sys
@@ -17,7 +18,7 @@ from data_prep import durable
 from data_prep.dialogues.base_records import CORPORA, PreparedRecords
 from data_prep.dialogues.conversations import Conversations, EcgBench
 from data_prep.dialogues.ecg_qa import FORMS, EcgQa
-from data_prep.dialogues.joining import Joining, report_lines
+from data_prep.dialogues.joining import Joining, people_rows, report_lines
 from data_prep.dialogues.published import Layout, signal_for_image
 from data_prep.summary import print_kinds
 from elm_jax.data.dialogues import DialogueError, iterate_dialogues
@@ -94,6 +95,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FILE.jsonl",
         help="write what is said of each recording as a reports file for data_prep.prepare, too",
     )
+    add(
+        "--people",
+        metavar="FILE.csv",
+        help="write a table for data_prep.prepare --people that puts everybody into the set's own "
+        "split, too: prepared with it, the recordings are split as the set was published",
+    )
     args = parser.parse_args(argv)
     if args.form != "both" and args.name not in _QA:
         parser.error(f"--form says nothing of {args.name}")
@@ -126,6 +133,11 @@ def join(args: argparse.Namespace) -> Joining:
             _write(temporary, lines)
             if not joining.counts:
                 raise DialogueError(f"nothing of {args.name} could be joined:{joining.say_kinds()}")
+    if args.people:
+        with durable.new_file(epath.Path(args.people)) as temporary:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                rows = people_rows(joining)
+                csv.writer(file).writerows([("recording", "person", "split"), *rows])
     if args.reports:
         said = report_lines(iterate_dialogues(out), layout)
         with durable.new_file(epath.Path(args.reports)) as temporary:
@@ -153,11 +165,9 @@ def print_joining(joining: Joining, args: argparse.Namespace) -> None:
         print("  Left out or noticed (entries):")
         print_kinds(dict(joining.kinds.most_common()))
         print(f"  Each of them: {pathlib.Path(args.out).with_suffix('.findings.jsonl')}")
-    if args.reports:
-        print(
-            f"Next:  python -m data_prep.prepare ... --reports {args.reports}   (texts of the "
-            "recordings, named as here)"
-        )
+    for option in ("reports", "people"):
+        if file := getattr(args, option):
+            print(f"Next:  python -m data_prep.prepare ... --{option} {file}")
 
 
 def _print_published(counts: dict[tuple[str, str], int]) -> None:

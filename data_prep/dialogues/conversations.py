@@ -17,8 +17,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_prep.dialogues.base_records import BaseRecord, Unusable, record_of_path
-from data_prep.dialogues.published import Layout, Published, conversation, shown, without
+from data_prep.dialogues.published import (
+    Layout,
+    Published,
+    conversation,
+    shown,
+    without,
+    word_in,
+)
 from elm_jax.data.dialogues import DialogueError
+from elm_jax.data.manifest import SPLITS
 
 # Subset of ECGBench -> the corpus of its images; the others' are of no published recordings.
 SUBSETS = {
@@ -37,7 +45,13 @@ SUBSETS = {
 
 
 class Conversations(Layout):
-    """Conversations about one ECG each."""
+    """Conversations about one ECG each.
+
+    Attributes:
+      split: that all of the set was published as; None where the files' names say it, or nothing.
+    """
+
+    split: str | None = None
 
     def __init__(self, name: str, fields: tuple[str, ...], corpus: str | None = None):
         """Describes a set.
@@ -60,6 +74,7 @@ class Conversations(Layout):
             turns=turns,
             answers=answers,
             question_type=kind,
+            split=self.split or word_in(path, SPLITS),
             fields=without(entry, ("id", "conversations")),
         )
 
@@ -112,8 +127,10 @@ class EcgBench(Conversations):
     """ECGBench: as PULSE publishes it, a folder or file a subset; or joined, with their names.
 
     ``cpsc-test/test-00000-of-00002.parquet``, ``cpsc-test.json``, or ECG-Bench's list of all, whose
-    entries have the subset in ``name``.
+    entries have the subset in ``name``. All of it is for tests.
     """
+
+    split = "test"
 
     def __init__(self, name: str):
         super().__init__(name, ("image_path", "file_path", "image"))

@@ -8,12 +8,19 @@ two, in the order in which the question speaks of them.
 """
 
 import pathlib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from data_prep.dialogues.base_records import BaseRecord, Unusable
-from data_prep.dialogues.published import Layout, Published, field, joined, texts_of, without
+from data_prep.dialogues.published import (
+    Layout,
+    Published,
+    field,
+    joined,
+    texts_of,
+    without,
+    word_in,
+)
 from elm_jax.data.dialogues import DialogueError, Turn
 from elm_jax.data.manifest import SPLITS
 
@@ -40,12 +47,13 @@ class EcgQa(Layout):
 
     def holds(self, path: pathlib.PurePath) -> bool:
         """Whether a file's path is of this version, and of a form that is asked for."""
-        version = _nearest(path, tuple(_FOLDERS.values()))
-        return version in (None, _FOLDERS[self.corpus]) and _nearest(path, FORMS) in self.forms
+        version = word_in(path, tuple(_FOLDERS.values()), folders=True)
+        form = word_in(path, FORMS, folders=True)
+        return version in (None, _FOLDERS[self.corpus]) and form in self.forms
 
     def read(self, entry: Mapping[str, Any], number: int, path: pathlib.PurePath) -> Published:
         """See :meth:`Layout.read`."""
-        form, split = _nearest(path, FORMS), _nearest(path, SPLITS)
+        form, split = (word_in(path, words, folders=True) for words in (FORMS, SPLITS))
         if form is None or split is None:
             raise DialogueError(
                 f"{path}: its name and folders say not whether it is of {' or '.join(FORMS)}, and "
@@ -63,7 +71,8 @@ class EcgQa(Layout):
             turns=turns,
             answers=answers,
             question_type=kind,
-            fields=without(entry, _READ) | {"form": form, "split": split},
+            split=split,
+            fields=without(entry, _READ) | {"form": form},
         )
 
     def _records(self, entry: Mapping[str, Any], kind: str) -> tuple[BaseRecord, ...]:
@@ -76,16 +85,3 @@ class EcgQa(Layout):
                 f"'ecg_id': expected {expected} of a question of type {kind!r}, found {ids}",
             )
         return tuple(BaseRecord(self.corpus, str(i)) for i in ids)
-
-
-def _nearest(path: pathlib.PurePath, words: tuple[str, ...]) -> str | None:
-    """The word in a file's name, else the nearest folder that is called so."""
-    for part in _parts(path):
-        if part in words:
-            return part
-    return None
-
-
-def _parts(path: pathlib.PurePath) -> Iterator[str]:
-    yield from re.split(r"[^a-z]+", path.stem.lower())
-    yield from (part.name.lower() for part in path.parents)

@@ -12,6 +12,7 @@ from data_prep.dialogues.entries import entries_of
 from data_prep.dialogues.published import Layout, Published, shown
 from data_prep.findings import finding
 from elm_jax.data.dialogues import Dialogue, Turn
+from elm_jax.data.manifest import SPLITS
 
 NO_TYPE = "(no type)"
 
@@ -26,6 +27,7 @@ class Joining:
       text: what is done to each text.
       counts: (question type, split) -> dialogues.
       published_splits: (the set's own split, ours) -> dialogues, where the set has splits.
+      own_splits: person -> the set's own splits of what is asked about him or her.
       kinds: kind of finding -> entries.
       examples: kind of finding -> the first one, as text.
       findings: is given each finding.
@@ -37,6 +39,7 @@ class Joining:
     text: Callable[[str], str] = str
     counts: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
     published_splits: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
+    own_splits: dict[str, set[str]] = dataclasses.field(default_factory=lambda: defaultdict(set))
     kinds: Counter[str] = dataclasses.field(default_factory=Counter)
     examples: dict[str, str] = dataclasses.field(default_factory=dict)
     _said: set[bytes] = dataclasses.field(default_factory=set)
@@ -58,8 +61,8 @@ class Joining:
                     continue
                 kind = dialogue.question_type or NO_TYPE
                 self.counts[kind, dialogue.split] += 1
-                if published := dialogue.published.get("split"):
-                    self.published_splits[published, dialogue.split] += 1
+                if own := dialogue.published_split:
+                    self.published_splits[own, dialogue.split] += 1
                 yield dialogue
 
     def _list(self, where: str, kind: str, detail: str) -> None:
@@ -78,6 +81,9 @@ class Joining:
             raise Unusable("dialogue_broken", f"expected an object, found {shown(entry)}")
         published = self.layout.read(entry, number, path)
         rows = [self.records.find(record) for record in published.records]
+        if published.split:
+            for row in rows:
+                self.own_splits[row.person].add(published.split)
         splits = sorted({row.split for row in rows})
         if len(splits) > 1:
             detail = ", ".join(f"{row.recording} of {row.person} in {row.split}" for row in rows)
@@ -92,6 +98,7 @@ class Joining:
             turns=tuple(Turn(turn.role, self.text(turn.text)) for turn in published.turns),
             answers=tuple(map(self.text, published.answers)),
             question_type=published.question_type,
+            published_split=published.split,
             published=published.fields,
         )
 
@@ -112,6 +119,17 @@ class Joining:
             return name
         self._list(where, "dialogue_id_repeated", f"{name}: kept as {name}#{times}")
         return f"{name}#{times}"
+
+
+def people_rows(joining: Joining) -> Iterator[tuple[str, str, str]]:
+    """(recording, person, split) for ``data_prep.prepare --people``: by the set's own splits.
+
+    Of everybody who is asked about, all recordings. Who is in several of its splits is put into
+    the one that is evaluated on: test before valid, valid before train.
+    """
+    for _, row in joining.records.by_record.values():
+        if own := joining.own_splits.get(row.person):
+            yield row.recording, row.person, max(own, key=SPLITS.index)
 
 
 def report_lines(dialogues: Iterator[Dialogue], layout: Layout) -> Iterator[dict[str, Any]]:

@@ -34,6 +34,7 @@ class Published:
       turns: what is said.
       answers: what the assistant should say, each by itself.
       question_type: as published, or None.
+      split: that its publishers put it into; None where they say nothing.
       fields: what else is published of it, JSON-ready.
     """
 
@@ -42,6 +43,7 @@ class Published:
     turns: tuple[Turn, ...]
     answers: tuple[str, ...]
     question_type: str | None
+    split: str | None
     fields: dict[str, Any]
 
 
@@ -100,6 +102,13 @@ class Layout:
           DialogueError: the file is not of this set.
         """
         raise NotImplementedError
+
+
+def word_in(path: pathlib.PurePath, words: Sequence[str], *, folders: bool = False) -> str | None:
+    """The word that stands in a file's name; else, where asked, the nearest folder called so."""
+    parts = re.split(r"[^a-z]+", path.stem.lower())
+    parts += [part.name.lower() for part in path.parents] if folders else []
+    return next((part for part in parts if part in words), None)
 
 
 def field(entry: Mapping[str, Any], name: str, kind: type | tuple[type, ...], what: str) -> Any:

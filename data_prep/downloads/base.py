@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import errno
 import hashlib
-import itertools
 import pathlib
 import threading
 import time
@@ -113,7 +112,13 @@ class Download:
 def states_of(files: Sequence[RemoteFile], folder: pathlib.Path) -> list[str]:
     """The state of each file; digests are computed several at a time."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda file: file.state(folder), files))
+        batches = (pool.map(lambda file: file.state(folder), batch) for batch in _batches(files))
+        return [state for batch in batches for state in batch]
+
+
+def _batches(files: Sequence[RemoteFile]) -> Iterator[Sequence[RemoteFile]]:
+    for first in range(0, len(files), _BATCH):
+        yield files[first : first + _BATCH]
 
 
 def fetch_all(
@@ -171,15 +176,15 @@ def _done(
     if download.at_once == 1:
         yield from map(fetch, files)
         return
-    left = iter(files)
     with ThreadPoolExecutor(download.at_once) as pool:
-        while batch := [pool.submit(fetch, f) for f in itertools.islice(left, _BATCH)]:
+        for batch in _batches(files):
+            futures = [pool.submit(fetch, file) for file in batch]
             try:
-                for future in as_completed(batch):
+                for future in as_completed(futures):
                     yield future.result()
             except BaseException:
                 download.stop.set()
-                for future in batch:
+                for future in futures:
                     future.cancel()
                 raise
 

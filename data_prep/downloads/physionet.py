@@ -124,7 +124,7 @@ class Csn(PhysioNet):
 
 
 class MimicIvEcg(PhysioNet):
-    """MIMIC-IV-ECG 1.0: 800,035 twelve-lead records of 10 s at 500 Hz, of 161,352 people."""
+    """MIMIC-IV-ECG 1.0: 800,035 twelve-lead records of 10 s at 500 Hz."""
 
     name = "mimic_iv_ecg"
     project = "mimic-iv-ecg/1.0"

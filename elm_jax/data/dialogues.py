@@ -5,7 +5,8 @@ One JSON object a line:
     {"id": "ecgqa_ptbxl/template/train/120012", "source": "ecgqa_ptbxl", "corpus": "ptbxl",
      "recordings": ["00127_lr"], "people": ["ptbxl:9154"], "split": "train",
      "turns": [{"role": "user", "text": "Does this ECG show ..."}, {"role": "assistant", ...}],
-     "answers": ["no"], "question_type": "single-verify", "published": {"template_id": 26, ...}}
+     "answers": ["no"], "question_type": "single-verify", "published_split": "valid",
+     "published": {"template_id": 26, ...}}
 
 Recordings are named as in the prepared directory, in the order in which the dialogue speaks of
 them; ``split`` is theirs there, so nobody is asked about in one split and trained on in another.
@@ -57,6 +58,8 @@ class Dialogue:
       answers: what the assistant should say, each by itself; of a question with several answers,
         several.
       question_type: as published; None where nothing is said.
+      published_split: that its publishers put it into, which may be another one; None where they
+        say nothing.
       published: further fields of the published entry, JSON-ready.
     """
 
@@ -69,6 +72,7 @@ class Dialogue:
     turns: tuple[Turn, ...]
     answers: tuple[str, ...]
     question_type: str | None = None
+    published_split: str | None = None
     published: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -104,6 +108,8 @@ class Dialogue:
             _require(_are_texts(values[name]), values, name, "a list of texts", source)
             values[name] = tuple(values[name])
         _require(values["split"] in SPLITS, values, "split", f"one of {SPLITS}", source)
+        own = values["published_split"]
+        _require(own in (None, *SPLITS), values, "published_split", f"one of {SPLITS}", source)
         kind = values["question_type"]
         _require(kind is None or isinstance(kind, str), values, "question_type", "text", source)
         _require(isinstance(values["published"], dict), values, "published", "an object", source)

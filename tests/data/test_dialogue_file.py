@@ -20,7 +20,7 @@ from elm_jax.data.manifest import RecordingRow
 WHOLE = Dialogue(
     "qa/1", "qa", "ptbxl", ("00001", "00002"), ("ptbxl:10", "ptbxl:11"), "train",
     (Turn("user", "Which?"), Turn("assistant", "the second")), ("the second",), "comparison",
-    {"template_id": 7, "attribute": None},
+    "test", {"template_id": 7, "attribute": None},
 )  # fmt: skip
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 SAID = TEXT.filter(str.strip)
@@ -40,7 +40,7 @@ def test_what_was_written_is_read_back(pairs, system, recordings, split, kind):
         turns += [Turn("user", question), Turn("assistant", answer)]
     dialogue = Dialogue(
         "a", "b", "c", tuple(recordings), ("x:1",) * len(recordings), split, tuple(turns),
-        tuple(answer for _, answer in pairs), kind, {"k": [1, None]},
+        tuple(answer for _, answer in pairs), kind, None, {"k": [1, None]},
     )  # fmt: skip
     line = dialogue.to_json()
     assert "\n" not in line and Dialogue.from_json(line, source="file:1") == dialogue
@@ -48,7 +48,7 @@ def test_what_was_written_is_read_back(pairs, system, recordings, split, kind):
 
 def test_a_split_is_read_alone_and_one_by_one(tmp_path):
     path = tmp_path / "qa.jsonl"
-    lines = [WHOLE.to_json(), WHOLE.to_json().replace("qa/1", "qa/2").replace("train", "test")]
+    lines = [WHOLE.to_json(), WHOLE.to_json().replace("qa/1", "qa/2").replace('"train"', '"test"')]
     path.write_text("\n".join(lines) + "\n")
     assert [d.id for d in read_dialogues(path)] == ["qa/1", "qa/2"]
     assert [d.id for d in read_dialogues(path, "test")] == ["qa/2"]
@@ -72,6 +72,7 @@ def test_a_split_is_read_alone_and_one_by_one(tmp_path):
         ({"people": [10, 11]}, "'people' is '[10, 11]'; expected a list of texts"),
         ({"split": "dev"}, "'split' is 'dev'; expected one of"),
         ({"answers": "yes"}, "'answers' is 'yes'; expected a list of texts"),
+        ({"published_split": "dev"}, "'published_split' is 'dev'; expected one of"),
         ({"question_type": 3}, "'question_type' is '3'; expected text"),
         ({"published": []}, "'published' is '[]'; expected an object"),
         ({"turns": [{"role": "user"}]}, "expected a list of objects of 'role' and 'text'"),

@@ -18,6 +18,7 @@ from data_prep.dialogues.entries import entries_of
 from data_prep.dialogues.published import conversation, plain, signal_for_image, texts_of
 from data_prep.findings import finding
 from data_prep.reports_file import read_reports_file
+from data_prep.tables import read_people
 from elm_jax.data.dialogues import DialogueError, read_dialogues, recording_indices
 from elm_jax.data.manifest import Manifest, PieceRow, RecordingRow, load_recordings
 
@@ -135,7 +136,7 @@ def test_ecg_qa_in_its_published_layout(tmp_path, ptbxl, capsys):
         ("user", "Does this ECG show static noise?"), ("assistant", "no"),
     ]  # fmt: skip
     assert row.answers == ("no",) and row.question_type == "single-verify"
-    assert row.published["template_id"] == 26 and row.published["split"] == "valid"
+    assert row.published["template_id"] == 26 and row.published_split == "valid"
     said = capsys.readouterr().out
     assert "3 dialogues" in said and "Of the set's own train: 1 in train, 1 in test" in said
     assert run("ecgqa_ptbxl", tmp_path / "ecg-qa", ptbxl, out, "--form", "template") == 0
@@ -461,6 +462,28 @@ def test_what_is_said_of_recordings_becomes_a_reports_file(tmp_path, ptbxl, mimi
     file = write(tmp_path / "pretrain.json", said)
     assert run("pretrain_mimic", file, mimic, tmp_path / "o.jsonl", "--reports", reports) == 0
     assert read_reports_file(reports)[0].reports == ("Sinus rhythm.",)
+
+
+def test_a_table_of_people_makes_the_sets_own_splits_those_of_the_recordings(tmp_path, ptbxl):
+    kind = "comparison_irrelevant-query"
+    write(tmp_path / "qa/template/train/0.json", [question(0, [4]), question(1, [1, 4], kind)])
+    write(tmp_path / "qa/template/test/0.json", [question(0, [1])])
+    table = tmp_path / "people.csv"
+    out = tmp_path / "qa.jsonl"
+    assert run("ecgqa_ptbxl", tmp_path / "qa", ptbxl, out, "--people", table) == 0
+    people = read_people(table).table  # as preparing reads it
+    assert [tuple(row.values()) for row in people] == [
+        ("00001", "ptbxl:10", "test"), ("00002", "ptbxl:10", "test"),
+        ("00004", "ptbxl:12", "train"),
+    ]  # fmt: skip
+    split = {row["person"]: row["split"] for row in people} | {"ptbxl:11": "valid"}
+    again = [
+        (r.recording, r.person, split.get(r.person, "train"), {}) for r in load_recordings(ptbxl)
+    ]
+    again = prepared(tmp_path / "again", "ptbxl", again)
+    assert run("ecgqa_ptbxl", tmp_path / "qa", again, out) == 0
+    assert all(row.split == row.published_split for row in read_dialogues(out))
+    assert found(out)[0] == {"dialogue_of_several_splits": 1}
 
 
 def test_records_that_stand_twice_or_leak_between_directories_are_refused(tmp_path, ptbxl, capsys):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from published_files import publish
 
 from data_prep import download
-from data_prep.downloads import base, github, physionet, zenodo
+from data_prep.downloads import DOWNLOADS, base, download_class, github, physionet, zenodo
 from data_prep.downloads.base import DownloadError
+from data_prep.downloads.by_application import ByApplication
 
 PTBXL = {
     "LICENSE.txt": b"CC BY 4.0",
@@ -242,6 +243,14 @@ def test_what_is_given_on_application_is_not_asked_for_but_explained(
     told = capsys.readouterr().err
     assert "does not log in anywhere" in told and said in told and str(to) in told
     assert server.asked == [] and not to.exists()
+
+
+@pytest.mark.parametrize("name", sorted(DOWNLOADS))
+def test_every_corpus_says_how_it_comes_without_this_program_and_what_follows(name):
+    what = download_class(name)()
+    assert what.name == name and what.source
+    told = what.by_hand.format(to="DIR") + what.next_command.format(to="DIR")
+    assert told.count("DIR") >= 2 or isinstance(what, ByApplication)
 
 
 @pytest.fixture
