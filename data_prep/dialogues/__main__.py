@@ -119,6 +119,11 @@ def join(args: argparse.Namespace) -> Joining:
     out = epath.Path(args.out)
     layout = layout_of(args.name, FORMS if args.form == "both" else (args.form,))
     records = PreparedRecords(args.records)
+    if (args.reports or args.people) and len(records.corpora) > 1:
+        raise DialogueError(
+            f"--reports and --people are for preparing one corpus, and --records has "
+            f"{', '.join(sorted(records.corpora))}; give one of them"
+        )
     listing = out.with_suffix(".findings.jsonl")
     out.parent.mkdir(parents=True, exist_ok=True)
     with durable.new_file(listing) as aside, aside.open("w", encoding="utf-8") as findings:

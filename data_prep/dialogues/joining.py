@@ -114,11 +114,14 @@ class Joining:
         if digest in self._said:
             raise Unusable("dialogue_repeated", name)
         self._said.add(digest)
-        self._names[name] += 1
-        if (times := self._names[name]) == 1:
-            return name
-        self._list(where, "dialogue_id_repeated", f"{name}: kept as {name}#{times}")
-        return f"{name}#{times}"
+        unique = name
+        while unique in self._names:
+            self._names[name] += 1
+            unique = f"{name}#{self._names[name]}"
+        self._names[unique] = 1
+        if unique != name:
+            self._list(where, "dialogue_id_repeated", f"{name}: kept as {unique}")
+        return unique
 
 
 def people_rows(joining: Joining) -> Iterator[tuple[str, str, str]]:
