@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from elm_jax.classifiers import is_adapted, takes_any_window
 from elm_jax.construct import construct, declared, lookup
 from elm_jax.data.spec import SignalSpec
+from elm_jax.image_encoder import ecg_image
 from elm_jax.models.conv_eeg import ConvEeg
 from elm_jax.models.eeg_transformer import EegTransformer
 from elm_jax.models.flat_mlp import FlatMlp
@@ -23,6 +24,7 @@ from elm_jax.models.vit1d import ViT1d
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 ENCODERS = {
     "conv_eeg": ConvEeg,
+    "ecg_image": ecg_image,
     "eeg_transformer": EegTransformer,
     "mlp": FlatMlp,
     "resnet1d": ResNet1d,
@@ -86,10 +88,11 @@ def build_encoder(config: Any, spec: SignalSpec) -> Any:
     """The encoder of ``config.encoder`` for signals of ``spec``.
 
     Each class is given what it declares of the signal: its channels' number and names, its rate in
-    Hz, the samples of a window.
+    Hz, the samples of a window; or its whole description.
     """
     make = lookup(ENCODERS, config.encoder.name, "config.encoder.name")
     known = dict(
+        spec=spec,
         in_channels=len(spec.channels),
         channels=tuple(spec.channels),
         sfreq_hz=spec.sfreq_hz,

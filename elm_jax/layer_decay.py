@@ -22,9 +22,9 @@ from elm_jax.axes import Params
 from elm_jax.trees import path_of
 
 # The parts of a model that are transformers, and whatever of them comes before the first layer.
-_LAYER = re.compile(r"(?P<part>encoder|text_tower)/layers?_(?P<number>\d+)/.*")
+_LAYER = re.compile(r"(?P<part>encoder|text_tower)/(tower/)?layers?_(?P<number>\d+)/.*")
 _BELOW = re.compile(
-    r"(?P<part>encoder|text_tower)/"
+    r"(?P<part>encoder|text_tower)/(tower/)?"
     r"(patch_embed|channel_embed|position_embed|lead_embed|embeddings|summary_token|class_token|"
     r"separator_token)(/.*)?"
 )

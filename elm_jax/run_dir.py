@@ -17,6 +17,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
+from elm_jax import image_encoder
 from elm_jax.metrics import read_metrics
 from elm_jax.schedules import RunLength
 from elm_jax.state import TrainState
@@ -64,6 +65,7 @@ def adopt(config: Any, saved: Mapping[str, Any]) -> None:
     with config.unlocked(), config.ignore_type():
         if config.encoder.name == OF_INIT_FROM:
             config.encoder = ConfigDict(saved["encoder"])
+        image_encoder.settle(config, saved["encoder"])
         if config.objective.get(OF_LENGTH, 0) is None:
             config.objective[OF_LENGTH] = (saved.get("objective") or {}).get(OF_LENGTH)
     learnt = (saved.get("objective") or {}).get("labels")

@@ -20,7 +20,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from elm_jax import build, paths
+from elm_jax import build, image_encoder, paths
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import network
 from elm_jax.convert.parts import CHANNELS_SEEN, ModelParts, channels_seen, unseen_channels
@@ -142,15 +142,18 @@ def _agreed(seen: int, folder: epath.Path) -> int:
 
 
 def settle(config: Any, start: Start) -> None:
-    """Writes into the config what only the model that a run starts from knows.
+    """Writes into the config what only a model that a run starts from knows.
 
     The encoder is the model's; rates of dropout and the like that ``config.encoder`` gives beside
-    the name take the place of the model's own.
+    the name take the place of the model's own. Of an image tower that begins with published
+    weights, its sizes (see :mod:`elm_jax.image_encoder`).
 
     Raises:
       ValueError: there is no such model.
     """
     if config.encoder.name != OF_INIT_FROM:
+        resumed = None if start.about is None else start.about.config["encoder"]
+        image_encoder.settle(config, resumed)
         return
     if not start.sections:
         raise ValueError(

@@ -280,13 +280,29 @@ def _on_local_devices(
     return run
 
 
-def find_model(path_or_id: str) -> pathlib.Path:
+def find_model(
+    path_or_id: str,
+    *,
+    key: str = "config.text.tower.path",
+    otherwise: str = (
+        "To train a small text tower from scratch instead, run the config with ':demo' "
+        "(configs/elm_5s.py:demo)."
+    ),
+) -> pathlib.Path:
     """The local directory of a Hugging Face model: as given, from the cache, or downloaded.
+
+    Args:
+      path_or_id: a directory, or the id of a model on the hub.
+      key: of the config, that names it.
+      otherwise: what else could be done, for the message.
 
     Raises:
       FileNotFoundError: says how to get it.
     """
-    wanted = ["config.json", "*.safetensors", "tokenizer*", "vocab.txt", "special_tokens_map.json"]
+    wanted = [
+        "config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab.txt",
+        "special_tokens_map.json", "preprocessor_config.json", "processor_config.json",
+    ]  # fmt: skip
     if paths.is_remote(path_or_id):
         return staging.local_folder(path_or_id, wanted)
     if pathlib.Path(path_or_id).is_dir():
@@ -304,11 +320,10 @@ def find_model(path_or_id: str) -> pathlib.Path:
         if any(pathlib.Path(found).glob("*.safetensors")):
             return pathlib.Path(found)
     raise FileNotFoundError(
-        f"config.text.tower.path={path_or_id!r} is neither a directory here nor in the local model "
+        f"{key}={path_or_id!r} is neither a directory here nor in the local model "
         f"cache, and could not be downloaded. Where there is a network:\n"
         f"    hf download {path_or_id}\n"
-        f"then copy the folder and set --config.text.tower.path=FOLDER. To train a small text "
-        f"tower from scratch instead, run the config with ':demo' (configs/elm_5s.py:demo)."
+        f"then copy the folder and set --{key}=FOLDER. {otherwise}"
     ) from problem
 
 

@@ -22,6 +22,7 @@ from elm_jax.data.pipeline import to_network
 from elm_jax.data.read_ahead import reader_of
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.text import distinct
+from elm_jax.image_encoder import overlay
 from elm_jax.metrics import Measures, MetricsWriter
 from elm_jax.objectives.base import Objective
 from elm_jax.optim import make_optimizer
@@ -102,7 +103,11 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         objective,
         jax.eval_shape(prepare, example),
         make_tx=lambda params: make_optimizer(settings, params, length),
-        overlay=texts.overlay if texts else lambda params: params,
+        overlay=overlay(
+            config,
+            texts.overlay if texts else lambda params: params,
+            resumed=begin.about is not None,
+        ),
         seed=config.seed,
         mesh=mesh,
         rules=config.sharding,
