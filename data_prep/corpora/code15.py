@@ -136,8 +136,7 @@ class Code15(EcgCorpus):
     ) -> list[Source]:
         """The sources; takes those that it finds out of ``places``."""
         institution, found, seen = args.institution or self.institution, [], set()
-        more = [name for name in _MORE_COLUMNS if name in _first_line(table)]
-        for row in read_rows(table, (*_COLUMNS, *more), "the exams of CODE-15%"):
+        for row in read_rows(table, _COLUMNS, "the exams of CODE-15%", optional=_MORE_COLUMNS):
             exam, person = number_in(row["exam_id"], 1, 2**53), row["patient_id"]
             if not isinstance(exam, int) or not person:
                 raise CorpusError(
@@ -152,7 +151,7 @@ class Code15(EcgCorpus):
             if place is None:
                 tally.add(EXAMS, "file_missing", f"exam {exam} (line {row.line}) is in no part")
                 continue
-            labels, statements = _labels(row, more, tally)
+            labels, statements = _labels(row, tally)
             part = parts[place[0]]
             found.append(
                 Source(
@@ -167,14 +166,6 @@ class Code15(EcgCorpus):
                 )
             )
         return found
-
-
-def _first_line(table: pathlib.Path) -> list[str]:
-    try:
-        with table.open(encoding="utf-8-sig", errors="replace") as stream:
-            return [name.strip() for name in stream.readline().split(",")]
-    except FileNotFoundError:
-        return []  # reading it says so
 
 
 def _places(parts: Sequence[pathlib.Path], folder: pathlib.Path, tally: Tally) -> dict[int, _Place]:
@@ -242,7 +233,7 @@ def _unusable(source: Source, detail: str) -> Exception:
     return UnusableRecording(Defect(source.file, "bad_array", detail))
 
 
-def _labels(row: Row, more: Sequence[str], tally: Tally) -> tuple[dict[str, Any], list[str]]:
+def _labels(row: Row, tally: Tally) -> tuple[dict[str, Any], list[str]]:
     """The labels of an exam, and its diagnoses in words."""
 
     def truth(column: str) -> bool | None:
@@ -265,16 +256,13 @@ def _labels(row: Row, more: Sequence[str], tally: Tally) -> tuple[dict[str, Any]
         "age": number("age", 0, 150),
         "sex": None if male is None else "male" if male else "female",
         "normal_ecg": normal,
+        "nn_predicted_age": number("nn_predicted_age", -100, 250),
+        "death": truth("death"),
+        "follow_up_years": number("timey", 0, 100),
     }
     known = None not in stated.values()
     names = [name for name, value in stated.items() if value]
     # One that is not known leaves open whether the list is complete.
     labels["diagnosis"] = names if known else None
-    if "nn_predicted_age" in more:
-        labels["nn_predicted_age"] = number("nn_predicted_age", -100, 250)
-    if "death" in more:
-        labels["death"] = truth("death")
-    if "timey" in more:
-        labels["follow_up_years"] = number("timey", 0, 100)
     words = [DIAGNOSES[name] for name in names] or (["normal ECG"] if normal else [])
     return {name: value for name, value in labels.items() if value is not None}, words

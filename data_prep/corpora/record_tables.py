@@ -27,20 +27,24 @@ class Row:
 
     __slots__ = ("_cells", "_places", "line")
 
-    def __init__(self, line: int, cells: Sequence[str], places: dict[str, int]):
+    def __init__(self, line: int, cells: Sequence[str], places: dict[str, int | None]):
         self.line, self._cells, self._places = line, cells, places
 
     def __getitem__(self, column: str) -> str:
-        return self._cells[self._places[column]].strip()
+        place = self._places[column]
+        return "" if place is None else self._cells[place].strip()
 
 
-def read_rows(path: pathlib.Path, columns: Sequence[str], what: str) -> Iterator[Row]:
+def read_rows(
+    path: pathlib.Path, columns: Sequence[str], what: str, *, optional: Sequence[str] = ()
+) -> Iterator[Row]:
     """The rows of a table, one after another.
 
     Args:
       path: the file, which may be remote.
       columns: that it must have; it may have others.
       what: what the table is, for messages.
+      optional: columns that some copies lack: their cells are empty then.
 
     Raises:
       CorpusError: no such file, a column is missing or there twice, a row of another length, or no
@@ -51,7 +55,9 @@ def read_rows(path: pathlib.Path, columns: Sequence[str], what: str) -> Iterator
         with open(staging.local(path), encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
             names = [name.strip() for name in next(reader, [])]
-            places = _places(path, names, columns, what)
+            places = _places(path, names, columns, what) | {
+                name: names.index(name) if name in names else None for name in optional
+            }
             for cells in reader:
                 if not cells:
                     continue
@@ -129,7 +135,7 @@ def number_in(text: str, low: float, high: float) -> int | float | None:
     Whole numbers are ints, however they are written (``63.0``).
     """
     try:
-        value = float(text)
+        value = float(text if "_" not in text else "")  # Python would read 1_000
     except ValueError:
         return None
     if not low <= value <= high:
