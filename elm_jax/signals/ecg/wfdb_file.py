@@ -118,7 +118,7 @@ def read_header_text(path: pathlib.Path, file: str) -> HeaderText:
     signals = int(text.record[1])
     if not text.segmented and len(text.signals) != signals:
         raise _bad(file, f"{signals} signals are stated, and {len(text.signals)} described")
-    if wrong := [name for name in text.files if not text.segmented and _elsewhere(name)]:
+    if wrong := [name for name in text.files if _elsewhere(name)]:
         raise _bad(file, f"{len(wrong)} of its files lie outside of its folder: not opened")
     return text
 
@@ -146,18 +146,20 @@ def read_wfdb(
     header = header_path(path)
     file = header.name if file is None else file
     text = read_header_text(header, file)
-    name = os.fspath(header.with_suffix("").absolute())
+    if text.segmented:
+        return _joined(header, text, rename, file, leads)
+    name = os.fspath(header.with_name(header.name.removesuffix(".hea")).absolute())
     try:
-        described = wfdb.rdheader(name, rd_segments=text.segmented)
+        described = wfdb.rdheader(name)
     except (ValueError, IndexError, KeyError, TypeError, OSError) as error:
         raise _bad(file, f"not understood ({type(error).__name__})") from error
-    selection = select_leads(_names(described), rename, file)
+    selection = select_leads(described.sig_name or [], rename, file)
     wanted = wanted_rows(selection, leads)
-    samples, defects = (None, []) if text.segmented else _length(header, text, described, file)
+    samples, defects = _length(header, text, described, file)
     signal, units, more = _samples(wfdb, name, text, list(wanted.values()), samples, file)
     factors, unit, unit_defects = factors_mv(tuple(wanted), units, file)
     signal *= np.asarray(factors, np.float32)[:, None]
-    sfreq_hz, rate_defects = _rate(text, described, file)
+    sfreq_hz, rate_defects = _rate(text, file)
     return EcgRecording(
         signal_mv=signal,
         leads=tuple(wanted),
@@ -179,14 +181,58 @@ def _elsewhere(name: str) -> bool:
     return name != pathlib.PurePath(name).name or name in (".", "..") or "\\" in name
 
 
-def _names(described: Any) -> list[str | None]:
-    names = described.sig_name if hasattr(described, "sig_name") else None
-    if names is None and hasattr(described, "get_sig_name"):
-        names = described.get_sig_name()
-    return list(names or ())
+def _joined(
+    header: pathlib.Path,
+    text: HeaderText,
+    rename: Mapping[str, str | None] | None,
+    file: str,
+    leads: Collection[str] | None,
+) -> EcgRecording:
+    """A record of segments: one after another, NaN where one, or a lead of one, is not there."""
+    sfreq_hz, defects = _rate(text, file)
+    parts: list[tuple[int, EcgRecording]] = []
+    total = 0
+    for tokens in text.signals:
+        if len(tokens) < 2 or not re.fullmatch(r"\d+", tokens[1]):
+            raise _bad(file, f"segment {tokens[0]} has no length")
+        name, length = tokens[0], int(tokens[1])
+        if name != "~" and length:  # the first one of variable layout has none: it only describes
+            own, path = f"{file}: {name}", header.with_name(f"{name}.hea")
+            if read_header_text(path, own).segmented:
+                raise _bad(file, f"segment {name} is of segments itself")
+            try:
+                part = read_wfdb(path, rename=rename, file=own, leads=leads)
+            except UnusableRecording as verdict:
+                if verdict.defect.kind != "no_leads":
+                    raise
+                total += length
+                continue
+            if part.sfreq_hz != sfreq_hz:
+                raise _bad(file, f"segment {name} has {part.sfreq_hz:g} Hz, not {sfreq_hz:g}")
+            part.signal_mv = part.signal_mv[:, :length]
+            parts.append((total, part))
+        total += length
+    if not parts:
+        raise UnusableRecording(Defect(file, "header_only", "none of its segments has samples"))
+    names = tuple(dict.fromkeys(name for _, part in parts for name in part.leads))
+    signal = np.full((len(names), total), np.nan, np.float32)
+    for start, part in parts:
+        for name, row in zip(part.leads, part.signal_mv, strict=True):
+            signal[names.index(name), start : start + len(row)] = row
+    return EcgRecording(
+        signal_mv=signal,
+        leads=names,
+        sfreq_hz=sfreq_hz,
+        defects=(*defects, *(d for _, part in parts for d in part.defects)),
+        file=file,
+        unit=parts[0][1].unit,
+        found=tuple(dict.fromkeys(name for _, part in parts for name in part.found)),
+        unknown={k: v for _, part in parts for k, v in part.unknown.items()},
+        comments=text.comments,
+    )
 
 
-def _rate(text: HeaderText, described: Any, file: str) -> tuple[float, list[Defect]]:
+def _rate(text: HeaderText, file: str) -> tuple[float, list[Defect]]:
     stated = text.record[2] if len(text.record) > 2 else ""
     match = _RATE.match(stated)
     sfreq_hz = float(match[0]) if match else _ASSUMED_HZ
@@ -201,9 +247,9 @@ def _rate(text: HeaderText, described: Any, file: str) -> tuple[float, list[Defe
 def _length(
     header: pathlib.Path, text: HeaderText, described: Any, file: str
 ) -> tuple[int | None, list[Defect]]:
-    """Samples that every file holds, and what is said where that is not what the header states.
+    """How many samples to read, and what is said where that is not what the header states.
 
-    None where the formats do not tell.
+    None where the header does not state it: all that are there.
     """
     frame = dict.fromkeys(text.files, 0.0)
     start = dict.fromkeys(text.files, 0)
@@ -225,13 +271,10 @@ def _length(
     stated = described.sig_len
     if held and min(held) < 1:
         raise UnusableRecording(Defect(file, "header_only", "its files hold not one sample"))
-    if not held or (stated is not None and stated <= min(held)):
+    if not held or stated is None or stated <= min(held):
         return stated, []
-    defects = []
-    if stated is not None:
-        detail = f"{stated} samples are stated, its files hold {min(held)}: {min(held)} are read"
-        defects.append(Defect(file, "truncated_record", detail))
-    return min(held), defects
+    detail = f"{stated} samples are stated, its files hold {min(held)}: {min(held)} are read"
+    return min(held), [Defect(file, "truncated_record", detail)]
 
 
 def _samples(
@@ -239,9 +282,6 @@ def _samples(
 ) -> tuple[Float32[np.ndarray, "c t"], list[str], list[Defect]]:
     """Rows in the units that the header states, NaN where a sample is marked as invalid."""
     try:
-        if text.segmented:
-            record = wfdb.rdrecord(name, physical=True, return_res=32, m2s=True)
-            return record.p_signal.T[rows].astype(np.float32), [record.units[i] for i in rows], []
         record = wfdb.rdrecord(name, physical=False, sampto=n, channels=rows)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OSError) as error:
         detail = f"the samples could not be read ({type(error).__name__})"
