@@ -151,7 +151,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     sources = named_splits(sources, patterns)
     # Now, not after hours of work: a person in two published splits is an error.
     split_recordings(sources, args.split, args.split_seed, args.split_by)
-    if args.split_by == "person":
+    if args.split_by == "person" and not corpus.recording_is_person:
         warn_of_unnamed_people(sources)
     sources = sorted(sources, key=lambda s: s.recording)
     ask_ahead([source.path for source in sources])

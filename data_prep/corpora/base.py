@@ -100,6 +100,8 @@ class Corpus:
       makes_input: True for corpora that write their files where ``--input`` does not say where.
       institution: whose people these are unless ``--institution`` says otherwise. Ids are unique
         within an institution only.
+      recording_is_person: True where the publisher says that each recording is of another person;
+        else recordings that are people of their own are warned of.
       settles_splits: True if people in several published splits are kept in the one that is
         evaluated on (``data_prep.split.settle_splits``); False makes them an error.
       whole_recordings: True for recordings that are prepared whole, however short or long, as ELM
@@ -118,6 +120,7 @@ class Corpus:
     simulated: bool = False
     makes_input: bool = False
     institution: str = "local"
+    recording_is_person: bool = False
     settles_splits: bool = False
     whole_recordings: bool = False
     counted_label: str = ""

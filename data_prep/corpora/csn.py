@@ -31,6 +31,7 @@ class Csn(ChallengeCorpus):
 
     name = "csn"
     institution = "csn"
+    recording_is_person = True
     example = "WFDBRecords/01/010/JS00001.hea"
 
     def records(self, args: argparse.Namespace) -> list[Source]:

@@ -97,6 +97,13 @@ def test_one_record_in_two_folders_is_used_once(folder):
     assert ("record_doubled", "g1/JS00001.hea") in [(kind, file) for kind, file, _ in findings]
 
 
+def test_that_each_recording_is_a_person_is_published_and_no_warning(folder, tmp_path, capsys):
+    words = ["--input", str(folder), "--out", str(tmp_path / "out"), "--workers", "0"]
+    assert main(["csn", *words]) == 0
+    said = capsys.readouterr().out
+    assert "Prepared corpus 'csn'" in said and "No people are named" not in said
+
+
 def test_broken_headers_and_records_are_listed_and_the_others_prepared(folder, tmp_path):
     broken = folder / "WFDBRecords/01/010/JS01052"
     broken.with_suffix(".hea").write_text("JS01052 12 500 5000\nJS01052.mat 16+24\n#Age: 3\n")

@@ -189,6 +189,7 @@ def test_prepared_leads_are_in_the_wanted_order_by_name_and_holes_are_listed(fol
     assert manifest.spec.channels == WANTED_ORDER and manifest.spec.unit == "mV"
     assert manifest.options["ecg_text"] == "report"
     kinds = {defect["kind"] for defect in manifest.defects}
+    assert "unit_suspect" not in kinds  # a lead without numbers is in no wrong unit
     assert {"non_finite", "nothing_left", "unreadable_file", "report_empty"} <= kinds
     rows = {row.recording: row for row in load_recordings(out)}
     assert set(rows) == {"40689238", "44458630"}  # both of one person: in one split

@@ -178,9 +178,9 @@ def _flat(
 
 
 def _check_amplitude(recording: EcgRecording, rows: list[int], defects: list[Defect]) -> None:
-    """Whether deflections are as large as those of an ECG."""
+    """Whether deflections are as large as those of an ECG; not of what is no number at all."""
     typical_mv, (low, high) = deflection_mv(recording.signal_mv[rows]), TYPICAL_MV
-    if not low <= typical_mv <= high:
+    if typical_mv is not None and not low <= typical_mv <= high:
         detail = (
             f"typical deflection {typical_mv:.3g} mV, expected {low:g} to {high:g}: "
             f"is the file's {recording.unit} right? used as stated"
@@ -188,13 +188,16 @@ def _check_amplitude(recording: EcgRecording, rows: list[int], defects: list[Def
         defects.append(Defect(recording.file, "unit_suspect", detail))
 
 
-def deflection_mv(x: Float32[np.ndarray, "c t"]) -> float:
-    """From the 1st to the 99th percentile of the finite samples, the median over leads."""
+def deflection_mv(x: Float32[np.ndarray, "c t"]) -> float | None:
+    """From the 1st to the 99th percentile of the finite samples, the median over leads.
+
+    None where no sample is finite in all of them.
+    """
     # Every few samples: a QRS has many.
     x = x[:, :: max(x.shape[1] // 2000, 1)]
     x = x[:, np.isfinite(x).all(axis=0)]
     if not x.shape[1]:
-        return 0.0
+        return None
     ranks = (x.shape[1] // 100, x.shape[1] - 1 - x.shape[1] // 100)
     ordered = np.partition(x, ranks, axis=1)
     return float(np.median(ordered[:, ranks[1]] - ordered[:, ranks[0]]))
