@@ -50,9 +50,10 @@ def read_npz(path: epath.PathLike, names: Sequence[str]) -> dict[str, np.ndarray
     """
     try:
         with paths.told(), paths.of(path).open("rb") as file:
-            with np.load(file, allow_pickle=False) as found:
-                if not isinstance(found, np.lib.npyio.NpzFile):
-                    raise ArraysError(f"{path}: one array, expected a file of {sorted(names)}")
+            found = np.load(file, allow_pickle=False)
+            if not isinstance(found, np.lib.npyio.NpzFile):
+                raise ArraysError(f"{path}: one array, expected a file of {sorted(names)}")
+            with found:
                 if set(found.files) != set(names):
                     raise ArraysError(
                         f"{path}: holds {sorted(found.files)}, expected {sorted(names)}"

@@ -4,6 +4,7 @@
 leads follow one another (Han et al., MLHC 2025, as ECG-Bench computes it).
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -129,6 +130,12 @@ def to_signal(
 def to_text(symbols: Integer[np.ndarray, " n"]) -> str:
     """The symbols as letters, a to z."""
     return (np.asarray(symbols, np.uint8) + ord("a")).tobytes().decode("ascii")
+
+
+def shortened(letters: str) -> str:
+    """Letters for the eye, runs by their length: ``ooooon`` is ``o5n``."""
+    runs = ((letter, len(list(run))) for letter, run in itertools.groupby(letters))
+    return "".join(letter if n == 1 else f"{letter}{n}" for letter, n in runs)
 
 
 def from_text(letters: str) -> UInt8[np.ndarray, " n"]:

@@ -9,8 +9,9 @@ text at each merge; ties fall there as a hash map has it. Pairs never lie across
 
 **What it takes.** Per merge, the places of the merged pair are visited and nothing else
 (:mod:`.merging`). Per symbol 2 bytes of text and 4 bytes of places, with half as many to spare:
-8 bytes, and 1 more while records are collected; 4 megabytes of scratch. At worst (one symbol all
-along) places grow to 8 bytes a symbol. Up to 2^31 symbols.
+8 bytes, and 1 more while records are collected. At worst (a text of one symbol) places grow, and
+while they do there are 17 bytes a symbol. Beside that 100 bytes a pair that ever occurs, and 4
+megabytes. Up to 2^31 symbols.
 """
 
 from collections.abc import Callable, Iterable

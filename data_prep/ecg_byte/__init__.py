@@ -1,0 +1,1 @@
+"""ECG-Byte from the command line: ``python -m data_prep.ecg_byte COMMAND``."""
