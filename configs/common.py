@@ -321,6 +321,15 @@ def ecg_text(*, mode: str = "report", freeze_layers: int = 6) -> dict[str, Any]:
     )
 
 
+def ecg_evals() -> dict[str, Any]:
+    """What recipes of ECGs and texts evaluate after training; each entry names its kind."""
+    return dict(
+        rows_per_batch=64,
+        trained_on_people="refuse",  # or "mark": what to do where a trained-on person is scored
+        retrieval=dict(name="retrieval", split="test", pool_size=0, queries={}),
+    )
+
+
 def ecg_smoke() -> dict[str, Any]:
     """Two tiny steps on a few simulated ECGs; the recipe adds its sampler and encoder."""
     steps = dict(warmup_epochs=None, warmup_steps=0, total_epochs=None, total_steps=2)
