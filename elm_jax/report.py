@@ -22,6 +22,7 @@ from etils import epath
 
 import elm_jax
 from elm_jax import command_line, paths, tables
+from elm_jax.data.modality import word_of
 from elm_jax.data.people import People
 from elm_jax.metrics import read_metrics
 
@@ -125,7 +126,8 @@ def _banners(content: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         text = "There is no summary.json yet: this run has not finished, or was stopped."
         yield {"word": "NOT FINISHED", "text": text}
     if content.get("simulated"):
-        text = "signals: every number and figure here is of generated EEG, not of people."
+        word = word_of(content.get("signal", {}).get("modality", ""))
+        text = f"signals: every number and figure here is of generated {word}, not of people."
         yield {"word": "SIMULATED", "text": text}
     for text in content.get("people", {}).get("warnings", ()):
         yield {"word": "PEOPLE", "text": f"{text}."}

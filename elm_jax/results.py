@@ -17,6 +17,7 @@ import numpy as np
 from etils import epath
 
 from elm_jax import report, tables
+from elm_jax.data.modality import simulated_word
 from elm_jax.data.spec import SignalSpec
 from elm_jax.evals import figures, figures_training
 from elm_jax.evals.base import EvalResult
@@ -156,8 +157,9 @@ def write_results(
       What summary.json holds.
     """
     rows = read_metrics(folder)
-    curves = figures.training_curves(rows, simulated=simulated) if rows else {}
-    by_epoch = figures_training.by_epoch(rows, simulated=simulated)
+    what = simulated_word(simulated, content.get("signal", {}).get("modality", ""))
+    curves = figures.training_curves(rows, simulated=what) if rows else {}
+    by_epoch = figures_training.by_epoch(rows, simulated=what)
     curves |= {} if by_epoch is None else {"epochs": by_epoch}
     content = plain(content) | ({"training_figures": list(curves)} if curves else {})
     if jax.process_index():

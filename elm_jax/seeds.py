@@ -18,6 +18,7 @@ from etils import epath
 
 from elm_jax import results, run_dir
 from elm_jax import train as training
+from elm_jax.data.modality import simulated_word
 from elm_jax.evals.over_seeds import aggregated
 
 log = logging.getLogger(__name__)
@@ -79,10 +80,11 @@ def _together(found: Mapping[int, Mapping[str, Any]], workdir: epath.Path) -> di
     """Tables and figures over all seeds, written into ``workdir``."""
     first = next(iter(found.values()))
     simulated = bool(first["simulated"])
+    what = simulated_word(simulated, first["signal"].get("modality", ""))
     evals = {}
     for name in first["evals"]:
         parts = {seed: summary.get(name, {}) for seed, summary in found.items()}
-        result = aggregated(name, parts, simulated=simulated)
+        result = aggregated(name, parts, simulated=what)
         if result is not None:
             evals[name] = result
     losses = [summary["loss"] for summary in found.values() if summary["loss"] is not None]

@@ -12,7 +12,7 @@ NOTHING = "–"  # a value that is not there, or is no number
 
 
 ABBREVIATIONS = (
-    "auroc", "auprc", "bacc", "ece", "mae", "r2", "nll", "pca", "tsne", "umap", "roc", "eeg"
+    "auroc", "auprc", "bacc", "ece", "mae", "r2", "nll", "pca", "tsne", "umap", "roc", "eeg", "ecg"
 )  # fmt: skip
 
 

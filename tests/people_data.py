@@ -3,6 +3,7 @@
 import types
 
 import numpy as np
+from tiny_shards import tiny_spec
 
 from elm_jax.data.manifest import ManifestError, PieceRow, RecordingRow
 from elm_jax.data.pipeline import Windows
@@ -36,7 +37,9 @@ class PeopleData(EvalData):
             s: tuple(sorted({r.person for r in self.rows if r.split == s}))
             for s in ("train", "valid", "test")
         }
-        self.manifest = types.SimpleNamespace(people=people, simulated=True, split_by=split_by)
+        self.manifest = types.SimpleNamespace(
+            people=people, simulated=True, split_by=split_by, spec=tiny_spec()
+        )
         self._vector, self._projection, self._seed = vector, projection, seed
 
     def recordings(self, split):

@@ -9,6 +9,7 @@ import numpy as np
 from elm_jax.axes import Batch
 from elm_jax.data.label_values import LabelValueError, as_word, holds, is_list, is_missing, parse
 from elm_jax.data.manifest import Manifest
+from elm_jax.data.modality import simulated_word, word_of
 from elm_jax.data.people import People
 from elm_jax.data.pipeline import Windows, window_batches
 from elm_jax.data.samplers import RowPlan, Sampler
@@ -121,6 +122,16 @@ class EvalData:
         self._require_whole, self._sampled, self._by = require_whole, sampled, by
         self._random: dict[int, Predict] = {}
         self._encoded: dict[tuple[Predict, str], Encoded] = {}
+
+    @property
+    def signal_word(self) -> str:
+        """What signals are called: "EEG" or "ECG"."""
+        return word_of(self.manifest.spec.modality)
+
+    @property
+    def simulated(self) -> str:
+        """What is simulated, for titles: "EEG" or "ECG"; empty where signals are real."""
+        return simulated_word(self.manifest.simulated, self.manifest.spec.modality)
 
     def recordings(self, split: str) -> list[RecordingRow]:
         """The recordings of a split, in order."""

@@ -100,7 +100,7 @@ class Classification:
         data: EvalData,
     ) -> dict[str, Any]:
         """The confusion matrix; a scatter of a regression; nothing of several findings."""
-        simulated = data.manifest.simulated
+        simulated = data.simulated
         if answered is not None:
             drawn = answered.figure("Classifier", simulated=simulated)
             return {} if drawn is None else {"classification_confusion": drawn}

@@ -93,7 +93,7 @@ class EmbeddingMap:
                 shares = enumerate(found.shares, 1)
                 scalars |= {f"{method}_share_{i}": round(share, 4) for i, share in shares}
             figures[f"embedding_{method}"] = figures_map.scatter(
-                found, labels, title=self._title(method), simulated=data.manifest.simulated
+                found, labels, title=self._title(method), simulated=data.simulated
             )
         return EvalResult(scalars, figures=figures, notes=tuple(notes))
 

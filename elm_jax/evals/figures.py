@@ -10,15 +10,29 @@ from sklearn.metrics import roc_curve
 BLUE, ORANGE, GREY = "#2a6fbb", "#d9622b", "#8a8a8a"
 
 
-def _figure(title: str, *, simulated: bool, size: tuple[float, float] = (5.5, 4.5)) -> Any:
+def simulated_words(simulated: bool | str, before: str = "\n") -> str:
+    """What a title says of generated signals; nothing of others.
+
+    Args:
+      simulated: what is ("ECG"; True: "EEG"), or nothing.
+      before: what stands before the words.
+    """
+    if not simulated:
+        return ""
+    return f"{before}(simulated {'EEG' if simulated is True else simulated})"
+
+
+def _figure(title: str, *, simulated: bool | str, size: tuple[float, float] = (5.5, 4.5)) -> Any:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title + ("\n(simulated EEG)" if simulated else ""), fontsize=11)
+    axes.set_title(title + simulated_words(simulated), fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def roc(label: np.ndarray, score: np.ndarray, result: Any, *, what: str, simulated: bool) -> Figure:
+def roc(
+    label: np.ndarray, score: np.ndarray, result: Any, *, what: str, simulated: bool | str
+) -> Figure:
     """The ROC curve of a yes/no finding, one point a recording."""
     figure, axes = _figure(f"Zero-shot: {what}, per recording", simulated=simulated)
     false_rate, true_rate, _ = roc_curve(label, score)
@@ -31,7 +45,9 @@ def roc(label: np.ndarray, score: np.ndarray, result: Any, *, what: str, simulat
     return figure
 
 
-def training_curves(rows: Sequence[Mapping[str, Any]], *, simulated: bool) -> dict[str, Figure]:
+def training_curves(
+    rows: Sequence[Mapping[str, Any]], *, simulated: bool | str
+) -> dict[str, Figure]:
     """Losses and learning rate over steps, from the rows of metrics.jsonl.
 
     The validation loss is drawn where one was measured, and the best step by what is monitored.

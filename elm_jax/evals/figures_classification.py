@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from elm_jax.axes import Float, Int
-from elm_jax.evals.figures import BLUE, GREY
+from elm_jax.evals.figures import BLUE, GREY, simulated_words
 
 
-def _title(whose: str, what: str, unit: str, simulated: bool) -> str:
-    return f"{whose}: {what}, per {unit}" + ("\n(simulated EEG)" if simulated else "")
+def _title(whose: str, what: str, unit: str, simulated: bool | str) -> str:
+    return f"{whose}: {what}, per {unit}" + simulated_words(simulated)
 
 
 def confusion(
@@ -19,7 +19,7 @@ def confusion(
     *,
     what: str,
     unit: str,
-    simulated: bool,
+    simulated: bool | str,
     whose: str = "Classifier",
 ) -> Figure:
     """Counts by true class (rows) and answer (columns); the shade is the share of the row."""
@@ -46,7 +46,7 @@ def scatter(
     *,
     what: str,
     unit: str,
-    simulated: bool,
+    simulated: bool | str,
 ) -> Figure:
     """Predicted over true values; the line is where they are equal."""
     figure = Figure(figsize=(4.6, 4.4), layout="constrained")

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from elm_jax.axes import Float
-from elm_jax.evals.figures import BLUE, GREY, ORANGE
+from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
 
 # From the top down, as hypnograms are drawn: rapid eye movements stand below wakefulness.
 DEPTH = ("W", "R", "N1", "N2", "N3", "N4")
@@ -21,7 +21,7 @@ def hypnogram(
     *,
     window_s: float,
     title: str,
-    simulated: bool,
+    simulated: bool | str,
 ) -> Figure:
     """Two panels over one clock: the label above, the answer below with its errors marked.
 
@@ -40,8 +40,7 @@ def hypnogram(
     both = np.isfinite(truth) & np.isfinite(answer)
     same = float(np.mean(truth[both] == answer[both])) if both.any() else float("nan")
     figure.suptitle(
-        f"{title}: {same:.0%} of {both.sum()} windows agree"
-        + ("\n(simulated EEG)" if simulated else ""),
+        f"{title}: {same:.0%} of {both.sum()} windows agree" + simulated_words(simulated),
         fontsize=11,
     )
     rows = (("label", truth, GREY), ("answer", answer, BLUE))

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from elm_jax.evals.figures import BLUE, GREY, ORANGE
+from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
 from elm_jax.evals.planes import Plane
 from elm_jax.evals.point_labels import PointLabels
 
@@ -18,14 +18,16 @@ _PANEL = (5.5, 4.5)
 _ACROSS = 3  # panels in a row
 
 
-def scatter(plane: Plane, labels: Sequence[PointLabels], *, title: str, simulated: bool) -> Figure:
+def scatter(
+    plane: Plane, labels: Sequence[PointLabels], *, title: str, simulated: bool | str
+) -> Figure:
     """The same points once for each label; grey where it is missing."""
     n, columns = len(labels), min(len(labels), _ACROSS)
     rows = -(-n // columns)
     size = (_PANEL[0] + 4.6 * (columns - 1), _PANEL[1] * rows)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    title += "\n(simulated EEG)" if simulated else ""
+    title += simulated_words(simulated)
     if n == 1:
         panels[0].set_title(title, fontsize=11)
     else:

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from elm_jax.evals.figures import BLUE, GREY, ORANGE
+from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
 
 WORDS = {"auroc": "AUROC", "bacc": "balanced accuracy"}
 
 
-def curves(rows: Sequence[Mapping[str, Any]], *, score: str, what: str, simulated: bool) -> Figure:
+def curves(
+    rows: Sequence[Mapping[str, Any]], *, score: str, what: str, simulated: bool | str
+) -> Figure:
     """Draws the rows of a table ``robustness``: a panel a kind of damage, with what there is.
 
     Args:
@@ -22,7 +24,7 @@ def curves(rows: Sequence[Mapping[str, Any]], *, score: str, what: str, simulate
     """
     kinds = [k for k in ("missing", "noise") if any(r["damage"] == k for r in rows)]
     figure = Figure(figsize=(max(3.8 * len(kinds), 4.5), 4.2), layout="constrained")
-    title = f"Damaged windows: a probe of {what}" + ("\n(simulated EEG)" if simulated else "")
+    title = f"Damaged windows: a probe of {what}" + simulated_words(simulated)
     figure.suptitle(title, fontsize=11)
     panels = figure.subplots(1, max(len(kinds), 1), sharey=True, squeeze=False)[0]
     clean = next(r for r in rows if r["damage"] == "none")

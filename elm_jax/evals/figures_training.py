@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from elm_jax.evals.figures import BLUE, GREY, ORANGE
+from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
 
 SIDES = (("train", "training", "-"), ("valid", "validation", ":"))
 
 
-def by_epoch(rows: Sequence[Mapping[str, Any]], *, simulated: bool) -> Figure | None:
+def by_epoch(rows: Sequence[Mapping[str, Any]], *, simulated: bool | str) -> Figure | None:
     """Loss (left axis) and accuracy (right axis) over epochs, the best epoch marked.
 
     Args:
@@ -27,7 +27,7 @@ def by_epoch(rows: Sequence[Mapping[str, Any]], *, simulated: bool) -> Figure | 
     figure = Figure(figsize=(7.5, 3.5), layout="constrained")
     loss = figure.subplots()
     share = loss.twinx()
-    title = "Loss and accuracy by epoch" + ("\n(simulated EEG)" if simulated else "")
+    title = "Loss and accuracy by epoch" + simulated_words(simulated)
     loss.set_title(title, fontsize=11)
     for axes, name, unit, colour in ((loss, "loss", 1, BLUE), (share, "accuracy", 100, ORANGE)):
         for side, word, style in SIDES:

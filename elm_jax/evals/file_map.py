@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from elm_jax.data.embedding_file import EmbeddingFile
+from elm_jax.data.modality import simulated_word
 from elm_jax.evals import figures_map
 from elm_jax.evals.base import EvalResult, unit_rows
 from elm_jax.evals.planes import NoPlane, plane
@@ -39,6 +40,6 @@ def file_map(file: EmbeddingFile, label: str) -> EvalResult:
         found,
         [colours],
         title="Recordings by mean embedding (PCA)",
-        simulated=file.attributes["simulated"],
+        simulated=simulated_word(file.attributes["simulated"], file.spec.modality),
     )
     return EvalResult(scalars, figures={"embedding_pca": figure})

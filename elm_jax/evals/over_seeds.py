@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from elm_jax.evals.base import EvalResult
-from elm_jax.evals.figures import BLUE, GREY
+from elm_jax.evals.figures import BLUE, GREY, simulated_words
 from elm_jax.tables import name_of
 
 CHANCE = "chance"
@@ -19,7 +19,7 @@ _KEYS = ("input", "budget", "unit")
 
 
 def aggregated(
-    name: str, of_seed: Mapping[int, Mapping[str, Any]], *, simulated: bool
+    name: str, of_seed: Mapping[int, Mapping[str, Any]], *, simulated: bool | str
 ) -> EvalResult | None:
     """What summaries of several seeds say of one eval; None where it has no table of scores.
 
@@ -88,7 +88,10 @@ def _over(
 
 
 def figure(
-    per_seed: Sequence[Mapping[str, Any]], over: Sequence[Mapping[str, Any]], *, simulated: bool
+    per_seed: Sequence[Mapping[str, Any]],
+    over: Sequence[Mapping[str, Any]],
+    *,
+    simulated: bool | str,
 ) -> Figure:
     """A point a seed for every score; the bar is the mean, its whisker the standard deviation."""
     units = list(dict.fromkeys(row.get("unit") for row in over))
@@ -99,7 +102,7 @@ def figure(
     )
     seeds = len({row["seed"] for row in per_seed})
     drawn.suptitle(
-        f"{seeds} seeds: mean and standard deviation" + ("\n(simulated EEG)" if simulated else ""),
+        f"{seeds} seeds: mean and standard deviation" + simulated_words(simulated),
         fontsize=11,
     )
     panels = drawn.subplots(1, len(units), sharey=True, squeeze=False)[0]

@@ -69,7 +69,7 @@ class Pretext:
                 "classes": per_class(counts, self.classes),
             },
             scores=_by_recording(recordings, rows, label == answer, f"{self.unit}s"),
-            figures={"pretext_confusion": self._figure(counts, data.manifest.simulated)},
+            figures={"pretext_confusion": self._figure(counts, data.simulated)},
             notes=(ONE_PERSON.format(unit=self.unit),) if people == 1 else (),
         )
 
@@ -84,7 +84,7 @@ class Pretext:
             for name, value in (("model", found), ("chance", none))
         ]
 
-    def _figure(self, counts: np.ndarray, simulated: bool) -> Any:
+    def _figure(self, counts: np.ndarray, simulated: bool | str) -> Any:
         return figures_classification.confusion(
             counts,
             self.classes,

@@ -114,7 +114,7 @@ class Robustness:
             rows,
             score=scoring.headline(train.target),
             what=train.target.name,
-            simulated=data.manifest.simulated,
+            simulated=data.simulated,
         )
         notes = [f"{bounded} noisy samples exceeded what shards can store and were bounded"]
         return EvalResult(

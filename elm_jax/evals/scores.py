@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elm_jax.axes import Float, Int
+from elm_jax.axes import Bool, Float, Int
 
 # Resamples are drawn in chunks of this many counts: 32 MB a temporary array.
 _COUNTS_PER_CHUNK = 4_000_000
@@ -181,6 +181,18 @@ def roc_area(truth: np.ndarray, score: np.ndarray, *, times: np.ndarray) -> Floa
     positive, negative = _ranked(truth, score, times)
     below = np.cumsum(negative, axis=1) - negative / 2
     return _ratio((positive * below).sum(1), positive.sum(1) * negative.sum(1))
+
+
+def enough_of_both(
+    truth: Float[np.ndarray, "n k"], least: int, group: np.ndarray | None = None
+) -> Bool[np.ndarray, " k"]:
+    """Which columns have at least ``least`` rows of 1 and of 0; of groups, so many with each."""
+    if group is None:
+        group = np.arange(len(truth))
+    counts = [
+        [len(set(group[truth[:, k] == side])) for side in (0, 1)] for k in range(truth.shape[1])
+    ]
+    return (np.asarray(counts).reshape(-1, 2) >= least).all(axis=1)
 
 
 @counted

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from elm_jax.axes import Float
-from elm_jax.evals.figures import BLUE, GREY, ORANGE
+from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
 from elm_jax.query.moments import Moment, clock
 
 ROW_UV = (50, 100, 150, 200, 300, 500, 1000)  # distance between rows; 100 where it is enough
@@ -50,7 +50,7 @@ class Trace(NamedTuple):
 
 
 def moment_figure(
-    page: Page, trace: Trace, moment: Moment, *, title: str, about: str, simulated: bool
+    page: Page, trace: Trace, moment: Moment, *, title: str, about: str, simulated: bool | str
 ) -> Figure:
     """The waveforms of a moment in the montage, and below them similarity over the recording.
 
@@ -64,7 +64,7 @@ def moment_figure(
     """
     figure = Figure(figsize=(11.5, 9.5), layout="constrained")
     eeg, below = figure.subplots(2, 1, height_ratios=(5, 1))
-    whole = title + (" (simulated EEG)" if simulated else "")
+    whole = title + simulated_words(simulated, " ")
     text = "\n".join(textwrap.wrap(whole, 100, max_lines=3, placeholder=" ..."))
     eeg.set_title(f"{text}\n", fontsize=13, loc="left")
     eeg.text(0, 1.02, about, fontsize=10, color="#444444", transform=eeg.transAxes)

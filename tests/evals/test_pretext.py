@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 import pytest
+from tiny_shards import tiny_spec
 
 from elm_jax.data.manifest import ManifestError, RecordingRow
 from elm_jax.evals.base import EvalData, Rows
@@ -15,7 +16,7 @@ class PairData(EvalData):
     """Recordings, and pairs with logits; ``people``: whose each recording is."""
 
     def __init__(self, people, logits, near, first):
-        self.manifest = types.SimpleNamespace(simulated=True)
+        self.manifest = types.SimpleNamespace(simulated=True, spec=tiny_spec())
         self._recordings = [
             RecordingRow(f"r{i}", p, "test", (), (), {}) for i, p in enumerate(people)
         ]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_shards import tiny_spec
 
 from elm_jax.data.manifest import RecordingRow
 from elm_jax.evals.base import Encoded, EvalData
@@ -23,7 +24,9 @@ def vector_of(text):
 class FakeData(EvalData):
     """Recordings whose windows point where their reports do, plus ``noise``."""
 
-    def __init__(self, segments, *, noise=0.0, people=None, labels=None, windows=3, seed=0):
+    def __init__(
+        self, segments, *, noise=0.0, people=None, labels=None, windows=3, seed=0, spec=None
+    ):
         n = len(segments)
         people = people or [f"x:p{i}" for i in range(n)]
         labels = labels or [{} for _ in range(n)]
@@ -39,7 +42,7 @@ class FakeData(EvalData):
             np.asarray(of_text)[self.recording]
             + noise * rng.normal(size=(len(self.recording), WIDTH))
         ).astype(np.float32)
-        self.manifest = types.SimpleNamespace(simulated=True)
+        self.manifest = types.SimpleNamespace(simulated=True, spec=spec or tiny_spec())
         self.read = []
 
     def recordings(self, split):
@@ -244,3 +247,15 @@ def test_a_persons_recordings_are_drawn_alike_and_another_seed_draws_others():
     (other,) = pools.draw(rows, [True] * 400, seed=1, **options)
     assert 60 < (first % 2).sum() < 140
     assert set(first) != set(other)
+
+
+def test_tables_scores_and_figures_name_the_signal_that_is_retrieved():
+    ecg = tiny_spec().replace(modality="ecg", resample="polyphase")
+    segments = [(f"report {i}",) for i in range(8)]
+    result = run(FakeData(segments, spec=ecg), pool_size=8)
+    ways = {row["way"] for row in result.tables["recall"]}
+    assert ways == {"ECG to report", "report to ECG"}
+    assert result.scalars["ecg_to_report_recall@1"] == 1.0
+    assert {"rank_ecg_to_report_strict", "rank_report_to_ecg_strict"} <= set(result.scores[0])
+    title = result.figures["retrieval"].get_suptitle()
+    assert "(simulated ECG)" in title and "EEG" not in str(result.tables) + title

@@ -42,7 +42,7 @@ class Answers:
         table, report = confusion_table(counts, self.classes), per_class(counts, self.classes)
         return {"confusion": table, "classes": report}
 
-    def figure(self, whose: str, *, simulated: bool) -> Any:
+    def figure(self, whose: str, *, simulated: bool | str) -> Any:
         """The confusion matrix; None where nothing was answered."""
         counts = self._counts()
         if not counts.sum():
@@ -77,7 +77,7 @@ def hypnograms(
     sfreq_hz: float,
     window_s: float,
     most: int,
-    simulated: bool,
+    simulated: bool | str,
 ) -> dict[str, Any]:
     """Figures ``hypnogram_RECORDING`` of the first recordings that were scored, by window.
 

@@ -145,7 +145,7 @@ class Probe:
         said = of_part["test"]
         rows = scoring.table(sample, said, fits.rows, resamples=self.resamples)
         most = max(plan, key=lambda budget: len(plan[budget][0][0].train))
-        simulated = data.manifest.simulated
+        simulated = data.simulated
         figure = figures.probe(
             rows,
             score=scoring.headline(sample.target),
@@ -193,7 +193,7 @@ class Probe:
         found = by_class.answers(sample, next(iter(said.values()))) if said else None
         if found is None:
             return EvalResult()
-        simulated = data.manifest.simulated
+        simulated = data.simulated
         drawn = found.figure("Probe", simulated=simulated)
         drawings = {} if drawn is None else {"probe_confusion": drawn}
         if self.hypnograms and found.unit == "window":

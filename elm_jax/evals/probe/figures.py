@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from elm_jax.evals.figures import BLUE, GREY, ORANGE
+from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
 
 # The model under test in blue, what it is to be read against in other colours.
 STYLES = {
@@ -20,7 +20,9 @@ STYLES = {
 WORDS = {"auroc": "AUROC", "bacc": "balanced accuracy", "r2": "R²"}
 
 
-def probe(rows: Sequence[Mapping[str, Any]], *, score: str, what: str, simulated: bool) -> Figure:
+def probe(
+    rows: Sequence[Mapping[str, Any]], *, score: str, what: str, simulated: bool | str
+) -> Figure:
     """Draws the rows of a probe's table ``scores``; the rows "chance" give dotted lines.
 
     Windows and recordings have a panel each.
@@ -37,7 +39,7 @@ def probe(rows: Sequence[Mapping[str, Any]], *, score: str, what: str, simulated
     width = 2.2 + 2 * max(1.2, 0.16 * len(inputs) * len(budgets))
     figure = Figure(figsize=(max(width, 7.0), 4.6), layout="constrained")
     panels = figure.subplots(1, len(units), sharey=True, squeeze=False)[0]
-    title = f"Linear probe: {what}" + ("\n(simulated EEG)" if simulated else "")
+    title = f"Linear probe: {what}" + simulated_words(simulated)
     figure.suptitle(title, fontsize=11)
     for axes, unit in zip(panels, units, strict=True):
         own = [r for r in rows if r["unit"] == unit]

@@ -33,7 +33,6 @@ from elm_jax.evals.base import (
 from elm_jax.evals.retrieval import pools, ranks
 from elm_jax.evals.retrieval.figures import recall_and_ranks, text_queries
 
-WAYS = ("EEG to report", "report to EEG")
 VECTORS = ("plain", "centred")
 HITS = ("strict", "equal_text")
 QUERY_KEYS = {"texts", "label", "against"}
@@ -99,10 +98,12 @@ class Retrieval:
         rows = np.concatenate(drawn)
         signal = self._recording_vectors(predict, data)
         found = self._find(signal, self._report_vectors(predict, data, rows), data, drawn)
-        recall = self._recall_table(found, [data.recordings(self.split)[i].person for i in rows])
+        ways = ways_of(data.signal_word)
+        people = [data.recordings(self.split)[i].person for i in rows]
+        recall = self._recall_table(found, ways, people)
         asked = self._text_queries(predict, data, signal, rows)
-        simulated = data.manifest.simulated
-        shown = {way: found["plain", way, "strict"] for way in WAYS}
+        simulated = data.simulated
+        shown = {way: found["plain", way, "strict"] for way in ways}
         figures = {"retrieval": recall_and_ranks(shown, simulated=simulated)}
         tables = {"recall": recall}
         if asked:
@@ -152,16 +153,19 @@ class Retrieval:
             for vectors in VECTORS:
                 sides = signal[pool], np.stack([text[int(i)] for i in pool])
                 score = _cosines(*sides, equal, centred=vectors == "centred")
-                for way, each in zip(WAYS, (score, score.T), strict=True):
+                ways = ways_of(data.signal_word)
+                for way, each in zip(ways, (score, score.T), strict=True):
                     for hits in HITS:
                         placed = ranks.places(each, right[hits])
                         parts.setdefault((vectors, way, hits), []).append(placed)
         return {key: ranks.merged(of_pools) for key, of_pools in parts.items()}
 
-    def _recall_table(self, found: Found, people: Sequence[str]) -> list[dict[str, Any]]:
+    def _recall_table(
+        self, found: Found, ways: Sequence[str], people: Sequence[str]
+    ) -> list[dict[str, Any]]:
         rows = []
         for vectors in VECTORS:
-            for way in WAYS:
+            for way in ways:
                 placed = {hits: found[vectors, way, hits] for hits in HITS}
                 about = {"way": way, "vectors": vectors}
                 for k in self.recall_at:
@@ -176,7 +180,7 @@ class Retrieval:
         recordings = data.recordings(self.split)
         columns = {
             f"rank_{way.lower().replace(' ', '_')}_{hits}": ranks.ranks(found["plain", way, hits])
-            for way in WAYS
+            for way in ways_of(data.signal_word)
             for hits in HITS
         }
         where = [(number, i) for number, pool in enumerate(drawn) for i in pool]
@@ -224,6 +228,11 @@ class Retrieval:
         if silent:
             notes.append(f"no recordings with, or none without, the label of: {', '.join(silent)}")
         return tuple(notes)
+
+
+def ways_of(word: str) -> tuple[str, str]:
+    """What is asked, and for what, of signals called so: "ECG to report", "report to ECG"."""
+    return f"{word} to report", f"report to {word}"
 
 
 def _check_query(name: str, query: Mapping[str, Any]) -> None:
@@ -296,7 +305,7 @@ def _text_row(label, score, people, recall_at) -> dict[str, Any]:
 
 
 def _headlines(table: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """``eeg_to_report_recall@10`` and so on."""
+    """``eeg_to_report_recall@10`` and so on (of ECGs ``ecg_to_report_...``)."""
     return {
         f"{row['way'].lower().replace(' ', '_')}_{row['metric']}": row["strict"]
         for row in table

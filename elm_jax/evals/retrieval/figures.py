@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from elm_jax.evals.figures import BLUE, GREY, ORANGE
+from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
 from elm_jax.evals.retrieval import ranks
 
 COLOURS = (BLUE, ORANGE)
 
 
-def _named(figure: Figure, title: str, *, simulated: bool) -> None:
-    figure.suptitle(title + (" (simulated EEG)" if simulated else ""), fontsize=11)
+def _named(figure: Figure, title: str, *, simulated: bool | str) -> None:
+    figure.suptitle(title + simulated_words(simulated, " "), fontsize=11)
 
 
-def recall_and_ranks(found: Mapping[str, ranks.Places], *, simulated: bool) -> Figure:
+def recall_and_ranks(found: Mapping[str, ranks.Places], *, simulated: bool | str) -> Figure:
     """Left recall@k over k, right how the ranks are spread; one colour a way."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -57,7 +57,7 @@ def _rank_histogram(axes: Any, found: Mapping[str, ranks.Places], n: int) -> Non
     axes.legend(loc="upper right", frameon=False)
 
 
-def text_queries(table: Sequence[Mapping[str, Any]], *, simulated: bool) -> Figure:
+def text_queries(table: Sequence[Mapping[str, Any]], *, simulated: bool | str) -> Figure:
     """Average precision of each free text, its interval over people, and its chance."""
     rows = sorted(table, key=lambda row: row["ap"])
     figure = Figure(figsize=(7.5, 1.4 + 0.34 * len(rows)), layout="constrained")

@@ -1,4 +1,8 @@
-"""Zero-shot classification of recordings by text prompts: cosines of projections, as in ELM."""
+"""Zero-shot classification of recordings by text prompts: cosines of projections.
+
+As in ELM a question has classes of which one is the answer, and as in MERL a task has classes that
+are each there or not; see :mod:`questions` and :mod:`tasks`.
+"""
 
 import dataclasses
 import functools
@@ -18,13 +22,15 @@ from elm_jax.evals.zero_shot.prompt_files import load_questions
 from elm_jax.evals.zero_shot.question_report import FITTED, QuestionReport, Settings
 from elm_jax.evals.zero_shot.questions import Question
 from elm_jax.evals.zero_shot.reliability import Bins
+from elm_jax.evals.zero_shot.task_report import NO_CLASS, report_tasks, scored_truth
+from elm_jax.evals.zero_shot.tasks import Task
 
 MISSING_LABELS = ("note", "error")
 
 
 @dataclasses.dataclass(frozen=True)
 class ZeroShot:
-    """AUROC, BACC and calibration of every question that has prompts and labels.
+    """AUROC, BACC and calibration of every question; AUROC of a task's classes, and their mean.
 
     A class's vector is the normalised mean of its prompts' projections. A window's probabilities
     are softmax(cosines / temperature). Of two classes a recording's score is the mean over its
@@ -34,8 +40,15 @@ class ZeroShot:
     Attributes:
       split: whose recordings are scored.
       label: the question whose numbers are *the* zero-shot numbers, and which is drawn.
-      prompts: question -> classes of prompts (see :mod:`elm_jax.evals.zero_shot.questions`).
-      prompt_files: further questions: names of the sets that come with the package, or paths.
+      prompts: question -> classes of prompts (see :mod:`elm_jax.evals.zero_shot.questions`, and
+        :mod:`elm_jax.evals.zero_shot.tasks`).
+      prompt_files: further ones: names of the sets that come with the package, paths, or
+        ``TASK=PATH``.
+      variants: of tasks whose classes have several kinds of texts: which ("short", "enriched").
+      min_positives: so many recordings must have a task's class, and lack it, or it does not count
+        in the task's mean.
+      no_class: what recordings are that have none of a task's classes: "negative", or "left_out"
+        as in the splits of MERL and of the benchmark on PTB-XL.
       aggregate: how windows become a recording: "margin" or "probability".
       calibration_split: whose labels choose the temperatures; "" leaves calibration out.
       calibration: which probabilities are given out: "temperature", or "temperature and bias",
@@ -60,6 +73,9 @@ class ZeroShot:
     bin_style: str = "equal_width"
     band_power_split: str = ""
     missing_labels: str = "note"
+    variants: Sequence[str] = ("short",)
+    min_positives: int = 5
+    no_class: str = "negative"
 
     @property
     def scored_splits(self) -> tuple[str, ...]:
@@ -67,15 +83,25 @@ class ZeroShot:
         return (self.split,)
 
     @functools.cached_property
+    def _asked(self) -> dict[str, Question | Task]:
+        return load_questions(self.prompts, self.prompt_files, variants=tuple(self.variants))
+
+    @property
     def questions(self) -> dict[str, Question]:
         """Every question by name."""
-        return load_questions(self.prompts, self.prompt_files)
+        return {k: asked for k, asked in self._asked.items() if isinstance(asked, Question)}
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """Every task by name and variant."""
+        return {k: asked for k, asked in self._asked.items() if isinstance(asked, Task)}
 
     def check(self, data: EvalData) -> None:
         """Raises where settings, prompts or labels cannot be used."""
         recordings = data.recordings(self.split)
         kinds = {
             "aggregate": AGGREGATES, "calibration": FITTED, "missing_labels": MISSING_LABELS,
+            "no_class": NO_CLASS,
         }  # fmt: skip
         for name, known in kinds.items():
             if getattr(self, name) not in known:
@@ -83,9 +109,17 @@ class ZeroShot:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature}; expected a positive number")
         Bins(self.bins, self.bin_style).check()
+        if self.min_positives < 1:
+            raise ValueError(f"min_positives is {self.min_positives}; expected 1 or more")
+        asked = self._asked.values()
+        data.require_readable([t for q in asked for c in q.classes for t in c.prompts])
+        for task in self.tasks.values():
+            scored_truth(task, recordings, self.no_class)
+        self._check_questions(data, recordings)
+
+    def _check_questions(self, data: EvalData, recordings: Sequence[RecordingRow]) -> None:
         questions = self.questions.values()
-        data.require_readable([t for q in questions for c in q.classes for t in c.prompts])
-        if self.calibration_split == self.split:
+        if questions and self.calibration_split == self.split:
             raise ValueError(
                 f"calibration_split is {self.split!r}, whose people are scored: temperatures "
                 "fitted on them would look better than they are; name another split, or '' to "
@@ -114,8 +148,18 @@ class ZeroShot:
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Scalars of ``label``; tables ``findings``, ``calibration``, ``risk_coverage``; figures.
 
+        Of tasks scalars ``TASK_macro_auroc``, tables ``tasks`` and ``classes``, a figure each.
         Scores need no labels: every recording has its row of them.
         """
+        settings = dict(least=self.min_positives, no_class=self.no_class)
+        parts = []
+        if self.questions:
+            parts.append(self._report_questions(predict, data))
+        if self.tasks:
+            parts.append(report_tasks(self.tasks, predict, data, self.split, **settings))
+        return functools.reduce(_joined, parts)
+
+    def _report_questions(self, predict: Predict, data: EvalData) -> EvalResult:
         vectors = class_vectors(self.questions, predict, data)
         answers = answers_of(self.questions, vectors, predict, data, self.split)
         fitting, notes = self._fitting(vectors, predict, data)
@@ -141,7 +185,7 @@ class ZeroShot:
         tables.setdefault("calibration", chosen.calibration)
         tables["risk_coverage"] = chosen.coverage_rows()
         notes += chosen.bias_notes()
-        drawn = chosen.figures(simulated=data.manifest.simulated)
+        drawn = chosen.figures(simulated=data.simulated)
         return EvalResult(chosen.scalars(), tables, scores, drawn, tuple(notes))
 
     def _fitting(
@@ -187,7 +231,7 @@ class ZeroShot:
                 "probabilities of recordings are not calibrated, fewer than two classes occur in "
                 f"split {self.calibration_split!r}: {told}"
             )
-        if self.label not in reports:
+        if self.label not in reports and self.label not in {t.name for t in self.tasks.values()}:
             notes.append(
                 f"nothing is drawn: label is {self.label!r}, which is no question asked here; "
                 f"those are {', '.join(reports)}"
@@ -225,6 +269,18 @@ class ZeroShot:
             return []
         where = f"split {self.band_power_split!r} has fewer than two classes of them"
         return [f"band power is not compared for {', '.join(unlearnt)}: {where}"]
+
+
+def _joined(one: EvalResult, other: EvalResult) -> EvalResult:
+    """Both; each has a row of scores of every recording."""
+    scores = zip(one.scores, other.scores, strict=True)
+    return EvalResult(
+        one.scalars | other.scalars,
+        one.tables | other.tables,
+        tuple(a | b for a, b in scores),
+        one.figures | other.figures,
+        (*one.notes, *other.notes),
+    )
 
 
 def _spread(score: np.ndarray, learnt: np.ndarray, k: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from elm_jax.evals.figures import BLUE, GREY, ORANGE, _figure
+from elm_jax.evals.figures import BLUE, GREY, ORANGE, _figure, simulated_words
 from elm_jax.evals.zero_shot.reliability import ReliabilityBin, RiskCoverage
 
 GREEN = "#3f8f4f"
@@ -23,7 +23,7 @@ class Curve(NamedTuple):
 
 
 def reliability_diagram(
-    panels: Mapping[str, Mapping[str, Curve]], *, what: str, axis: str, simulated: bool
+    panels: Mapping[str, Mapping[str, Curve]], *, what: str, axis: str, simulated: bool | str
 ) -> Figure:
     """Frequencies against predictions; a panel a level.
 
@@ -31,10 +31,10 @@ def reliability_diagram(
       panels: level -> kind of calibration -> its curve.
       what: the question.
       axis: what is predicted.
-      simulated: whether the EEG is.
+      simulated: what is, if anything.
     """
     figure = Figure(figsize=(5.8 * len(panels), 6.9), layout="constrained")
-    note = " (simulated EEG)" if simulated else ""
+    note = simulated_words(simulated, " ")
     figure.suptitle(f"Zero-shot reliability: {what}{note}", fontsize=12)
     # The legends have a row of their own: they are long, and must not lie on points.
     grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=(6, 1))
@@ -61,7 +61,7 @@ def _curve(axes, curve: Curve, colour: str) -> None:
 
 
 def risk_coverage_curves(
-    curves: Mapping[str, RiskCoverage], *, what: str, simulated: bool
+    curves: Mapping[str, RiskCoverage], *, what: str, simulated: bool | str
 ) -> Figure:
     """Error rate among the rows answered, most certain first; a curve a level."""
     figure, axes = _figure(f"Zero-shot risk and coverage: {what}", simulated=simulated)
@@ -82,7 +82,7 @@ def roc_by_class(
     *,
     what: str,
     summary: str,
-    simulated: bool,
+    simulated: bool | str,
 ) -> Figure:
     """A ROC curve a class against all others; classes that do not occur have none."""
     figure, axes = _figure(f"Zero-shot: {what}, per recording", simulated=simulated)

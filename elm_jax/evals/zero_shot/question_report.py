@@ -244,7 +244,7 @@ class QuestionReport:
             f"classes are not equally frequent"
         )
 
-    def figures(self, *, simulated: bool) -> dict[str, Any]:
+    def figures(self, *, simulated: bool | str) -> dict[str, Any]:
         """ROC, reliability, risk and coverage."""
         drawn = {"zero_shot_roc": self._roc(simulated)} if "recording" in self.levels else {}
         panels = {f"{level}s": self._reliability(level) for level in self.levels}
@@ -260,7 +260,7 @@ class QuestionReport:
         )
         return drawn
 
-    def _roc(self, simulated: bool) -> Any:
+    def _roc(self, simulated: bool | str) -> Any:
         rows, found = self.levels["recording"], self.auroc("recording")
         judged: Judged = rows.judged(self.best("recording"))
         names = self.answers.question.class_names

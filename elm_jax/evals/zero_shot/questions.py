@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from elm_jax.axes import Float
+from elm_jax.data.label_values import is_list
 from elm_jax.data.shards import RecordingRow
 from elm_jax.evals.base import binary_labels
 
@@ -116,6 +117,12 @@ class Question:
         value = row.labels.get(self.label)
         if value is None or plain(value) in ("", "nan", *self.ignore):
             return math.nan
+        if is_list(value):
+            raise PromptError(
+                f"label {self.label!r} of recording {row.recording!r} is a list of values, "
+                f"{value!r}: the question {self.name!r} has one answer. Ask about each class by "
+                f"itself: 'task: {self.label}' (elm_jax/evals/zero_shot/tasks.py)"
+            )
         try:
             found = [i for i, c in enumerate(self.classes) if c.means(value)]
         except (TypeError, ValueError):
@@ -152,58 +159,60 @@ def parse_question(name: Any, content: Any, source: str) -> Question:
         that two classes claim.
     """
     where = f"{source}: question {name!r}"
-    _require(isinstance(name, str) and name.strip(), f"{where}: a question's name must be text")
-    _require(isinstance(content, Mapping), f"{where}: expected classes, found {content!r}")
+    require(isinstance(name, str) and name.strip(), f"{where}: a question's name must be text")
+    require(isinstance(content, Mapping), f"{where}: expected classes, found {content!r}")
     full = "classes" in content
     if full:
-        _known_keys(content, QUESTION_KEYS, where)
+        known_keys(content, QUESTION_KEYS, where)
     classes = content["classes"] if full else content
-    _require(isinstance(classes, Mapping), f"{where}: 'classes' must map names to classes")
+    require(isinstance(classes, Mapping), f"{where}: 'classes' must map names to classes")
     for key in classes:
         hint = f"{where}: the class {key!r} must be text; put it in quotes"
-        _require(isinstance(key, str) and key.strip(), hint)
+        require(isinstance(key, str) and key.strip(), hint)
     if set(classes) & set(YES_NO) and set(classes) != set(YES_NO):
         counts = {k: len(v) for k, v in classes.items()}
         raise PromptError(
             f"{where}: expected texts under 'positive' and 'negative', found {counts}"
         )
-    _require(
+    require(
         len(classes) >= 2,
         f"{where}: expected two or more classes, found {sorted(classes)}",
     )
     names = YES_NO if set(classes) == set(YES_NO) else tuple(classes)
-    templates = _texts(content.get("templates", ()), f"{where}: templates") if full else ()
+    templates = texts_of(content.get("templates", ()), f"{where}: templates") if full else ()
     made = tuple(_parse_class(n, classes[n], templates, f"{where}, class {n!r}") for n in names)
     ignore = content.get("ignore", ()) if full else ()
-    _require(not isinstance(ignore, str), f"{where}: 'ignore' must be a list of values")
+    require(not isinstance(ignore, str), f"{where}: 'ignore' must be a list of values")
     _no_text_twice(made, where)
     _no_value_twice(made, names, where)
     label = str(content.get("label", name)) if full else name
     return Question(name, label, made, tuple(plain(v) for v in ignore))
 
 
-def _require(condition: Any, message: str) -> None:
+def require(condition: Any, message: str) -> None:
+    """Raises PromptError unless the condition holds."""
     if not condition:
         raise PromptError(message)
 
 
-def _known_keys(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+def known_keys(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Raises PromptError where a mapping has other keys."""
     unknown = sorted(str(k) for k in set(content) - set(known))
-    _require(not unknown, f"{where}: unknown {unknown}; known: {sorted(known)}")
+    require(not unknown, f"{where}: unknown {unknown}; known: {sorted(known)}")
 
 
-def _texts(values: Any, where: str) -> tuple[str, ...]:
+def texts_of(values: Any, where: str) -> tuple[str, ...]:
     """A list of non-empty texts, blanks collapsed."""
     listed = isinstance(values, Sequence) and not isinstance(values, str)
-    _require(listed, f"{where}: expected a list of texts, found {values!r}")
+    require(listed, f"{where}: expected a list of texts, found {values!r}")
     for i, text in enumerate(values):
         hint = f"{where}: text {i + 1} of {len(values)} is {text!r}"
-        _require(isinstance(text, str), f"{hint}, expected text: put it in quotes")
-        _require(text.strip(), f"{hint}: a prompt must not be empty")
+        require(isinstance(text, str), f"{hint}, expected text: put it in quotes")
+        require(text.strip(), f"{hint}: a prompt must not be empty")
     texts = tuple(" ".join(text.split()) for text in values)
     seen: set[str] = set()
     for text in texts:
-        _require(text.lower() not in seen, f"{where}: {text!r} is there twice")
+        require(text.lower() not in seen, f"{where}: {text!r} is there twice")
         seen.add(text.lower())
     return texts
 
@@ -211,32 +220,32 @@ def _texts(values: Any, where: str) -> tuple[str, ...]:
 def _parse_class(name: str, content: Any, templates: tuple[str, ...], where: str) -> AnswerClass:
     if not isinstance(content, Mapping):
         content = {"prompts": content}
-    _known_keys(content, CLASS_KEYS, where)
+    known_keys(content, CLASS_KEYS, where)
     words = content.get("words", {})
     words = words if isinstance(words, Mapping) else {"finding": words}
-    words = {slot: _texts(w, f"{where}, words of {slot!r}") for slot, w in words.items()}
-    _require(not words or templates, f"{where}: words need 'templates' to stand in")
-    prompts = _texts(content.get("prompts", ()), f"{where}: prompts")
+    words = {slot: texts_of(w, f"{where}, words of {slot!r}") for slot, w in words.items()}
+    require(not words or templates, f"{where}: words need 'templates' to stand in")
+    prompts = texts_of(content.get("prompts", ()), f"{where}: prompts")
     if words:
         prompts += tuple(p for t in templates for p in _fill(t, words, where))
-    _require(prompts, f"{where}: a class needs prompts, or words and templates; it has none")
+    require(prompts, f"{where}: a class needs prompts, or words and templates; it has none")
     ranged = {"from", "below"} & set(content)
     if not ranged:
         values = content.get("values", (name,))
-        _require(not isinstance(values, str), f"{where}: 'values' must be a list")
+        require(not isinstance(values, str), f"{where}: 'values' must be a list")
         return AnswerClass(name, prompts, tuple(plain(v) for v in values))
-    _require("values" not in content, f"{where}: give 'values' or a range, not both")
+    require("values" not in content, f"{where}: give 'values' or a range, not both")
     start, stop = (float(content.get(k, d)) for k, d in (("from", -math.inf), ("below", math.inf)))
-    _require(start < stop, f"{where}: the range from {start:g} to below {stop:g} is empty")
+    require(start < stop, f"{where}: the range from {start:g} to below {stop:g} is empty")
     return AnswerClass(name, prompts, (), start, stop)
 
 
 def _fill(template: str, words: Mapping[str, Sequence[str]], where: str) -> list[str]:
     """A template with every word, or every combination of words, in its slots."""
     slots = list(dict.fromkeys(_SLOT.findall(template)))
-    _require(slots, f"{where}: template {template!r} has no slot such as {{finding}}")
+    require(slots, f"{where}: template {template!r} has no slot such as {{finding}}")
     missing = [s for s in slots if s not in words]
-    _require(
+    require(
         not missing,
         f"{where}: template {template!r} needs words for {missing}; given: {sorted(words)}",
     )
@@ -254,7 +263,7 @@ def _no_text_twice(classes: Sequence[AnswerClass], where: str) -> None:
     for name, prompt in ((c.name, p) for c in classes for p in c.prompts):
         other = owner.get(prompt.lower())
         place = f"in class {name!r}" if other == name else f"in {other!r} and {name!r}"
-        _require(other is None, f"{where}: {prompt!r} is there twice, {place}")
+        require(other is None, f"{where}: {prompt!r} is there twice, {place}")
         owner[prompt.lower()] = name
 
 
@@ -264,7 +273,7 @@ def _no_value_twice(classes: Sequence[AnswerClass], names: Sequence[str], where:
         return
     for a, b in itertools.combinations(classes, 2):
         shared = sorted(set(a.values) & set(b.values))
-        _require(not shared, f"{where}: values {shared} are of {a.name!r} and of {b.name!r}")
+        require(not shared, f"{where}: values {shared} are of {a.name!r} and of {b.name!r}")
         ranges = not a.values and not b.values
         overlap = ranges and max(a.start, b.start) < min(a.stop, b.stop)
-        _require(not overlap, f"{where}: the ranges of {a.name!r} and {b.name!r} overlap")
+        require(not overlap, f"{where}: the ranges of {a.name!r} and {b.name!r} overlap")
