@@ -62,6 +62,7 @@ TEST = [
     *UMAP,
     *BIDS,
     "pybv>=0.8",  # writes BrainVision files
+    "pillow>=12.0",  # draws what images of signals are compared to
     "braindecode>=1.8.1",  # its EEGPT is what ours is compared to
     "torchaudio>=2.11",  # which braindecode needs
     "trustme>=1.2",
