@@ -37,8 +37,9 @@ NAME = "ecg_image"  # config.encoder.name
 WEIGHTS = "config.encoder.tower.weights"
 # Settings of config.encoder.tower that are no sizes of the network.
 _BESIDE = ("name", "weights", "pixel_mean", "pixel_std", "resample")
-# What may differ from a tower whose weights are taken over.
+# What may differ from a tower whose weights are taken over; its own pooling is then left out.
 RATES = ("dropout", "attention_dropout", "drop_path", "init_std")
+POOLING = "pooling"
 
 
 def ecg_image(
@@ -145,14 +146,15 @@ def millivolts(spec: SignalSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(weights: str) -> LoadedVit:
-    """The tower of a directory or id; what settles and what is laid over read it once."""
+def _load(weights: str, pooling: str) -> LoadedVit:
+    """The tower of a directory or id, pooled so ("": in its own way)."""
     return load_vit(
         find_model(
             weights,
             key=WEIGHTS,
             otherwise="To begin with random weights, leave it empty.",
-        )
+        ),
+        pooling=pooling,
     )
 
 
@@ -181,7 +183,7 @@ def settle(config: Any, saved: Mapping[str, Any] | None) -> None:
     if saved_tower.get("weights") == weights:
         found = dict(saved_tower)
     else:
-        loaded = _load(weights)
+        loaded = _load(weights, own.get(POOLING) or "")
         found = loaded.config.to_dict() | {
             "name": loaded.config.kind,
             "pixel_mean": list(loaded.pixels.mean),
@@ -199,35 +201,42 @@ def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require_same(own: Mapping[str, Any], found: Mapping[str, Any], weights: str) -> None:
-    sizes = {k: v for k, v in own.items() if k in found and k not in (*RATES, *_BESIDE[1:])}
+    free = (*RATES, POOLING, *_BESIDE[1:])
+    sizes = {k: v for k, v in own.items() if k in found and k not in free}
     plain = {k: list(pair(v)) if k == "image_size" else v for k, v in sizes.items()}
     wrong = {k: v for k, v in plain.items() if v != found[k]}
     if wrong:
         told = ", ".join(f"{k}={v} (it has {found[k]})" for k, v in wrong.items())
         raise VitConfigError(
             f"config.encoder.tower is not the tower of {WEIGHTS}={weights!r}: {told}; leave sizes "
-            f"out beside weights; what may differ: {RATES}, pixel_mean, pixel_std, resample, and "
-            "config.encoder.image_size with interpolate_positions=True"
+            f"out beside weights; what may differ: {RATES}, pooling, pixel_mean, pixel_std, "
+            "resample, and config.encoder.image_size with interpolate_positions=True"
         )
 
 
-def overlay(config: Any, then: Callable[[Params], Params], *, resumed: bool) -> Any:
+def overlay(
+    config: Any, encoder: Any, then: Callable[[Params], Params], *, resumed: bool
+) -> Callable[[Params], Params]:
     """Writes the published tower over fresh parameters, then whatever ``then`` writes.
 
     Args:
       config: of a run, settled.
+      encoder: of the run.
       then: another overlay.
       resumed: the run's own parameters follow and replace all.
     """
     weights = weights_of(config)
-    if config.encoder.name != NAME or resumed:
+    if config.encoder.name != NAME:
+        return then
+    log.info("encoder  draws %s", encoder.picture)
+    if resumed:
         return then
     if not weights:
         log.info("encoder  the image tower begins with random weights (%s is empty)", WEIGHTS)
         return then
 
     def apply(params: Params) -> Params:
-        loaded = _load(weights)
+        loaded = _load(weights, config.encoder.tower.get(POOLING) or "")
         tower = loaded.variables["params"]
         if jax.tree.map(np.shape, tower) != jax.tree.map(np.shape, params["encoder"]["tower"]):
             raise VitConfigError(f"{weights}: not the tower of config.encoder.tower")

@@ -12,6 +12,7 @@ Predictor and reconstructor have the encoder's sizes and rates where their secti
         name="masked_recon",                      # ST-MEM, MTAE, MLAE: a masked autoencoder
         decoder=dict(width=256, depth=4, heads=4), hidden_share=0.75,
     )
+    config.objective = dict(name="masked_image", hidden_share=0.75)  # SimMIM, of ECG images
 """
 
 from collections.abc import Mapping
@@ -20,12 +21,14 @@ from typing import Any
 import flax.linen as nn
 
 from elm_jax.construct import construct, declared
+from elm_jax.models.ecg_image import EcgImage
 from elm_jax.models.masked_heads import Predictor, Reconstructor
 from elm_jax.models.view_projector import ViewProjector
 from elm_jax.models.vit1d import ViT1d
 from elm_jax.models.vit1d_decoder import MaskedDecoder
 from elm_jax.objectives.dual_aligned import DualAligned
 from elm_jax.objectives.masked_dual import MaskedDual
+from elm_jax.objectives.masked_image import MaskedImage
 from elm_jax.objectives.masked_recon import MaskedRecon
 
 # What both heads take over from the encoder.
@@ -112,3 +115,21 @@ def masked_recon(settings: Mapping[str, Any], encoder: nn.Module) -> MaskedRecon
     given |= dict(settings.pop("decoder", None) or {})
     decoder = construct(MaskedDecoder, given, "config.objective.decoder")
     return construct(MaskedRecon, settings, "config.objective", encoder=encoder, decoder=decoder)
+
+
+def masked_image(settings: Mapping[str, Any], encoder: nn.Module) -> MaskedImage:
+    """SimMIM around an encoder of images.
+
+    Args:
+      settings: ``config.objective``.
+      encoder: what learns.
+
+    Raises:
+      ValueError: an encoder of something else, unknown settings.
+    """
+    if not isinstance(encoder, EcgImage):
+        raise ValueError(
+            f"config.objective {settings['name']!r} hides patches of an image; "
+            f"{type(encoder).__name__} draws none: set config.encoder.name='ecg_image'"
+        )
+    return construct(MaskedImage, settings, "config.objective", encoder=encoder)

@@ -18,7 +18,7 @@ from elm_jax.construct import construct, lookup
 from elm_jax.data.spec import SignalSpec
 from elm_jax.data.targets import Target
 from elm_jax.encoders import build_encoder, compute_dtype, remat
-from elm_jax.masked_objectives import dual_aligned, masked_dual, masked_recon
+from elm_jax.masked_objectives import dual_aligned, masked_dual, masked_image, masked_recon
 from elm_jax.models.heads import GeluProjector, PairHead, SignalProjector, TextProjector
 from elm_jax.models.merl_head import MerlHead
 from elm_jax.objectives.base import Objective
@@ -204,6 +204,7 @@ OBJECTIVES = {
     "masked_dual": _masked(masked_dual),
     "dual_aligned": _masked(dual_aligned),
     "masked_recon": _masked(masked_recon),
+    "masked_image": _masked(masked_image),
     "relative_position": _relative_position,
 }
 

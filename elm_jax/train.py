@@ -105,6 +105,7 @@ def train(config: Any, workdir: epath.Path) -> dict[str, Any]:
         make_tx=lambda params: make_optimizer(settings, params, length),
         overlay=overlay(
             config,
+            getattr(objective, "encoder", None),
             texts.overlay if texts else lambda params: params,
             resumed=begin.about is not None,
         ),

@@ -1,7 +1,9 @@
 """Hugging Face directories of ViT, CLIP and SigLIP <-> our image tower."""
 
+import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,9 +13,10 @@ from etils import epath
 
 from elm_jax import staging
 from elm_jax.convert import engine, vit_config
+from elm_jax.convert.engine import Excuse
 from elm_jax.convert.reader import StateDict, read_hf_weights
 from elm_jax.convert.vit_config import PUBLISHED_PIXELS, Pixels
-from elm_jax.convert.vit_rules import EXCUSES, PREFIX, RULES
+from elm_jax.convert.vit_rules import EXCUSES, POOLED_BY, POOLS, PREFIX, RULES
 from elm_jax.models.vit import Vit
 from elm_jax.models.vit_config import VitConfig
 
@@ -36,11 +39,15 @@ class LoadedVit(NamedTuple):
     pixels_from: str
 
 
-def load_vit(directory: epath.PathLike) -> LoadedVit:
+def load_vit(directory: epath.PathLike, *, pooling: str = "") -> LoadedVit:
     """Reads ``config.json``, weights and preprocessor of a Hugging Face directory.
 
     Of ViT with or without its pooler, or with a head; of CLIP or SigLIP the whole or its vision
     model, with or without ``visual_projection``.
+
+    Args:
+      directory: the folder.
+      pooling: another of its family's than it has; what its own needs is then left out.
 
     Raises:
       FileNotFoundError: a file is missing.
@@ -52,6 +59,8 @@ def load_vit(directory: epath.PathLike) -> LoadedVit:
     path = directory / "config.json"
     values, state = vit_config.read_json(path), read_hf_weights(directory)
     state, config = _plain(values, state, source)
+    if pooling:
+        config = dataclasses.replace(config, pooling=pooling)
     variables, report = from_hf(config, state, source=source)
     pixels, where = vit_config.read_pixels(directory, config.kind)
     return LoadedVit(config, variables, report, pixels, where)
@@ -79,9 +88,11 @@ def from_hf(
     Raises:
       ConvertError: a tensor does not fit.
     """
-    excuses = EXCUSES[config.kind]
-    return engine.from_torch(state, RULES[config.kind], shapes(config), excuses=excuses,
-                             source=source)  # fmt: skip
+    rules, excuses = RULES[config.kind], list(EXCUSES[config.kind])
+    if config.pooling not in POOLED_BY:
+        rules = [rule for rule in rules if not re.match(POOLS, rule.torch)]
+        excuses.append(Excuse(rf"{POOLS}.*", f"tokens are pooled by {config.pooling!r} here"))
+    return engine.from_torch(state, rules, shapes(config), excuses=excuses, source=source)
 
 
 def shapes(config: VitConfig) -> Any:

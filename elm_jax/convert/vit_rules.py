@@ -102,5 +102,8 @@ EXCUSES = {
     "clip": _TEXTS,
     "siglip": _TEXTS,
 }
+# Poolings with tensors of their own, and how those are called.
+POOLED_BY = ("dense", "attention")
+POOLS = r"(pooler|head)\b"
 # Prefixes that classes put before the tower's names; what has none of them belongs to the class.
 PREFIX = {"vit": "vit.", "clip": "vision_model.", "siglip": "vision_model."}

@@ -18,7 +18,7 @@ class EcgImage(nn.Module):
 
     Attributes:
       picture: how a signal becomes an image.
-      tower: sizes of the image tower.
+      sizes: of the image tower.
       mv_per_value: of each channel, millivolts a network value.
       mv_at_zero: of each channel, millivolts where the network value is 0.
       pixel_mean: of red, green and blue: what the tower's pixels are less.
@@ -29,7 +29,7 @@ class EcgImage(nn.Module):
     """
 
     picture: EcgPicture
-    tower: VitConfig
+    sizes: VitConfig
     mv_per_value: tuple[float, ...]
     mv_at_zero: tuple[float, ...]
     pixel_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
@@ -38,7 +38,16 @@ class EcgImage(nn.Module):
     dtype: Dtype | None = None
     remat: str = "none"
 
-    @nn.compact
+    def setup(self):
+        """The tower."""
+        self.tower = Vit(self.sizes, self.interpolate_positions, self.dtype, self.remat)
+
+    @property
+    def patches(self) -> int:
+        """How many tokens an image has."""
+        rows, columns = (size // self.sizes.patch_size for size in self.picture.image_size)
+        return rows * columns
+
     def __call__(
         self,
         signal: Float[Array, "b c t"],
@@ -63,6 +72,29 @@ class EcgImage(nn.Module):
         del channel_id
         if keep is not None:
             raise ValueError("an image encoder cannot leave parts of the signal out: keep=None")
+        return self.tower(self.pixels(signal, valid), train=train)
+
+    def masked(
+        self,
+        signal: Float[Array, "b c t"],
+        *,
+        hidden: Bool[Array, "b n"],
+        mask_token: Float[Array, " d"],
+        valid: Bool[Array, " b"] | None = None,
+        train: bool,
+    ) -> tuple[Encoded, Float[Array, "b y x 3"]]:
+        """Encodes an image whose ``hidden`` patches are not seen; and gives all of its pixels."""
+        pixels = self.pixels(signal, valid)
+        return self.tower(pixels, hidden=hidden, mask_token=mask_token, train=train), pixels
+
+    def pixels(
+        self, signal: Float[Array, "b c t"], valid: Bool[Array, " b"] | None
+    ) -> Float[Array, "b y x 3"]:
+        """What the tower sees: pixels normalised by its mean and deviation.
+
+        Raises:
+          ValueError: other channels or windows than the picture's.
+        """
         expected = len(self.picture.channels), self.picture.samples
         if signal.shape[1:] != expected:
             raise ValueError(
@@ -70,9 +102,8 @@ class EcgImage(nn.Module):
                 f"found {signal.shape[1:]} (layout b c t)"
             )
         image = self.draw(zero_padding(signal, valid))
-        tower = Vit(self.tower, self.interpolate_positions, self.dtype, self.remat, name="tower")
         pixels = (image - jnp.asarray(self.pixel_mean)) / jnp.asarray(self.pixel_std)
-        return tower(pixels.astype(self.dtype or pixels.dtype), train=train)
+        return pixels.astype(self.dtype or pixels.dtype)
 
     def draw(self, signal: Float[Array, "b c t"]) -> Float[Array, "b y x 3"]:
         """Images from 0 to 1 of network values."""

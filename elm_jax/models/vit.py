@@ -10,7 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from elm_jax.axes import Array, Float
+from elm_jax.axes import Array, Bool, Float
 from elm_jax.models.activations import HF_ACTIVATIONS
 from elm_jax.models.attention import MultiHeadAttention
 from elm_jax.models.base import Encoded
@@ -38,11 +38,20 @@ class Vit(nn.Module):
     remat: str = "none"
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b y x 3"], *, train: bool) -> Encoded:
+    def __call__(
+        self,
+        image: Float[Array, "b y x 3"],
+        *,
+        hidden: Bool[Array, "b n"] | None = None,
+        mask_token: Float[Array, " d"] | None = None,
+        train: bool,
+    ) -> Encoded:
         """Encodes normalised pixels.
 
         Args:
           image: pixels, normalised as the tower's were in its training.
+          hidden: patches that are not seen: ``mask_token`` stands in their place (SimMIM).
+          mask_token: a vector that is learnt outside; only with ``hidden``.
           train: with dropout and drop-path.
 
         Returns:
@@ -54,7 +63,7 @@ class Vit(nn.Module):
             patches.
         """
         c, traits = self.config, self.config.traits
-        x = self._embedded(image)
+        x = self._embedded(image, hidden, mask_token)
         x = nn.Dropout(c.dropout, deterministic=not train)(x)
         if traits.pre_norm:
             x = self._norm("pre_norm")(x)
@@ -79,13 +88,17 @@ class Vit(nn.Module):
             activation=HF_ACTIVATIONS[c.activation], dtype=self.dtype, name=name,
         )  # fmt: skip
 
-    def _embedded(self, image: Float[Array, "b y x 3"]) -> Float[Array, "b n d"]:
+    def _embedded(
+        self, image: Float[Array, "b y x 3"], hidden: Array | None, mask_token: Array | None
+    ) -> Float[Array, "b m d"]:
         """Patches with their positions, the class token first."""
         c, init = self.config, truncated_normal(self.config.init_std)
         _require_size(image.shape[1:3], c, self.interpolate)
         extra = int(c.traits.class_token)
         rows, columns = c.grid
         patches = ImagePatches(c, self.dtype, name="patch_embed")(image)
+        if hidden is not None:
+            patches = jnp.where(hidden[..., None], mask_token.astype(patches.dtype), patches)
         position = self.param("position_embed", init, (rows * columns + extra, c.width))
         grid = tuple(size // c.patch_size for size in image.shape[1:3])
         position = resized_grid(jnp.asarray(position), c.grid, grid, extra=extra)
@@ -101,7 +114,7 @@ class Vit(nn.Module):
         if c.pooling == "attention":
             return AttentionPool(c, self.dtype, name="pool")(x, train=train)
         if c.pooling == "mean":
-            return x.mean(axis=1)
+            return x[:, int(c.traits.class_token) :].mean(axis=1)
         pooled = x[:, 0] if c.traits.all_normed else self._norm("norm")(x[:, 0])
         if c.pooling == "dense":
             dense = Dense(c.pooler_width or c.width, **init, name="pooler")

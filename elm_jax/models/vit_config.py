@@ -29,9 +29,9 @@ class Traits(NamedTuple):
 
 
 # "dense": a linear layer on the class token, and an activation; "class": the class token itself;
-# "attention": a learnt query over all tokens, and an MLP; "mean": the mean of all tokens.
+# "attention": a learnt query over all tokens, and an MLP; "mean": the mean of the patches' tokens.
 TRAITS = {
-    "vit": Traits(True, True, False, True, ("dense", "class")),
+    "vit": Traits(True, True, False, True, ("dense", "class", "mean")),
     "clip": Traits(True, False, True, False, ("class",)),
     "siglip": Traits(False, True, False, True, ("attention", "mean")),
 }
