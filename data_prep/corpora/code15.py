@@ -12,6 +12,7 @@ corpora. ``--code15_unit_mv`` says another value.
 """
 
 import argparse
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
@@ -103,8 +104,6 @@ class Code15(EcgCorpus):
 
     def read(self, source: Source, leads: Sequence[str]) -> "EcgRecording":
         """Reads one row of a part, without its padding; see :meth:`EcgCorpus.read`."""
-        import dataclasses
-
         from elm_jax.signals.defects import Defect
         from elm_jax.signals.ecg.recording import from_array
 

@@ -26,10 +26,10 @@ REPORT_COLUMNS = tuple(f"report_{i}" for i in range(18))
 STORED_LEADS = (
     "I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6",
 )  # fmt: skip
-# Column -> label, and the range of what can be: a record lasts 10 s. The machine writes numbers
-# such as 29999 and 65535 where it found nothing.
+# Column -> label, and the range of what can be: a record lasts 10 s. What is beyond (29999, ...)
+# stands for nothing found.
 _INTERVALS = {
-    f"{name}": (f"{name}_ms", 0.0, 10_000.0)
+    name: (f"{name}_ms", 0.0, 10_000.0)
     for name in ("rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end")
 }
 _AXES = {name: (f"{name}_deg", -360.0, 360.0) for name in ("p_axis", "qrs_axis", "t_axis")}
@@ -87,46 +87,55 @@ class MimicIvEcg(EcgCorpus):
 
         def source(study: str, labels: dict[str, Any], report: str) -> Source:
             subject, path = listed[study]
-            # Equal reports are thousands: one text for all of them.
             texts = self.texts(args, report=report)
             return Source(
                 recording=study,
                 person=f"{institution}:{subject}",
                 path=folder / f"{path}.dat",
                 file=f"{path}.hea",
+                # Equal reports are thousands: one text for all of them.
                 reports=same.setdefault(texts, texts),
                 labels=labels,
                 kind="wfdb",
             )
 
         done: set[str] = set()
-        for row in read_rows(
-            folder / MEASUREMENTS,
-            ("subject_id", "study_id", *REPORT_COLUMNS, *_MEASURED),
-            "the machine's reports and measurements of MIMIC-IV-ECG 1.0",
-        ):
-            study = row["study_id"]
-            if study not in listed:
-                continue  # not there, which is counted already
-            if study in done:
-                detail = f"line {row.line}: study {study} once more"
-                tally.add(MEASUREMENTS, "row_doubled", detail)
-                continue
-            done.add(study)
-            subject, path = listed[study]
-            if row["subject_id"] != subject:
-                detail = f"line {row.line}: the person is another one than in {RECORD_LIST}"
-                tally.add(MEASUREMENTS, "person_conflict", detail, f"{path}.hea")
-                continue
+        for study, row in _measured_rows(folder, listed, done, tally):
             report = _report(row)
             if not report:
-                tally.add(MEASUREMENTS, "report_empty", f"line {row.line}", f"{path}.hea")
+                file = f"{listed[study][1]}.hea"
+                tally.add(MEASUREMENTS, "report_empty", f"line {row.line}", file)
             yield source(study, _measured(row, tally), report)
-        for study in listed:
-            if study in done:
-                continue
-            tally.add(MEASUREMENTS, "row_missing", f"study {study}", f"{listed[study][1]}.hea")
-            yield source(study, {}, "")
+        for study, (_, path) in listed.items():
+            if study not in done:
+                tally.add(MEASUREMENTS, "row_missing", f"study {study}", f"{path}.hea")
+                yield source(study, {}, "")
+
+
+def _measured_rows(
+    folder: pathlib.Path, listed: dict[str, _Listed], done: set[str], tally: Tally
+) -> Iterator[tuple[str, Row]]:
+    """The first row of each listed study, if it is of the same person; its study goes to ``done``.
+
+    Those of studies that are not there, which is counted already, are passed over.
+    """
+    columns = ("subject_id", "study_id", *REPORT_COLUMNS, *_MEASURED)
+    for row in read_rows(
+        folder / MEASUREMENTS, columns, "the reports and measurements of MIMIC-IV-ECG 1.0"
+    ):
+        study = row["study_id"]
+        if study not in listed:
+            continue
+        if study in done:
+            tally.add(MEASUREMENTS, "row_doubled", f"line {row.line}: study {study} once more")
+            continue
+        done.add(study)
+        subject, path = listed[study]
+        if row["subject_id"] == subject:
+            yield study, row
+            continue
+        detail = f"line {row.line}: the person is another one than in {RECORD_LIST}"
+        tally.add(MEASUREMENTS, "person_conflict", detail, f"{path}.hea")
 
 
 def _listed(folder: pathlib.Path, tally: Tally) -> dict[str, _Listed]:

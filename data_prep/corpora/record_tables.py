@@ -114,11 +114,6 @@ class Tally:
         else:
             self._more[table, kind] = self._more.get((table, kind), 0) + 1
 
-    def count(self, kind: str) -> int:
-        """How many of a kind there were."""
-        listed = sum(len(some) for (_, k), some in self._listed.items() if k == kind)
-        return listed + sum(n for (_, k), n in self._more.items() if k == kind)
-
     def findings(self) -> list[dict[str, Any]]:
         """The list, with one line more for what is only counted."""
         found = []

@@ -126,7 +126,7 @@ def test_reports_are_joined_in_order_and_measurements_have_units(folder):
     first = sources["40689238"]
     assert first.reports == ("Sinus rhythm. Possible inferior infarct. Abnormal ECG.",)
     assert first.person == f"mimic:{ANNA}" and first.split is None
-    # 29999 is what the machine writes where it found nothing.
+    # No axis has 29999 degrees.
     assert first.labels == {
         "rr_interval_ms": 800, "p_onset_ms": 40, "qrs_onset_ms": 180, "qrs_axis_deg": -27,
     }  # fmt: skip

@@ -100,9 +100,9 @@ class Beats:
       p: from the begin of QRS, so before it; empty where the atria do not beat.
       qrs: of a beat that came by the AV node.
       qrs_end_s: when it is over.
-      st: from its end on; placed as they are.
+      st_mv: ST, from its end on.
       t_mv: peak of the T wave.
-      t_before: a first part of T, of the other sign where T is biphasic.
+      t_before_mv: a first part of T, of the other sign where T is biphasic.
       qtc_s: QT at 60 beats a minute.
     """
 
@@ -161,7 +161,6 @@ def _blocked(exam: Exam) -> tuple[tuple[Wave, ...], Vector, Vector]:
     if kind in _LATE_RIGHT:
         late, part = _LATE_RIGHT[kind], 1.0 if kind == "CRBBB" else 0.35
         base = _QRS[2].plus((0.0, 0.0, 0.0), (1.0, 1.0, 1 - 0.45 * part))
-        # Scaled as the person's own T, or it would give the block away by its size.
         return (*_QRS[:2], base, late), _plus(t_mv, (0.06 * part, 0.0, 0.36 * part)), (
             0.02 * part, 0.0, 0.05 * part
         )  # fmt: skip
