@@ -97,6 +97,13 @@ BENCHMARKS: dict[str, tuple[Figure, ...]] = {
     "pair_sampling.py": (
         Figure("pairs of windows, draws a second over braindecode's", "ratio", ">= 200"),
     ),
+    "ecg_byte.py": (
+        Figure("ECG-Byte, 1,000 merges of 3 M symbols, processor s", "train_s", "<= 1"),
+        Figure("a compiled recount's time over that", "train_ratio", ">= 12"),
+        Figure("encoding, million symbols a second, one thread", "encode_m_per_s", ">= 5"),
+        Figure("a trie of dicts' time over that", "encode_ratio"),
+        Figure("training on 30 M symbols, bytes a symbol", "bytes_per_symbol/30m"),
+    ),
     "input.py": (
         Figure("input, bags of 120 crops, GB/s", "bags_gb_per_s", ">= 0.5"),
         Figure("input over what the training step takes, bags", "bags_over_step", ">= 5"),

@@ -27,7 +27,7 @@ from elm_jax.data.ecg_byte.symbols import SYMBOLS
 MAX_SYMBOLS = 2**31 - 2**16
 MAX_IDS = 65534
 _SPARE = 1.5  # places over symbols at first
-_ENTRIES = 4096  # pairs at first: all of single symbols, and more
+_ENTRIES = 2**16  # pairs at first: all of single symbols, and those of some hundred merges
 _BUDGET = 4_000_000  # places read between two calls of `progress`: tens of milliseconds
 
 
