@@ -13,6 +13,7 @@ from elm_jax import paths, staging
 from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import (
     braindecode_folder,
+    ecg_file,
     folder,
     hub,
     masked_checkpoint,
@@ -232,6 +233,12 @@ WEIGHTS = (
             path, weights=weights, config=asked.config, n_outputs=asked.n_outputs
         ),
         takes=("config", "n_outputs"),
+    ),
+    WeightsKind(
+        "weights of MERL, ST-MEM, MTAE or MLAE",
+        ecg_file.claims,
+        lambda path, weights, asked: ecg_file.read(path, weights=weights, config=asked.config),
+        takes=("config",),
     ),
     WeightsKind(
         "a file of ELM's authors' layout, with its YAML",

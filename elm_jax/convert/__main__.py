@@ -3,7 +3,8 @@
 SRC: a workdir of ours (or its checkpoints folder, or one step in it), a ``.pt`` or ``.safetensors``
 in ELM's published layout with its YAML beside it, a ``.ckpt`` of EEGPT's or DARE-EEG's pretraining,
 a saved folder, one that braindecode's EEGPT or SleepStagerChambon2018 saved, the id of such a
-folder on the Hugging Face hub, or weights of that stager or of the siamese network around it. DST:
+folder on the Hugging Face hub, weights of that stager or of the siamese network around it, or of
+MERL, ST-MEM, MTAE or MLAE. DST:
 NAME.pt, NAME.safetensors, a folder that stands alone, ``--to braindecode`` a folder that the
 ``from_pretrained`` of that class of braindecode reads, or ``--to orbax`` a workdir that
 ``config.init_from`` takes.

@@ -5,6 +5,8 @@ from typing import Any
 from elm_jax.convert.parts import ELM_AUTHORS, ModelParts
 from elm_jax.data.people import People
 from elm_jax.data.spec import SignalSpec
+from elm_jax.models.resnet1d import DEPTHS, EXPANSION
+from elm_jax.models.vit1d import SIZES
 
 LICENCE_NOTES = {
     "": "The weights' licence is for whoever trained them to state.",
@@ -73,6 +75,14 @@ _VALUES = {
     "recording": "`(signal - mean) / std` of each channel in all of its recording",
     "window": "`(signal - mean) / std` of each channel in each window",
 }
+
+
+def _resnet_width(encoder: dict[str, Any]) -> int:
+    own = DEPTHS[encoder.get("depth", 18)]
+    stages = len(encoder.get("blocks") or own.blocks)
+    return (encoder.get("width", 64) << (stages - 1)) * (EXPANSION if own.bottleneck else 1)
+
+
 # By config.encoder.name: whose architecture it is, the file that knows it in PyTorch, its width.
 _ENCODERS = {
     "conv_eeg": (
@@ -84,6 +94,17 @@ _ENCODERS = {
         "EEGPT, Wang et al., NeurIPS 2024",
         "eeg_torch",
         lambda encoder: encoder.get("width", 512) * encoder.get("summary_tokens", 4),
+    ),
+    "resnet1d": (
+        "MERL, Liu et al., ICML 2024",
+        "ecg_torch",
+        _resnet_width,
+    ),
+    "vit1d": (
+        "a masked autoencoder's: ST-MEM, Na et al., ICLR 2024; MTAE and MLAE, Zhang et al., IEEE "
+        "TIM 2023",
+        "ecg_torch",
+        lambda encoder: encoder.get("width") or SIZES[encoder.get("size", "base")].width,
     ),
     "sleep_conv": (
         "Chambon et al., IEEE TNSRE 2018",

@@ -25,6 +25,7 @@ def fill(
     *,
     draw_head: Draw | None = None,
     excuses: Sequence[Excuse] = (),
+    text_width: int | None = None,
     source: str,
 ) -> tuple[dict[str, Any], dict[str, Any], LoadReport]:
     """(params, model state, report) of the network that ``recipe`` describes.
@@ -36,6 +37,7 @@ def fill(
       rules: paths begin with module and collection.
       draw_head: the classifier is not in ``state``: this draws it anew, from a fixed seed.
       excuses: tensors that are left out.
+      text_width: of the vectors that its text projector takes; None: it has none.
       source: for messages.
 
     Raises:
@@ -43,7 +45,8 @@ def fill(
     """
     try:
         objective = network.build_network(recipe, spec)
-        params, model_state = network.shapes(objective, spec, {})
+        text = network.text_inputs(recipe, text_width=text_width, bert=None)
+        params, model_state = network.shapes(objective, spec, text)
     except (ValueError, TypeError) as error:
         raise ConvertError(f"{source}: no network can be built from this: {error}") from error
     collections = {"params": params, **model_state}

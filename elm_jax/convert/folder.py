@@ -6,8 +6,8 @@ text_projector.safetensors, classifier.safetensors, text_tower/     where the mo
 probe.npz                an input and what the model makes of it
 load_report.json         what became of every tensor
 README.md                the model card
-elm_torch.py, eeg_torch.py, sleep_torch.py, mlp_torch.py, heads_torch.py, preprocess.py, verify.py
-                         use and check it without this project
+elm_torch.py, eeg_torch.py, ecg_torch.py, sleep_torch.py, mlp_torch.py, heads_torch.py,
+preprocess.py, verify.py use and check it without this project
 """
 
 import contextlib
@@ -42,8 +42,8 @@ from elm_jax.data.spec import SignalSpec
 
 FORMAT, FORMAT_VERSION = "elm_jax", 1
 STAND_ALONE = (
-    "elm_torch.py", "eeg_torch.py", "sleep_torch.py", "mlp_torch.py", "heads_torch.py",
-    "preprocess.py", "verify.py",
+    "elm_torch.py", "eeg_torch.py", "ecg_torch.py", "sleep_torch.py", "mlp_torch.py",
+    "heads_torch.py", "preprocess.py", "verify.py",
 )  # fmt: skip
 
 
@@ -289,7 +289,8 @@ def _read_tensors(
     if loaded is not None:
         bert = loaded.config
     elif recipe["objective"].get("text_projection"):
-        first = states.get("text_projector", {}).get("layers.0.weight")
+        stored = states.get("text_projector", {})
+        first = stored.get("layers.0.weight", stored.get("proj_t.0.weight"))
         width = first.shape[1] if first is not None and first.ndim == 2 else 1
     try:
         objective = network.build_network(recipe, spec, bert)

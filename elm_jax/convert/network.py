@@ -117,6 +117,11 @@ def text_inputs(
     return {}
 
 
+def text_width_of(projector: Mapping[str, Any]) -> int:
+    """How wide the vectors are that a text projector with these parameters takes."""
+    return projector["hidden" if "hidden" in projector else "out"]["kernel"].shape[0]
+
+
 def shapes(
     objective: Objective, spec: SignalSpec, text: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -138,7 +143,7 @@ def require_shapes(objective: Objective, parts: ModelParts) -> None:
     if getattr(objective, "text_tower", None) is not None:
         text = {"text_token": np.zeros((1, 4), np.int32), "text_token_valid": np.ones((1, 4), bool)}
     elif "text_projector" in parts.params:
-        width = parts.params["text_projector"]["hidden"]["kernel"].shape[0]
+        width = text_width_of(parts.params["text_projector"])
         text = {"text_emb": np.zeros((1, width), np.float32)}
     params, model_state = shapes(objective, parts.spec, text)
     wanted = flatten({"params": params, "model_state": model_state})
@@ -163,7 +168,7 @@ def network_of(parts: ModelParts) -> tuple[Objective, dict[str, np.ndarray]]:
     if "text_tower" in parts.params:
         bert = bert_config(parts.recipe, parts.params["text_tower"], parts.text_tower_dir)
     elif "text_projector" in parts.params:
-        width = parts.params["text_projector"]["hidden"]["kernel"].shape[0]
+        width = text_width_of(parts.params["text_projector"])
     text = text_inputs(parts.recipe, text_width=width, bert=bert)
     return build_network(parts.recipe, parts.spec, bert), text
 

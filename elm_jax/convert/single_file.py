@@ -1,7 +1,8 @@
 """A model as one weights file in a published layout, with its settings beside it.
 
 NAME.pt or NAME.safetensors     ELM's encoder and projector, for the authors' class and for ours; or
-                                braindecode's sleep stager, or the siamese network around it
+                                braindecode's sleep stager, or the siamese network around it; or
+                                MERL's class or network, a masked autoencoder or its encoder
 NAME.yaml                       settings in that layout; ours in a section of its own
 NAME.probe.npz                  an input and what the model makes of it
 NAME.load_report.json           what became of every tensor
@@ -18,7 +19,17 @@ from typing import Any, NamedTuple
 from etils import epath
 
 from elm_jax import paths, staging
-from elm_jax.convert import folder, network, probe, released, sleep_conv, sleep_file
+from elm_jax.convert import (
+    ecg_file,
+    folder,
+    merl,
+    network,
+    probe,
+    released,
+    sleep_conv,
+    sleep_file,
+    vit1d,
+)
 from elm_jax.convert.card import LICENCE_NOTES
 from elm_jax.convert.engine import ConvertError, LoadReport, flatten
 from elm_jax.convert.parts import ModelParts
@@ -37,12 +48,15 @@ class Layout(NamedTuple):
       state: the state dict of a model.
       settings: of a model and our section, the YAML's content.
       read: reads such a file.
+      objective: of a recipe and the parameters that are kept, ``config.objective`` of these; None:
+        what the file's own section needs is ELM's.
     """
 
     kept: Callable[[Mapping[str, Any]], tuple[str, ...]]
     state: Callable[[ModelParts], StateDict]
     settings: Callable[[ModelParts, dict[str, Any]], dict[str, Any]]
     read: Callable[[epath.PathLike], ModelParts]
+    objective: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]] | None = None
 
 
 def write_single_file(
@@ -131,7 +145,9 @@ def _without(parts: ModelParts, leave_out: Collection[str]) -> tuple[ModelParts,
     recipe = copy.deepcopy(parts.recipe)
     sizes = recipe["objective"].get("signal_projection")
     recipe["text"] = None
-    if "classifier" not in params:
+    if (own := _layout(parts).objective) is not None:
+        recipe["objective"] = own(recipe, params)
+    elif "classifier" not in params:
         sizes = sizes if "signal_projector" in params else None
         recipe["objective"] = dict(name="two_tower", signal_projection=sizes, text_projection=None)
     changes = dict(params=params, model_state={"batch_stats": stats}, recipe=recipe)
@@ -192,6 +208,9 @@ def settings_of(parts: ModelParts, ours: dict[str, Any]) -> dict[str, Any]:
     return dict(dataset=dict(sfreq=sfreq), model=model) | {released.OUR_SECTION: ours}
 
 
+_ECG = Layout(
+    ecg_file.kept, ecg_file.state, ecg_file.settings_of, ecg_file.read, ecg_file.objective_of
+)
 # By config.encoder.name.
 LAYOUTS = {
     "conv_eeg": Layout(
@@ -203,6 +222,8 @@ LAYOUTS = {
     sleep_conv.NAME: Layout(
         sleep_file.kept, sleep_file.state, sleep_file.settings_of, sleep_file.read
     ),
+    merl.NAME: _ECG,
+    vit1d.NAME: _ECG,
 }
 
 

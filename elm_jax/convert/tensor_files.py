@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elm_jax.convert import eegpt, elm, engine, heads, sleep_conv
+from elm_jax.convert import eegpt, elm, engine, heads, merl, sleep_conv, vit1d
 from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport, StateDict
 
 COUNTERS = "batch_counters"  # where a model's description has counters_of() its source
@@ -53,6 +53,8 @@ def _projector_rules(network: Network) -> list[ConvertRule]:
     projector = network.params.get("signal_projector")
     if projector is None:
         return []
+    if merl.is_head(projector):
+        return merl.head_rules(projector)
     return elm.PROJECTOR_RULES if "hidden" in projector else elm.SINGLE_PROJECTOR_RULES
 
 
@@ -84,6 +86,36 @@ def _mlp_rules(network: Network) -> list[ConvertRule]:
     ]
 
 
+def _resnet_rules(network: Network) -> list[ConvertRule]:
+    return [
+        *merl.encoder_rules(),
+        *_projector_rules(network),
+        *heads.adapter_rules(network.recipe),
+    ]
+
+
+def _vit_rules(network: Network) -> list[ConvertRule]:
+    return [
+        *vit1d.encoder_rules(),
+        *vit1d.DECODER_RULES,
+        *_projector_rules(network),
+        *heads.adapter_rules(network.recipe),
+    ]
+
+
+def _text_projector_rules(network: Network) -> list[ConvertRule]:
+    """Those of MERL's and CLIP's, which have no BatchNorm, or of ELM's."""
+    projector = network.params["text_projector"]
+    has_norm = "norm" in projector
+    return elm.TEXT_PROJECTOR_RULES if has_norm else merl.text_rules(projector)
+
+
+def _logit_rules(network: Network) -> list[ConvertRule]:
+    """A contrast's learnt temperature and bias, named as CLIP and SigLIP name them."""
+    names = {"log_scale": "logit_scale", "bias": "logit_bias"}
+    return [ConvertRule(torch, f"logit/params/{ours}") for ours, torch in names.items()]
+
+
 def _classifier_rules(network: Network) -> list[ConvertRule]:
     return heads.head_rules(network.recipe, network.params["classifier"])
 
@@ -99,12 +131,15 @@ MODELS = {
     ),
     "mlp": TensorFile("model", {"encoder": "encoder", **_BESIDE}, _mlp_rules),
     sleep_conv.NAME: TensorFile("model", {"encoder": "encoder", **_BESIDE}, _sleep_conv_rules),
+    merl.NAME: TensorFile("model", {"encoder": "encoder", **_BESIDE}, _resnet_rules),
+    vit1d.NAME: TensorFile(
+        "model", {"encoder": "encoder", "decoder": "decoder", **_BESIDE}, _vit_rules
+    ),
 }
 FURTHER = (
-    TensorFile(
-        "text_projector", {"text_projector": "projector"}, lambda _: elm.TEXT_PROJECTOR_RULES
-    ),
+    TensorFile("text_projector", {"text_projector": "projector"}, _text_projector_rules),
     TensorFile("classifier", {"classifier": "classifier"}, _classifier_rules),
+    TensorFile("logit", {"logit": "logit"}, _logit_rules),
 )
 STEMS = ("model", *(file.stem for file in FURTHER))
 

@@ -177,12 +177,13 @@ class ResNet1d(nn.Module):
         x = zero_padding(jnp.swapaxes(signal, 1, 2), valid)
         stem = ConvNorm1d(self.width, STEM_TAPS, 2, self.dtype, name="stem")
         x = run_block(remat, run_stem, stem, x, valid)
-        for stage, count in enumerate(self.blocks or blocks):
+        for stage, count in enumerate(self.blocks or blocks, start=1):
             for i in range(count):
-                stride = 2 if stage > 0 and i == 0 else 1
+                stride = 2 if stage > 1 and i == 0 else 1
                 block = ResidualBlock1d(
-                    self.width << stage, stride, bottleneck, self.dtype, name=f"block_{stage}_{i}"
-                )
+                    self.width << (stage - 1), stride, bottleneck, self.dtype,
+                    name=f"block_{stage}_{i}",
+                )  # fmt: skip
                 x = run_block(remat, run, block, x, valid)
         return Encoded(tokens=x, pooled=x.mean(axis=1))
 

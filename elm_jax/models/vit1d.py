@@ -164,6 +164,25 @@ class NormedPatchEmbed(nn.Module):
         return layer_norm(self, "out_norm")(x)
 
 
+class LeadEmbed(nn.Module):
+    """A learnt vector a lead: ``lead_0 [d]``, ``lead_1`` ....
+
+    Attributes:
+      leads: how many.
+      features: width of the vectors.
+    """
+
+    leads: int
+    features: int
+
+    @nn.compact
+    def __call__(self) -> Float[Array, "c d"]:
+        """All of them."""
+        init, shape = nn.initializers.normal(0.02), (self.features,)
+        every = [self.param(f"lead_{i}", init, shape, jnp.float32) for i in range(self.leads)]
+        return jnp.stack(every)
+
+
 def layer_norm(of: nn.Module, name: str) -> nn.LayerNorm:
     """A layer norm with its module's ``norm_eps`` and ``dtype``."""
     return nn.LayerNorm(of.norm_eps, dtype=of.dtype, use_fast_variance=False, name=name)
@@ -182,7 +201,7 @@ class ViT1d(nn.Module):
     """The encoder; see the module.
 
     Parameters: ``patch_embed``, ``position_embed [n + specials, d]``, ``layer_0`` ..., ``norm``,
-    and ``class_token [d]`` or, of "st_mem", ``separator_token [d]`` and ``lead_embed [c, d]``.
+    and ``class_token [d]`` or, of "st_mem", ``separator_token [d]`` and ``lead_embed``.
 
     Attributes:
       layout: "st_mem", "mtae" or "mlae".
@@ -325,6 +344,5 @@ class ViT1d(nn.Module):
             token = jnp.asarray(self.param("class_token", init, (d,), jnp.float32))
             return jnp.concatenate([special(token, 0), x], axis=2)
         token = jnp.asarray(self.param("separator_token", init, (d,), jnp.float32))
-        lead = jnp.asarray(self.param("lead_embed", init, (g, d), jnp.float32))
         x = jnp.concatenate([special(token, 0), x, special(token, -1)], axis=2)
-        return x + lead[:, None].astype(x.dtype)
+        return x + LeadEmbed(g, d, name="lead_embed")()[:, None].astype(x.dtype)

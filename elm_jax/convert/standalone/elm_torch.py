@@ -263,9 +263,28 @@ def config_of(folder, encoder):
     return config
 
 
+def gelu_projector(state):
+    """MERL's text projector: Linear, GELU, Linear; CLIP's: one Linear without bias.
+
+    Args:
+      state: its state dict, whose names begin with ``proj_t``.
+    """
+    shapes = {name: value.shape for name, value in state.items()}
+    first, d = shapes["proj_t.0.weight"]
+    if "proj_t.2.weight" not in shapes:
+        layers = [nn.Linear(d, first, bias=False)]
+    else:
+        layers = [nn.Linear(d, first), nn.GELU(), nn.Linear(first, len(state["proj_t.2.weight"]))]
+    model = nn.Sequential(*layers)
+    model.load_state_dict({k.removeprefix("proj_t."): v for k, v in state.items()}, strict=True)
+    return model.eval()
+
+
 def load_text_projector(folder):
     """The text projector, in evaluation mode; its input is the text tower's pooled vector."""
     state = read_state(folder, "text_projector")
+    if "proj_t.0.weight" in state:
+        return gelu_projector(state)
     (hidden, d), (out, _) = state["layers.0.weight"].shape, state["layers.3.weight"].shape
     model = TextProjector(d, hidden, out)
     model.load_state_dict(state, strict=True)

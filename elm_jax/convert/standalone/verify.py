@@ -20,6 +20,8 @@ import torch
 ENCODERS = {
     "conv_eeg": "elm_torch",
     "eeg_transformer": "eeg_torch",
+    "resnet1d": "ecg_torch",
+    "vit1d": "ecg_torch",
     "sleep_conv": "sleep_torch",
     "mlp": "mlp_torch",
 }
