@@ -33,6 +33,7 @@ from elm_jax.evals.base import Predict
 from elm_jax.evals.file_map import file_map
 from elm_jax.evals.zero_shot.prompt_files import load_questions
 from elm_jax.evals.zero_shot.questions import Question
+from elm_jax.evals.zero_shot.tasks import Task
 from elm_jax.finished import open_finished
 from elm_jax.pretrained import Pretrained
 from elm_jax.processes import first_says, own, shareable, this_process
@@ -219,7 +220,7 @@ def _texts(
     model: Pretrained,
     corpus: Corpus,
     splits: Sequence[str],
-    questions: Mapping[str, Question],
+    questions: Mapping[str, Question | Task],
     *,
     wanted: bool,
 ) -> _Texts:

@@ -12,6 +12,7 @@ from elm_jax.data.shards import RecordingRow
 from elm_jax.evals.base import EvalData, Predict, mean_by, unit_rows
 from elm_jax.evals.zero_shot.calibration import Calibration, Rows, probabilities
 from elm_jax.evals.zero_shot.questions import Question
+from elm_jax.evals.zero_shot.tasks import Task
 
 LEVELS = ("window", "recording")
 
@@ -107,9 +108,9 @@ class Answers:
 
 
 def class_vectors(
-    questions: Mapping[str, Question], predict: Predict, data: EvalData
+    questions: Mapping[str, Question | Task], predict: Predict, data: EvalData
 ) -> dict[str, Float[np.ndarray, "k e"]]:
-    """Per question the unit vectors of its classes: the normalised mean over a class's prompts."""
+    """Unit vectors of the classes of each: the normalised mean over a class's prompts."""
     texts = [t for q in questions.values() for c in q.classes for t in c.prompts]
     texts = list(dict.fromkeys(texts))
     vectors = unit_rows(data.text_projection(predict, texts).astype(np.float64))
