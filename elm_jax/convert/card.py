@@ -19,7 +19,7 @@ LICENCE_NOTES = {
 _TEMPLATE = """\
 ---
 library_name: elm_jax
-tags: [eeg, biosignals]
+tags: [{modality}, biosignals]
 ---
 # {title}
 
@@ -46,7 +46,7 @@ JAX (`pip install elm_jax`):
 ```python
 import elm_jax
 model = elm_jax.load_pretrained("{place}")
-vectors = model.embed("recording.edf")      # one row a window, through the same preprocessing
+vectors = model.embed("{recording}")      # one row a window, through the same preprocessing
 print(vectors.features.shape, vectors.start_s)
 ```
 
@@ -55,7 +55,7 @@ PyTorch (2.0 or later, with `safetensors`; in this folder, nothing to install):
 ```python
 import {torch_file}, preprocess, torch
 spec = preprocess.load_spec(".")
-windows, start_s = preprocess.network_windows(signal, names, sfreq_hz, spec, unit="uV")
+windows, start_s = preprocess.network_windows(signal, names, sfreq_hz, spec, unit="{unit}")
 features, projection = {torch_file}.load(".")(torch.from_numpy(windows))
 ```
 
@@ -75,6 +75,10 @@ _VALUES = {
     "recording": "`(signal - mean) / std` of each channel in all of its recording",
     "window": "`(signal - mean) / std` of each channel in each window",
 }
+
+
+# What a file of a modality may be called, where it is no EDF.
+_RECORDINGS = {"ecg": "records500/00000/00001_hr"}
 
 
 def _resnet_width(encoder: dict[str, Any]) -> int:
@@ -135,6 +139,8 @@ def model_card(parts: ModelParts, config: dict[str, Any]) -> str:
         title=f"{spec.modality.upper()} encoder, {spec.window_s:g} s windows",
         about=about,
         signal="\n".join(f"| {name} | {value} |" for name, value in _signal_rows(parts)),
+        modality=spec.modality,
+        recording=_RECORDINGS.get(spec.modality, "recording.edf"),
         unit=spec.unit,
         values=_VALUES[spec.moments],
         assumed=_assumed(parts),
@@ -151,12 +157,22 @@ def _signal_rows(parts: ModelParts) -> list[tuple[str, str]]:
     spec = parts.spec
     return [
         ("rows", f"{len(spec.channels)}, montage {spec.montage}: {', '.join(spec.channels)}"),
-        ("band", f"{band_of(spec)}, zero-phase FIR"),
+        ("band", _filters(spec)),
         ("clipped at", f"{spec.clip:g} {spec.unit}, before resampling"),
         ("rate", f"{spec.sfreq_hz:g} Hz ({spec.resample})"),
         ("window", f"{spec.window_s:g} s, {spec.window_samples} samples"),
         _scaling(spec),
     ]
+
+
+def _filters(spec: SignalSpec) -> str:
+    if spec.modality != "ecg":
+        return f"{band_of(spec)}, zero-phase FIR"
+    taken = [f"{word} taken out" for word in spec.cleaning]
+    is_open = spec.highpass_hz == 0 and spec.lowpass_hz == spec.sfreq_hz / 2
+    if not is_open or spec.notch_hz:
+        taken.append(f"{band_of(spec)}, Butterworth both ways")
+    return "; ".join(taken) or "as recorded"
 
 
 def _scaling(spec: SignalSpec) -> tuple[str, str]:

@@ -7,7 +7,7 @@ probe.npz                an input and what the model makes of it
 load_report.json         what became of every tensor
 README.md                the model card
 elm_torch.py, eeg_torch.py, ecg_torch.py, sleep_torch.py, mlp_torch.py, heads_torch.py,
-preprocess.py, verify.py use and check it without this project
+preprocess.py, ecg_preprocess.py, verify.py use and check it without this project
 """
 
 import contextlib
@@ -43,7 +43,7 @@ from elm_jax.data.spec import SignalSpec
 FORMAT, FORMAT_VERSION = "elm_jax", 1
 STAND_ALONE = (
     "elm_torch.py", "eeg_torch.py", "ecg_torch.py", "sleep_torch.py", "mlp_torch.py",
-    "heads_torch.py", "preprocess.py", "verify.py",
+    "heads_torch.py", "preprocess.py", "ecg_preprocess.py", "verify.py",
 )  # fmt: skip
 
 

@@ -4,11 +4,12 @@
     spec = load_spec("FOLDER")
     windows, start_s = network_windows(signal, names, sfreq_hz, spec, unit="uV")   # [b, c, t], [b]
 
-``signal`` is ``[electrodes, time]`` of one gap-free stretch. The steps are those that the model was
-trained with: a zero-phase FIR band-pass (and notches), the montage, clipping, resampling, scaling.
-They equal mne's ``Raw.filter``, ``Raw.notch_filter`` and ``Raw.resample`` with their defaults. What
-this file leaves to you: reading files, gaps, flat and saturated electrodes. A spec with
-``resample: polyphase`` needs SciPy as well.
+``signal`` is ``[electrodes, time]`` of one gap-free stretch (of an ECG, ``[leads, time]``: what is
+done with it stands in ``ecg_preprocess.py``, beside this file). The steps are those that the model
+was trained with: a zero-phase FIR band-pass (and notches), the montage, clipping, resampling,
+scaling. They equal mne's ``Raw.filter``, ``Raw.notch_filter`` and ``Raw.resample`` with their
+defaults. What this file leaves to you: reading files, gaps, flat and saturated electrodes. A spec
+with ``resample: polyphase`` needs SciPy as well.
 
 Where the spec's ``moments`` is "recording", each channel is divided by its standard deviation in
 all of the recording. Of a recording in several stretches:
@@ -44,7 +45,8 @@ def network_windows(signal, names, sfreq_hz, spec, *, unit, moments=None):
 
     Args:
       signal: ``[electrodes, time]``.
-      names: of the electrodes, in any usual spelling ("EEG FP1-REF", "Fp1", "T7").
+      names: of the electrodes, in any usual spelling ("EEG FP1-REF", "Fp1", "T7"); of leads ("aVR",
+        "Lead I", "MDC_ECG_LEAD_V1").
       sfreq_hz: sampling rate.
       spec: from :func:`load_spec`.
       unit: of ``signal``: "V", "mV", "uV" or "nV".
@@ -75,6 +77,10 @@ def conditioned(signal, names, sfreq_hz, spec, *, unit):
         raise ValueError("signal holds NaN or infinity: cut such stretches out first")
     if unit not in UV_PER_UNIT:
         raise ValueError(f"unit is {unit!r}; known: {sorted(UV_PER_UNIT)}")
+    if spec["montage"] == "leads":
+        from ecg_preprocess import conditioned as leads_conditioned
+
+        return leads_conditioned(signal, names, sfreq_hz, spec, unit=unit)
     if spec["montage"] not in MONTAGES:
         raise ValueError(f"montage is {spec['montage']!r}; known here: {MONTAGES}")
     x = montage(signal * UV_PER_UNIT[unit], names, spec["channels"])
