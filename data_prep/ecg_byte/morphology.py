@@ -38,13 +38,15 @@ class Clusters(NamedTuple):
 
 def features(signal_mv: Float[np.ndarray, "n c t"], sfreq_hz: float) -> Float[np.ndarray, "n f"]:
     """The looks of records; finite for any finite signal, flat leads too."""
-    x = signal_mv.astype(np.float64)
-    x -= x.mean(axis=-1, keepdims=True)
-    spread = np.sqrt((x**2).mean(axis=-1))
-    unit = x / np.maximum(spread, _TINY)[..., None]
-    slope = np.diff(x, axis=-1) * sfreq_hz
-    amounts = [spread, np.ptp(x, axis=-1), np.abs(slope).mean(axis=-1), np.abs(slope).max(axis=-1)]
-    shapes = [(unit**3).mean(axis=-1), (unit**4).mean(axis=-1), *_shares(x, sfreq_hz)]
+    x = signal_mv - signal_mv.mean(axis=-1, keepdims=True)
+    square = x * x
+    spread = np.sqrt(square.mean(axis=-1))
+    unit = np.maximum(spread, _TINY)
+    third, fourth = (square * x).mean(axis=-1), (square * square).mean(axis=-1)
+    slope = np.diff(x, axis=-1) * np.float32(sfreq_hz)
+    steep = np.abs(slope)
+    amounts = [spread, np.ptp(x, axis=-1), steep.mean(axis=-1), steep.max(axis=-1)]
+    shapes = [third / unit**3, fourth / unit**4, *_shares(x, sfreq_hz)]
     # Amounts differ by factors, shapes have long tails.
     columns = [np.log(a + _TINY) for a in amounts] + [np.arcsinh(s) for s in shapes]
     beats = _beats(slope, sfreq_hz)
@@ -53,7 +55,8 @@ def features(signal_mv: Float[np.ndarray, "n c t"], sfreq_hz: float) -> Float[np
 
 def _shares(x: Float[np.ndarray, "n c t"], sfreq_hz: float) -> list[Float[np.ndarray, "n c"]]:
     """The share of each lead's power in each band."""
-    power = np.abs(np.fft.rfft(x, axis=-1)) ** 2
+    spectrum = np.fft.rfft(x, axis=-1)
+    power = spectrum.real**2 + spectrum.imag**2
     rate_hz = np.fft.rfftfreq(x.shape[-1], 1 / sfreq_hz)
     whole = power.sum(axis=-1) + _TINY
     inside = [(low <= rate_hz) & (rate_hz < high) for low, high in _BANDS_HZ]
@@ -62,11 +65,11 @@ def _shares(x: Float[np.ndarray, "n c t"], sfreq_hz: float) -> list[Float[np.nda
 
 def _beats(slope: Float[np.ndarray, "n c t"], sfreq_hz: float) -> Float[np.ndarray, "n 2"]:
     """Seconds after which steepness repeats itself best, and how well (1: exactly)."""
-    energy = (slope**2).sum(axis=1)
+    energy = np.einsum("nct,nct->nt", slope, slope)
     energy -= energy.mean(axis=-1, keepdims=True)
     n = energy.shape[-1]
-    spectrum = np.abs(np.fft.rfft(energy, 2 * n, axis=-1)) ** 2
-    repeats = np.fft.irfft(spectrum, axis=-1)[:, :n]
+    spectrum = np.fft.rfft(energy, 2 * n, axis=-1)
+    repeats = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, axis=-1)[:, :n]
     low, high = (min(round(s * sfreq_hz), n - 1) for s in _BEAT_S)
     lags = repeats[:, low : high + 1]
     best = lags.argmax(axis=1)

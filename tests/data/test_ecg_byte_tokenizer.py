@@ -51,7 +51,7 @@ def test_a_decoded_signal_is_off_by_at_most_half_a_level_and_the_rounding_to_flo
     back = to_signal(symbols, low, high, leads=len(signal))
     assert back.dtype == np.float32 and back.shape == signal.shape
     half = quantum_mv(low, high) / 2
-    rounding = np.spacing(np.float32(max(-low, high) + half)) / 2
+    rounding = float(np.spacing(np.float32(max(-low, high) + half))) / 2
     error = np.abs(back.astype(np.float64) - signal.astype(np.float64)).max()
     assert error <= half * (1 + 1e-9) + rounding
 

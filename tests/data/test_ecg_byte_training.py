@@ -142,3 +142,13 @@ def test_without_numba_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "numba", None)
     with pytest.raises(ImportError, match=r"training a tokenizer needs numba.*elm_jax\[ecg\]"):
         train_merges(records_of("abab"), 2)
+
+
+def test_where_compiled_code_cannot_be_kept_the_message_says_how_to_help(monkeypatch):
+    def fail(name):
+        if name != "numba":
+            raise RuntimeError("cannot cache function 'run': no locator available")
+
+    monkeypatch.setattr(compiled.importlib, "import_module", fail)
+    with pytest.raises(OSError, match="encoding signals: numba finds no folder.*NUMBA_CACHE_DIR"):
+        compiled.matching()

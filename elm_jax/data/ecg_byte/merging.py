@@ -22,6 +22,8 @@ from numba import njit
 
 INSIDE = 65535
 EDGE = 65534
+# Places are unsigned where there are millions: else each access asks whether to count from the end.
+ONE = np.uint64(1)
 
 # Of Work.at: where each of these stands.
 IDS, DONE, ENTRIES, QUEUED, USED, TOKENS = range(6)
@@ -137,20 +139,24 @@ def first_pairs(work, least):
     """Entries and lists of the pairs of single symbols that occur ``least`` times or more."""
     text, symbols = work.text, work.at[IDS]
     counts = np.zeros((symbols, symbols), np.int64)
-    for place in range(1, len(text) - 2):
-        if text[place] != EDGE and text[place + 1] != EDGE:
-            counts[text[place], text[place + 1]] += 1
+    before = text[1]
+    for place in range(2, len(text) - 1):
+        here = text[place]
+        if before != EDGE and here != EDGE:
+            counts[before, here] += 1
+        before = here
     cursor = np.full((symbols, symbols), -1, np.int64)
     for first in range(symbols):
         for second in range(symbols):
             if counts[first, second] >= least:
                 cursor[first, second] = _add(work, first << 16 | second, counts[first, second])
-    for place in range(1, len(text) - 2):
-        if text[place] != EDGE and text[place + 1] != EDGE:
-            at = cursor[text[place], text[place + 1]]
-            if at >= 0:
-                work.places[at] = place
-                cursor[text[place], text[place + 1]] += 1
+    before = text[1]
+    for place in range(2, len(text) - 1):
+        here = text[place]
+        if before != EDGE and here != EDGE and cursor[before, here] >= 0:
+            work.places[cursor[before, here]] = place - 1
+            cursor[before, here] += 1
+        before = here
 
 
 @njit(nogil=True, cache=True)
@@ -182,28 +188,29 @@ def _join(work, entry, new):
     neighbour stays what it is, a right one may become the new token in turn.
     """
     text, places = work.text, work.places
-    first, second = work.pair[entry] >> 16, work.pair[entry] & 0xFFFF
-    first_length, second_length = work.length[first], work.length[second]
-    left, right = work.beside[0], work.beside[1]
-    begin, kept = work.begin[entry], 0
-    for k in range(begin, begin + work.size[entry]):
-        place = np.int64(places[k])
+    first, second = np.uint16(work.pair[entry] >> 16), np.uint16(work.pair[entry] & 0xFFFF)
+    first_length, second_length = np.uint64(work.length[first]), np.uint64(work.length[second])
+    left, right, new = work.beside[0], work.beside[1], np.uint16(new)
+    begin = np.uint64(work.begin[entry])
+    kept = begin
+    for k in range(begin, begin + np.uint64(work.size[entry])):
+        place = np.uint64(places[k])
         middle = place + first_length
         if text[place] != first or text[middle] != second:
             continue
-        before, after = text[place - 1], text[middle + second_length]
+        before, after = text[place - ONE], text[middle + second_length]
         text[middle] = INSIDE
         text[place] = new
-        text[middle + second_length - 1] = new
+        text[middle + second_length - ONE] = new
         if before == new:
             right[first] -= 1
             right[new] += 1
         else:
             left[before] += 1
         right[after] += 1
-        places[begin + kept] = place
-        kept += 1
-    return kept
+        places[kept] = place
+        kept += ONE
+    return np.int64(kept - begin)
 
 
 @njit(nogil=True, cache=True)
@@ -247,15 +254,15 @@ def _list_pairs(work, entry, new, kept):
     """Writes the lists of the pairs with the new token."""
     text, places, length = work.text, work.places, work.length
     left_at, right_at = work.beside[2], work.beside[3]
-    new_length, begin = length[new], work.begin[entry]
-    for k in range(begin, begin + kept):
-        place = np.int64(places[k])
-        before, after = text[place - 1], text[place + new_length]
+    new_length, begin = np.uint64(length[new]), np.uint64(work.begin[entry])
+    for k in range(begin, begin + np.uint64(kept)):
+        place = np.uint64(places[k])
+        before, after = text[place - ONE], text[place + new_length]
         if before < new and left_at[before] >= 0:
-            places[left_at[before]] = place - length[before]
+            places[np.uint64(left_at[before])] = place - np.uint64(length[before])
             left_at[before] += 1
         if after <= new and right_at[after] >= 0:
-            places[right_at[after]] = place
+            places[np.uint64(right_at[after])] = place
             right_at[after] += 1
     work.size[entry] = 0
 
