@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from data_prep.corpora.demo.prompts import HELD_OUT_PROMPTS
+from data_prep.corpora.simulated_ecg.prompts import HELD_OUT_PROMPTS as HELD_OUT_ECG_PROMPTS
 from elm_jax.data.spec import MOMENTS, SignalSpec
 from elm_jax.signals.pipeline import ELM_SPEC
 
@@ -321,13 +322,39 @@ def ecg_text(*, mode: str = "report", freeze_layers: int = 6) -> dict[str, Any]:
     )
 
 
+def ecg_zero_shot(**changes: Any) -> dict[str, Any]:
+    """The zero-shot eval of PTB-XL's superclasses; ``changes`` of its settings."""
+    return (
+        dict(
+            name="zero_shot",
+            split="test",
+            label="",
+            prompts={},  # questions or tasks of your own, typed
+            # or ptbxl_super_german, ptbxl_sub, ptbxl_form, ptbxl_rhythm, cpsc2018, csn, your file
+            prompt_files=("ptbxl_super",),
+            variants=("short", "enriched"),
+        )
+        | changes
+    )
+
+
 def ecg_evals() -> dict[str, Any]:
     """What recipes of ECGs and texts evaluate after training; each entry names its kind."""
     return dict(
         rows_per_batch=64,
         trained_on_people="refuse",  # or "mark": what to do where a trained-on person is scored
+        zero_shot=ecg_zero_shot(),
         retrieval=dict(name="retrieval", split="test", pool_size=0, queries={}),
     )
+
+
+def ecg_demo_evals() -> dict[str, Any]:
+    """What ``:demo`` changes of :func:`ecg_evals`: wordings that no simulated report uses."""
+    tasks: dict[str, Any] = {}
+    for label, texts in HELD_OUT_ECG_PROMPTS.items():
+        task, _, value = label.partition("=")
+        tasks.setdefault(task, dict(task=task, classes={}))["classes"][value] = texts
+    return dict(zero_shot=ecg_zero_shot(prompts=tasks, prompt_files=()))
 
 
 def ecg_smoke() -> dict[str, Any]:

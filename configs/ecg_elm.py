@@ -51,6 +51,7 @@ def get_config(arg: str = "") -> ConfigDict:
     small = common.demo_overrides(pool_sizes=(3, 2, 2, 2), crops_per_bag=2)
     config.demo = {key: small[key] for key in ("text", "sampler", "objective", "optimizer")}
     config.demo.encoder = dict(name="resnet1d", depth=18, width=16)
+    config.demo.evals = common.ecg_demo_evals()
     smoke = common.ecg_smoke()
     smoke |= dict(
         sampler=dict(

@@ -3,10 +3,11 @@
     python -m data_prep.prepare mimic_iv_ecg --input MIMIC_IV_ECG --out SHARDS
     python -m elm_jax.main --config configs/ecg_merl.py --config.data.dir=SHARDS --workdir runs/NAME
 
-Liu et al., arXiv 2403.06659. ResNet-1D-18 with attention pooling; contrast with the report (temperature 0.07,
-both directions) and of two dropouts of the ECG's own vector. Scores in the paper, zero-shot by
-enriched prompts, macro AUROC over six sets: 75.2 (trained on MIMIC-IV-ECG). Not trained at that
-size here; README.md has what came out of 353 records of PTB-XL, by ``benchmarks/ecg_ptbxl.py``.
+Liu et al., arXiv 2403.06659. ResNet-1D-18 with attention pooling; contrast with the report
+(temperature 0.07, both directions) and of two dropouts of the ECG's own vector. Scores in the
+paper, zero-shot by enriched prompts, macro AUROC over six sets: 75.2 (trained on MIMIC-IV-ECG). Not
+trained at that size here; README.md has what came out of 353 records of PTB-XL, by
+``benchmarks/ecg_ptbxl.py``.
 
 Any prepared directory of ECGs with texts will do: ``prepare ptbxl --ecg_text statements``, a folder
 of WFDB records with reports. A frozen text tower, which reads every distinct report once:
@@ -66,6 +67,7 @@ def get_config(arg: str = "") -> ConfigDict:
             signal_head=dict(heads=4, dropout=0.1, pooling="attention"),
         ),
         optimizer=dict(rate=2e-3, schedule=dict(total_epochs=30.0)),
+        evals=common.ecg_demo_evals(),
     )  # fmt: skip
     smoke = common.ecg_smoke()
     smoke |= dict(
