@@ -2,17 +2,18 @@
 
 import argparse
 import dataclasses
+import io
 import json
-import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from data_prep.ecg_byte.arguments import cluster_options, parse
 from data_prep.ecg_byte.list_file import RecordList
-from data_prep.ecg_byte.records import EcgRecords
+from data_prep.ecg_byte.records import EcgRecords, few
 from elm_jax import paths, tables
 from elm_jax.data.ecg_byte import EcgByte, EcgLayout
 from elm_jax.data.ecg_byte.symbols import shortened
@@ -31,7 +32,7 @@ def sample(args: argparse.Namespace) -> None:
     else:
         options = cluster_options(args) | {"seed": args.seed, "threads": args.threads or 1}
         drawn = draw_by_clusters(records, args.records, **options)
-    drawn.save(_parent(args.out))
+    drawn.save(_out(args.out))
     print("\n".join(drawn.drawn))
     print(f"Wrote {args.out}: {len(drawn)} records.")
 
@@ -42,7 +43,7 @@ def train(args: argparse.Namespace) -> None:
 
     records = EcgRecords(args.directory, args.split)
     options = {name: getattr(args, name) for name in ("merges", "least", "cross_records")}
-    run(records, _list(args), **options).save(_parent(args.out))
+    run(records, _list(args), **options).save(_out(args.out))
     print(f"Wrote {args.out}.")
 
 
@@ -52,14 +53,14 @@ def encode(args: argparse.Namespace) -> None:
 
     records = EcgRecords(args.directory, args.split)
     tokens = run(records, _list(args), EcgByte.load(args.tokenizer))
-    tokens.save(_parent(args.out))
+    tokens.save(_out(args.out))
     symbols = len(tokens) * len(records.layout.channels) * records.layout.samples
     print(
         f"Wrote {args.out}: {len(tokens):,} records, {len(tokens.ids):,} tokens, "
         f"{symbols / len(tokens.ids):.2f} symbols each."
     )
     if flat := tokens.meta["flat"]:
-        print(f"Left out, flat: {len(flat)} records ({', '.join(flat[:3])}, ...).")
+        print(f"Left out, flat: {few(flat)}.")
 
 
 def decode(args: argparse.Namespace) -> None:
@@ -68,7 +69,9 @@ def decode(args: argparse.Namespace) -> None:
     from data_prep.ecg_byte.encode import decode as run
 
     tokens, tokenizer = _tokens(args)
-    shape = run(tokens, tokenizer, _parent(args.out))
+    if paths.is_remote(args.out):
+        raise ValueError(f"--out {args.out}: signals are written in place; give a local file")
+    shape = run(tokens, tokenizer, _out(args.out))
     print(f"Wrote {args.out}: float32 {list(shape)}, millivolts.")
     if args.compare:
         signals = np.load(args.out, mmap_mode="r")
@@ -84,7 +87,7 @@ def stats(args: argparse.Namespace) -> None:
 
     tokens, tokenizer = _tokens(args)
     found = usage.usage_of(tokens, tokenizer, source=args.tokens)
-    folder = pathlib.Path(args.out)
+    folder = _out(args.out)
     folder.mkdir(parents=True, exist_ok=True)
     numbers = usage.summary(found) | {k: tokens.meta[k] for k in ("corpus", "simulated", "splits")}
     paths.write_text(folder / "summary.json", json.dumps(numbers, indent=1) + "\n")
@@ -97,7 +100,7 @@ def stats(args: argparse.Namespace) -> None:
     what = f"{tokens.meta['corpus']}, {tokenizer.vocab_size:,} ids"
     drawn = usage_figures(found, what=what, simulated=tokens.meta["simulated"])
     for name, figure in drawn.items():
-        figure.savefig(folder / f"{name}.png", dpi=120)
+        _save_figure(folder / f"{name}.png", figure)
     print("\n".join(f"{k:26} {tables.format_value(v)}" for k, v in numbers.items()))
     print(f"Wrote {folder}: summary.json, {', '.join(rows)}, {', '.join(drawn)} (.png).")
 
@@ -111,7 +114,7 @@ def import_(args: argparse.Namespace) -> None:
     usual = {"channels": WANTED_ORDER, "sfreq_hz": profile("ecg").sfreq_hz, "window_s": None}
     layout = EcgLayout(**{k: usual[k] if v is None else v for k, v in given.items()})
     tokenizer = read_published(args.pickle, layout, assumed=assumed)
-    tokenizer.save(_parent(args.out))
+    tokenizer.save(_out(args.out))
     print(f"Wrote {args.out}: {tokenizer.vocab_size:,} ids.")
     for name in assumed:
         print(f"Assumed, since the file does not tell: {name} = {getattr(layout, name)}")
@@ -126,14 +129,14 @@ def signal2vec(args: argparse.Namespace) -> None:
     tokens, tokenizer = _tokens(args)
     settings = Settings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Settings)})
     found = vectors.train(tokens, settings, args.seed)
-    out = _parent(args.out)
+    out = _out(args.out)
     save(out, found, vectors.meta_of(tokens, tokenizer, settings, args.seed))
     rows = vectors.neighbour_rows(found, tokenizer, args.neighbours)
     paths.write_text(out.with_suffix(".neighbours.csv"), tables.to_csv(rows))
     what = f"{tokens.meta['corpus']}, {int(found.trained.sum()):,} tokens"
     plane = vectors.plane(found, tokenizer)
     figure = vector_map(*plane, what=what, simulated=tokens.meta["simulated"])
-    figure.savefig(out.with_suffix(".png"), dpi=120)
+    _save_figure(out.with_suffix(".png"), figure)
     _print_neighbours(rows)
     print(
         f"Wrote {out}, {out.stem}.neighbours.csv, {out.stem}.png; last loss {found.loss[-1]:.4f}."
@@ -161,11 +164,18 @@ def _tokens(args: argparse.Namespace) -> tuple[TokenFile, EcgByte]:
     return tokens, tokenizer
 
 
-def _parent(path: str) -> pathlib.Path:
-    """The path of a file to be written, in a folder that is there."""
-    out = pathlib.Path(path)
-    out.parent.mkdir(parents=True, exist_ok=True)
+def _out(path: str) -> epath.Path:
+    """Where a file is to be written, in a folder that is there."""
+    out = paths.of(path)
+    if not paths.is_remote(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     return out
+
+
+def _save_figure(path: epath.Path, figure: Any) -> None:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    path.write_bytes(drawn.getvalue())
 
 
 COMMANDS = {

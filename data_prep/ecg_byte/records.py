@@ -124,3 +124,9 @@ class EcgRecords:
 
 def _key(recording: str, start_s: float) -> tuple[str, int]:
     return recording, round(float(start_s) * _US_PER_S)
+
+
+def few(names: Sequence[str]) -> str:
+    """How many there are, and the first of them."""
+    more = ", ..." if len(names) > 3 else ""
+    return f"{len(names)} records ({', '.join(names[:3])}{more})"

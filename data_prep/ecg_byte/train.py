@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 import elm_jax
 from data_prep.ecg_byte.list_file import RecordList
-from data_prep.ecg_byte.records import EcgRecords
+from data_prep.ecg_byte.records import EcgRecords, few
 from elm_jax.axes import Int
 from elm_jax.data.ecg_byte import EcgByte
 from elm_jax.data.ecg_byte.symbols import SYMBOLS, is_flat, to_symbols
@@ -108,4 +108,4 @@ def _print(training: dict[str, Any], merges: int, flat: list[str]) -> None:
     if done < merges:
         print(f"No further pair occurs {training['least']} times: {done} of {merges} merges.")
     if flat:
-        print(f"Left out, flat: {len(flat)} records ({', '.join(flat[:3])}, ...).")
+        print(f"Left out, flat: {few(flat)}.")

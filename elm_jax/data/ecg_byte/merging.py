@@ -11,8 +11,8 @@ cross.
 A pair of tokens is an *entry*: how often it occurs, and a list of where, in order. Neighbours of a
 new token are new pairs, and all that such a pair will ever have is there at once; from then on it
 only loses. So its list is written once, and places in it that have gone are passed over when it is
-read. Likewise the queue holds each pair with a count that may have fallen: only what comes to its
-top is looked at again.
+read: where a token began only larger ids are ever written, so none is mistaken. Likewise the queue
+holds each pair with a count that may have fallen: only what comes to its top is looked at again.
 """
 
 from typing import NamedTuple, no_type_check
