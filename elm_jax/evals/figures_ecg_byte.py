@@ -80,7 +80,7 @@ def _texts(usage: Usage, what: str) -> Figure:
     axes.hist(usage.per_record, bins=_BINS, color=BLUE)
     symbols = usage.symbols / len(usage.per_record)
     label = f"median {median:g}; {symbols:,.0f} symbols, {usage.symbols / usage.tokens:.1f} a token"
-    axes.axvline(median, color=ORANGE, lw=1.5, label=label)
+    axes.axvline(median, ymax=0.88, color=ORANGE, lw=1.5, label=label)
     axes.set(xlabel="tokens", ylabel="records", ylim=(0, 1.15 * axes.get_ylim()[1]))
     axes.legend(frameon=False, fontsize=9)
     return figure
