@@ -56,8 +56,8 @@ corpora:
 people:
   A person is institution:id. The same id at the same institution is the same person in every
   corpus (tuh:aaaaaaaa in TUEG and TUAB), equal ids at two institutions are two people. Splits,
-  --people and --exclude_people go by person. tuab, tuev, tusz, nmt and kaggle_ern keep their
-  published splits; who is in a test set and elsewhere stays in the test set only, and is listed.
+  --people and --exclude_people go by person. tuab, tuev, tusz, nmt, kaggle_ern and ptbxl keep
+  their published splits; who is in a test set and elsewhere stays in the test set only, and is listed.
   bcic2a, bcic2b, sleep_edfx and physio_p300 are benchmarked by leaving people out: --test_people.
 
 The same command run again goes on where it was stopped. File names are kept, as names of
@@ -181,7 +181,7 @@ def _split(text: str) -> dict[str, float]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_prep.prepare",
-        description="Turns a folder of EEG recordings into shards that a model trains on.",
+        description="Turns a folder of EEGs or ECGs into shards that a model trains on.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -97,14 +97,15 @@ def edges_hz(sfreq_hz: float, spec: SignalSpec) -> tuple[float | None, float | N
 
 def _sections(sfreq_hz: float, spec: SignalSpec) -> np.ndarray:
     """Second-order sections of all filters, one after another."""
+    named = zip(("highpass", "lowpass"), edges_hz(sfreq_hz, spec), strict=True)
+    edges = [(kind, edge_hz) for kind, edge_hz in named if edge_hz is not None]
+    notches = [middle_hz for middle_hz in spec.notch_hz if middle_hz < sfreq_hz / 2]
+    if not edges and not notches:
+        return np.empty((0, 6))  # whose import takes longer than reading a hundred records
     from scipy import signal
 
-    sections = []
-    for kind, edge_hz in zip(("highpass", "lowpass"), edges_hz(sfreq_hz, spec), strict=True):
-        if edge_hz is not None:
-            sections.append(signal.butter(_ORDER, edge_hz, kind, fs=sfreq_hz, output="sos"))
-    for middle_hz in spec.notch_hz:
-        if middle_hz < sfreq_hz / 2:
-            taps = signal.iirnotch(middle_hz, _NOTCH_Q, fs=sfreq_hz)
-            sections.append(signal.tf2sos(*taps))
-    return np.concatenate(sections) if sections else np.empty((0, 6))
+    sections = [signal.butter(_ORDER, hz, kind, fs=sfreq_hz, output="sos") for kind, hz in edges]
+    for middle_hz in notches:
+        taps = signal.iirnotch(middle_hz, _NOTCH_Q, fs=sfreq_hz)
+        sections.append(signal.tf2sos(*taps))
+    return np.concatenate(sections)

@@ -25,6 +25,7 @@ _BYTES = {
     "8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3,
     "311": 4 / 3,
 }  # fmt: skip
+_FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::\d+)?(?:\+(\d+))?")  # 16x2:skew+24
 _GAIN = re.compile(r"([+-]?[\d.]+(?:[eE][+-]?\d+)?)(\([+-]?\d+\))?(/\S+)?")
 _RATE = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ASSUMED_GAIN, _ASSUMED_HZ = 200.0, 250.0
@@ -115,6 +116,8 @@ def read_header_text(path: pathlib.Path, file: str) -> HeaderText:
         raise _bad(file, "its first line does not begin with a record's name and a count")
     if len(text.record) > 2 and not _RATE.match(text.record[2]):
         raise _bad(file, "the sampling rate is not a number")
+    if len(text.record) > 3 and not re.fullmatch(r"\d+", text.record[3]):
+        raise _bad(file, "the number of samples is not a count")
     signals = int(text.record[1])
     if not text.segmented and len(text.signals) != signals:
         raise _bad(file, f"{signals} signals are stated, and {len(text.signals)} described")
@@ -149,13 +152,9 @@ def read_wfdb(
     if text.segmented:
         return _joined(header, text, rename, file, leads)
     name = os.fspath(header.with_name(header.name.removesuffix(".hea")).absolute())
-    try:
-        described = wfdb.rdheader(name)
-    except (ValueError, IndexError, KeyError, TypeError, OSError) as error:
-        raise _bad(file, f"not understood ({type(error).__name__})") from error
-    selection = select_leads(described.sig_name or [], rename, file)
+    selection = select_leads(text.labels, rename, file)
     wanted = wanted_rows(selection, leads)
-    samples, defects = _length(header, text, described, file)
+    samples, defects = _length(header, text, file)
     signal, units, more = _samples(wfdb, name, text, list(wanted.values()), samples, file)
     factors, unit, unit_defects = factors_mv(tuple(wanted), units, file)
     signal *= np.asarray(factors, np.float32)[:, None]
@@ -244,21 +243,20 @@ def _rate(text: HeaderText, file: str) -> tuple[float, list[Defect]]:
     return sfreq_hz, [Defect(file, "rate_assumed", detail)]
 
 
-def _length(
-    header: pathlib.Path, text: HeaderText, described: Any, file: str
-) -> tuple[int | None, list[Defect]]:
+def _length(header: pathlib.Path, text: HeaderText, file: str) -> tuple[int | None, list[Defect]]:
     """How many samples to read, and what is said where that is not what the header states.
 
     None where the header does not state it: all that are there.
     """
     frame = dict.fromkeys(text.files, 0.0)
     start = dict.fromkeys(text.files, 0)
-    for name, fmt, per_frame, skip in zip(
-        described.file_name, described.fmt, described.samps_per_frame, described.byte_offset,
-        strict=True,
-    ):  # fmt: skip
-        frame[name] += _BYTES.get(fmt, math.nan) * (per_frame or 1)
-        start[name] = skip or 0
+    for name, *more in text.signals:
+        match = _FORMAT.fullmatch(more[0]) if more else None
+        if match is None:
+            raise _bad(file, "the format of a signal is not stated as a number")
+        fmt, per_frame, skip = match.groups()
+        frame[name] += _BYTES.get(fmt, math.nan) * int(per_frame or 1)
+        start[name] = int(skip or 0)
     held = []
     for name, per_frame in frame.items():
         try:
@@ -268,7 +266,7 @@ def _length(
             raise UnusableRecording(Defect(file, "signal_missing", detail)) from error
         if per_frame == per_frame:
             held.append(int((size - start[name]) / per_frame + 1e-9))
-    stated = described.sig_len
+    stated = int(text.record[3]) if len(text.record) > 3 else None
     if held and min(held) < 1:
         raise UnusableRecording(Defect(file, "header_only", "its files hold not one sample"))
     if not held or stated is None or stated <= min(held):
@@ -286,6 +284,8 @@ def _samples(
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OSError) as error:
         detail = f"the samples could not be read ({type(error).__name__})"
         raise UnusableRecording(Defect(file, "signal_unreadable", detail)) from error
+    if record.d_signal is None or record.d_signal.shape[1] != len(rows):
+        raise _bad(file, "its lines of signals are not understood")
     defects = _check_sums(record, text, rows, file)
     assumed = [i for i, row in enumerate(rows) if _uncalibrated(text.signals[row])]
     for i in assumed:
