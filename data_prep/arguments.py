@@ -57,11 +57,13 @@ people:
   A person is institution:id. The same id at the same institution is the same person in every
   corpus (tuh:aaaaaaaa in TUEG and TUAB), equal ids at two institutions are two people. Splits,
   --people and --exclude_people go by person. tuab, tuev, tusz, nmt, kaggle_ern and ptbxl keep
-  their published splits; who is in a test set and elsewhere stays in the test set only, and is listed.
+  their published splits; who is in a test set and elsewhere stays in the test set only, and is
+  listed.
   bcic2a, bcic2b, sleep_edfx and physio_p300 are benchmarked by leaving people out: --test_people.
 
 The same command run again goes on where it was stopped. File names are kept, as names of
-recordings, in the prepared directory; nothing of a file's header is.
+recordings, in the prepared directory; nothing of a file's header is (of WFDB's the comments are:
+in corpora of ECGs they hold diagnoses and summaries).
 
 large corpora (the result is the same, byte for byte, whichever way is taken):
   job array    N tasks run  --part 1/N  ...  --part N/N  into the same --out, at once or one after
