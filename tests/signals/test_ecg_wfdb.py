@@ -242,3 +242,14 @@ def test_broken_segments_are_named(tmp_path, lines, said):
     write_record(tmp_path, "a", beats(1, 1), labels=("I",))
     (tmp_path / "m.hea").write_text("\n".join(lines) + "\n")
     assert said in refused(tmp_path / "m.hea").detail
+
+
+def test_signals_of_several_samples_a_frame_come_at_the_rate_of_frames(tmp_path):
+    x = np.round(beats(2, 2, 200.0) * 1000).astype("<i2")
+    frames = np.concatenate([x[0].reshape(-1, 2), x[1, ::2][:, None]], axis=1)  # I, I, II
+    (tmp_path / "r.dat").write_bytes(frames.tobytes())
+    lines = ("r 2 100 200", "r.dat 16x2 1000/mV 16 0 0 1 0 I", "r.dat 16 1000/mV 16 0 0 1 0 II")
+    (tmp_path / "r.hea").write_text("\n".join(lines) + "\n")
+    found = read_wfdb(tmp_path / "r")
+    assert found.signal_mv.shape == (2, 200) and not found.defects
+    np.testing.assert_allclose(found.signal_mv[1], x[1, ::2] / 1000, atol=1e-6)

@@ -264,7 +264,7 @@ def _length(header: pathlib.Path, text: HeaderText, file: str) -> tuple[int | No
         except OSError as error:
             detail = f"{name}: {error.strerror or 'not readable'}"
             raise UnusableRecording(Defect(file, "signal_missing", detail)) from error
-        if per_frame == per_frame:
+        if not math.isnan(per_frame):
             held.append(int((size - start[name]) / per_frame + 1e-9))
     stated = int(text.record[3]) if len(text.record) > 3 else None
     if held and min(held) < 1:
@@ -310,8 +310,9 @@ def _uncalibrated(tokens: tuple[str, ...]) -> bool:
 
 def _check_sums(record: Any, text: HeaderText, rows: list[int], file: str) -> list[Defect]:
     """Lists signals whose samples are not those of the header's checksum, where it has one."""
-    if len(record.d_signal) != (int(text.record[3]) if len(text.record) > 3 else -1):
-        return []  # cut short, which is listed: no sum of all of it can be made
+    whole = len(record.d_signal) == (int(text.record[3]) if len(text.record) > 3 else -1)
+    if not whole or any(n != 1 for n in record.samps_per_frame):
+        return []  # cut short, which is listed, or averaged over frames: not what was summed
     found, wrong = record.calc_checksum(), []
     for i, row in enumerate(rows):
         stated = text.signals[row][6] if len(text.signals[row]) > 6 else ""
