@@ -30,6 +30,7 @@ _TUNED = {
     "tuab_windows": "--config.labels.name=abnormal ",
     "tuev_rows": _MULTICLASS,
 }
+_PATCH = 75  # samples, of configs/ecg_st_mem.py; a patch of configs/ecg_mlae.py is a whole lead
 _EVEN = 1.5  # classes of which the largest is no more than so many times the smallest
 _ACROSS = 10  # more values of a label than these are listed down the page
 _COLUMNS = ("people", "recordings", "windows", "hours", "reports")
@@ -75,7 +76,7 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
     if manifest.spec.modality == "ecg":
-        recipe = "ecg_merl" if manifest.counts["train"]["reports"] else "ecg_st_mem"
+        recipe = _of_leads(manifest)
     elif _of_sleep(manifest):
         by_split = manifest.counts.get("labels", {}).get("event", {}).values()
         staged = {stage for row in by_split for stage in row} & set(SleepCassette.classes)
@@ -92,6 +93,13 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
         f"\nNext:  python -m elm_jax.main --config configs/{recipe}.py {more}"
         f"--config.data.dir={shlex.quote(str(out))} --workdir runs/NAME"
     )
+
+
+def _of_leads(manifest: Manifest) -> str:
+    """With texts a contrast; without, a masked autoencoder that takes such a window."""
+    if manifest.counts["train"]["reports"]:
+        return "ecg_merl"
+    return "ecg_mlae" if manifest.spec.window_samples % _PATCH else "ecg_st_mem"
 
 
 def _of_sleep(manifest: Manifest) -> bool:
