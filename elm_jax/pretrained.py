@@ -77,11 +77,12 @@ def load_pretrained(
         the folder of both; a ``.ckpt`` of EEGPT's or DARE-EEG's pretraining; a directory that
         :meth:`Pretrained.save_pretrained` wrote, or braindecode's EEGPT or SleepStagerChambon2018;
         the id of one on the Hugging Face hub; weights of that stager or of the siamese network
-        around it, with a YAML of its arguments.
+        around it, with a YAML of its arguments; weights of MERL, ST-MEM, MTAE or MLAE.
       mean: of the training signals in network values, in place of what the source tells.
       std: likewise.
       config: the YAML of a released file that does not lie beside it; of a pretraining ``.ckpt``
-        one with what that does not tell (``num_heads``, ``sfreq``, ``n_times``, ``channels``).
+        one with what that does not tell (``num_heads``, ``sfreq``, ``n_times``, ``channels``); of
+        MERL's and masked autoencoders' likewise (``sfreq``, ``channels``, ``layout`` ...).
       step: of a workdir; its latest by default.
       n_outputs: classes, of braindecode's models or a pretraining ``.ckpt``: a new head unless it
         has one of so many already. A stager's last layer embeds where no classes are asked for.

@@ -247,21 +247,10 @@ def kept(recipe: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def objective_of(recipe: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """``config.objective`` of what a file holds of a model.
-
-    Raises:
-      ConvertError: of MERL's head one part is to stay and the other to go.
-    """
-    objective = copy.deepcopy(dict(recipe["objective"]))
-    if "decoder" in params:
-        return objective
-    if "signal_projector" not in params:
-        if "text_projector" in params:
-            raise ConvertError("MERL's text projector means nothing without its signal projector")
-        return copy.deepcopy(NO_HEAD)
-    if "text_projector" not in params:
-        objective["text_projection"] = None
-    return objective
+    """``config.objective`` of what a file holds of a model."""
+    if "decoder" in params or "signal_projector" in params:
+        return copy.deepcopy(dict(recipe["objective"]))
+    return copy.deepcopy(NO_HEAD)
 
 
 def state(parts: ModelParts) -> dict[str, np.ndarray]:
