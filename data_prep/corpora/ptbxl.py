@@ -282,11 +282,11 @@ def _codes(text: str, where: str) -> dict[str, float]:
     """``"{'NORM': 100.0, 'SR': 0.0}"``: only a literal is read, no code is run."""
     try:
         codes = ast.literal_eval(text)
-        if isinstance(codes, dict):
-            return {str(code): float(likelihood) for code, likelihood in codes.items()}
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        pass
-    raise CorpusError(f"{where}: scp_codes is {text[:60]!r}, expected such as {{'NORM': 100.0}}")
+        return {str(code): float(likelihood) for code, likelihood in codes.items()}
+    except (ValueError, SyntaxError, TypeError, AttributeError, RecursionError) as error:
+        raise CorpusError(
+            f"{where}: scp_codes is {text[:60]!r}, expected such as {{'NORM': 100.0}}"
+        ) from error
 
 
 def _inside(text: str, name: str, where: str) -> str:
