@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from elm_jax.axes import Float
 from elm_jax.evals.base import EvalData, EvalResult, Predict, binary_labels, mean_by, one_class
 from elm_jax.evals.scores import auroc
-from elm_jax.processes import gather
+from elm_jax.evals.window_features import of_windows
 
 BANDS_HZ = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30)}
 WITH_GAMMA_HZ = BANDS_HZ | {"gamma": (30, 45)}
@@ -108,12 +108,8 @@ def band_power(
 
 def window_band_power(data: EvalData, split: str, **settings: Any) -> np.ndarray:
     """Log band power of every window of a split; settings are those of :func:`band_power`."""
-    steps, sfreq_hz = data.manifest.steps_per_unit, data.manifest.spec.sfreq_hz
-    rows = [
-        gather(band_power(batch["signal"] / steps, sfreq_hz, **settings))
-        for batch in data.batches(split)
-    ]
-    return np.concatenate(rows)[: len(data.windows(split))]
+    sfreq_hz = data.manifest.spec.sfreq_hz
+    return of_windows(data, split, lambda signal: band_power(signal, sfreq_hz, **settings))
 
 
 def recording_band_power(data: EvalData, split: str) -> np.ndarray:

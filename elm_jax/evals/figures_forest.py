@@ -10,6 +10,11 @@ from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
 
 COLOURS = (BLUE, ORANGE, "#3f8f4f", "#8a5fb0", "#b0862b", "#2f8f96", "#c2477f")
 MEAN = "mean"
+#: What is to be known of the interval of a mean over classes.
+INTERVALS = (
+    "intervals of means: people are drawn once for all classes; in a draw that has lost all who "
+    "have a class the mean is over the other classes"
+)
 
 
 class Mark(NamedTuple):
@@ -31,6 +36,7 @@ def forest(
     least: int,
     left_out: int = 0,
     axis: str = "AUROC, 95 % interval over people",
+    colours: Mapping[str, str] | None = None,
 ) -> Figure:
     """Classes from the best to the worst (of the first series), their mean below, chance dotted.
 
@@ -42,6 +48,7 @@ def forest(
       least: so many recordings a class needs to be here.
       left_out: how many classes have fewer.
       axis: what the values are.
+      colours: of series, where they have some.
     """
     series = list(dict.fromkeys(m.series for m in marks))
     first = [m for m in marks if m.series == series[0] and m.name != MEAN]
@@ -56,7 +63,8 @@ def forest(
     axes.axvline(0.5, color=GREY, lw=1, ls=":", label="chance")
     axes.axhline(len(names) - 0.25, color="#cccccc", lw=0.8)
     for i, name in enumerate(series):
-        _series(axes, [m for m in marks if m.series == name], at, i, len(series))
+        colour = (colours or {}).get(name, COLOURS[i % len(COLOURS)])
+        _series(axes, [m for m in marks if m.series == name], at, i, len(series), colour)
     ticks = [f"{name} ({counts[name]})" if name in counts else name for name in (*names, MEAN)]
     axes.set_yticks([at[name] for name in (*names, MEAN)], ticks, fontsize=9)
     axes.set(xlim=(min(0.4, _lowest(marks)), 1.01), ylim=(len(names) + 1.1, -0.7))
@@ -66,15 +74,17 @@ def forest(
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
+    handles, labels = axes.get_legend_handles_labels()
+    across = max(1, 100 // (max(map(len, labels)) + 8))  # characters that fit side by side
     figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False,
-        fontsize=9,
-    )  # fmt: skip
+        handles, labels, loc="outside lower center", ncols=across, frameon=False, fontsize=9
+    )
     return figure
 
 
-def _series(axes, marks: Sequence[Mark], at: Mapping[str, float], i: int, of: int) -> None:
-    colour = COLOURS[i % len(COLOURS)]
+def _series(
+    axes, marks: Sequence[Mark], at: Mapping[str, float], i: int, of: int, colour: str
+) -> None:
     y = np.asarray([at[m.name] for m in marks]) + (i - (of - 1) / 2) * 0.62 / of
     value = np.asarray([m.value for m in marks], float)
     ends = [[m.value if e is None else e for e in (m.low, m.high)] for m in marks]

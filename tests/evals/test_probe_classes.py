@@ -42,7 +42,9 @@ class Nights(PeopleData):
 
     def __init__(self, people, strength=3.0):
         super().__init__(people, None)
-        self.manifest.spec = types.SimpleNamespace(sfreq_hz=WINDOW / 30, window_s=30.0)
+        self.manifest.spec = types.SimpleNamespace(
+            modality="eeg", sfreq_hz=WINDOW / 30, window_s=30.0
+        )
         self._strength = strength
 
     def encoded(self, predict, split):

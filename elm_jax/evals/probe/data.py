@@ -66,8 +66,15 @@ class Sample:
         )
 
 
-def gather(data: EvalData, splits: Sequence[str], target: Target) -> Sample:
+NO_CLASS = ("negative", "left_out")
+
+
+def gather(
+    data: EvalData, splits: Sequence[str], target: Target, *, no_class: str = "negative"
+) -> Sample:
     """All windows of those of ``splits`` that hold anybody; reads no signal.
+
+    With ``no_class="left_out"`` windows that have none of several findings count as unlabelled.
 
     Raises:
       ManifestError: an unknown split, or none of them holds a recording.
@@ -86,6 +93,8 @@ def gather(data: EvalData, splits: Sequence[str], target: Target) -> Sample:
     # Values of a regression stay in the label's own unit: errors are read in it.
     target = dataclasses.replace(with_classes(target, recordings, windows), mean=0.0, std=1.0)
     truth = target.of_windows(recordings, windows).astype(np.float64)
+    if target.kind == "multilabel" and no_class == "left_out":
+        truth[~(truth == 1).any(axis=1)] = np.nan
     # What was divided is what is held out, drawn and scored; the caller says which it was.
     unit = "person" if data.manifest.split_by == "person" else "recording"
     units = [getattr(row, unit) for row in recordings]

@@ -1,7 +1,8 @@
 """The linear probe: what a linear model reads from vectors, beside baselines on the same people.
 
-Every input (the model's features and projection, band power, the same network with random weights)
-is fitted and scored on the same folds and label budgets, so that its rows can be compared.
+Every input (the model's features and projection, band power, the same network with random weights,
+and others, see :mod:`elm_jax.evals.probe.inputs`) is fitted and scored on the same folds and label
+budgets, so that its rows can be compared.
 """
 
 import dataclasses
@@ -14,23 +15,16 @@ import numpy as np
 
 from elm_jax.data.manifest import ManifestError
 from elm_jax.data.targets import Target
-from elm_jax.evals.band_power import WITH_GAMMA_HZ, window_band_power
 from elm_jax.evals.base import EvalData, EvalResult, Predict
-from elm_jax.evals.probe import by_class, figures, scoring
-from elm_jax.evals.probe.data import Sample, cells, classes_of_people, gather, joined
+from elm_jax.evals.probe import by_class, by_finding, figures, scoring
+from elm_jax.evals.probe.data import NO_CLASS, Sample, cells, classes_of_people, gather, joined
+from elm_jax.evals.probe.inputs import INPUTS, USUAL, readout_of, require_reports, vectors
+from elm_jax.evals.probe.models import STRENGTHS
 from elm_jax.evals.probe.run import Fits, run_folds
 from elm_jax.evals.probe.splits import Fold, folds, limited
 
 log = logging.getLogger(__name__)
 
-INPUTS = (
-    "features",
-    "projection",
-    "band_power",
-    "band_power_gamma",
-    "random_features",
-    "random_projection",
-)
 OUTER = ("prepared", "folds", "leave_one_person_out")
 
 
@@ -41,7 +35,7 @@ class Probe:
     Attributes:
       labels: what is predicted: ``name``, ``kind`` and ``classes`` of a
         :class:`~elm_jax.data.targets.Target`.
-      inputs: of ``INPUTS``; one row of every table each.
+      inputs: of :data:`~elm_jax.evals.probe.inputs.INPUTS`; one row of every table each.
       splits: of the prepared directory, whose people take part.
       outer: who is scored: "prepared" trains on the splits train and valid and scores test;
         "folds" and "leave_one_person_out" score everybody of ``splits`` once a repeat.
@@ -52,21 +46,27 @@ class Probe:
       bins: quantiles that numbers (age) are stratified by.
       valid_share: of the training people, to choose the strength on where no split valid does.
       c: fixed strength of logistic regression; None: chosen from the grid.
-      alpha: fixed strength of ridge regression; None: chosen from the grid.
+      alpha: fixed strength of ridge regression (of numbers, and of random convolutions); None:
+        chosen from the grid.
+      strengths: how many the grid has, 1e-6 to 1e5.
       refit_people: with at least so many training people the last fit is on training and
         validation people together. ELM's paper does so above a cutoff that it does not state.
-      random_networks: how many seeds of random weights; scores are the mean over them.
+      random_networks: how many seeds of random weights, or kernels; scores are the mean over them.
       also: of "train" and "valid", whose people are answered about beside those of the test, in
         table ``splits``; with outer "prepared" alone. Where "valid" is one of them and the strength
         is fixed, its people do not train.
       hypnograms: how many scored recordings are drawn over time, where windows have classes of
         their own.
+      min_positives: of several findings, so many recordings must have one, and lack it, or it is
+        not in the mean.
+      no_class: what recordings are that have none of several findings: "negative", or "left_out"
+        as in the splits of MERL and of the benchmark on PTB-XL.
       resamples: of people, for intervals.
       seed: of everything random here.
     """
 
     labels: Mapping[str, Any]
-    inputs: Sequence[str] = INPUTS
+    inputs: Sequence[str] = USUAL
     splits: Sequence[str] = ("train", "valid", "test")
     outer: str = "prepared"
     folds: int = 5
@@ -77,10 +77,13 @@ class Probe:
     valid_share: float = 0.2
     c: float | None = None
     alpha: float | None = None
+    strengths: int = len(STRENGTHS)
     refit_people: int = 50
     random_networks: int = 3
     also: Sequence[str] = ()
     hypnograms: int = 0
+    min_positives: int = 1
+    no_class: str = "negative"
     resamples: int = 1000
     seed: int = 0
 
@@ -93,6 +96,7 @@ class Probe:
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty")
         counts = dict(folds=2, repeats=1, bins=1, random_networks=1, resamples=1)
+        counts |= dict(strengths=2, min_positives=1)
         for name, least in counts.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected {least} or more")
@@ -106,6 +110,14 @@ class Probe:
             raise ValueError(
                 f"also is {list(self.also)} with outer={self.outer!r}; expected some of 'train' "
                 "and 'valid', with outer='prepared'"
+            )
+        if self.no_class not in NO_CLASS:
+            raise ValueError(f"no_class is {self.no_class!r}; known: {list(NO_CLASS)}")
+        fixed = {name: self._fixed(self.target, name) for name in self.inputs}
+        if len({value is None for value in fixed.values()}) > 1:
+            raise ValueError(
+                f"c is {self.c} and alpha is {self.alpha}: some inputs would choose their "
+                f"strength on people that others train on ({fixed}); fix both, or neither"
             )
         if not 0 < self.valid_share < 1:
             raise ValueError(f"valid_share is {self.valid_share}; expected a share between 0 and 1")
@@ -127,10 +139,18 @@ class Probe:
           ManifestError: no recordings in the splits.
           ValueError: a label that is no label; too few people for the folds or a budget.
         """
-        self._plan(gather(data, self.splits, self.target))
+        self._plan(self._sample(data))
+        if "report_words" in self.inputs:
+            require_reports(data, [s for s in self.splits if data.manifest.people.get(s)])
+
+    def _sample(self, data: EvalData) -> Sample:
+        return gather(data, self.splits, self.target, no_class=self.no_class)
 
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Tables ``scores`` and ``fits``, per-recording answers, figure ``probe``.
+
+        Of several findings also the table ``classes``, a row each at the largest budget, and the
+        figure ``probe_classes``.
 
         Of classes also the tables ``confusion`` and ``classes`` and the figure
         ``probe_confusion``, of the first input at the largest budget, by the mean probability over
@@ -139,11 +159,12 @@ class Probe:
         Scalars: the first score of the label's kind, per recording (per window where recordings
         have no one label), of the first input at the largest budget.
         """
-        sample = gather(data, self.splits, self.target)
+        sample = self._sample(data)
         plan, fits = self._plan(sample), Fits()
         of_part = self._said(predict, data, sample, plan, fits)
         said = of_part["test"]
-        rows = scoring.table(sample, said, fits.rows, resamples=self.resamples)
+        settings = dict(resamples=self.resamples, least=self.min_positives)
+        rows = scoring.table(sample, said, fits.rows, **settings)
         most = max(plan, key=lambda budget: len(plan[budget][0][0].train))
         simulated = data.simulated
         figure = figures.probe(
@@ -157,7 +178,11 @@ class Probe:
             for part, found in of_part.items()
         }
         splits = self._splits(sample, at_most, plan[most][0][0]) if self.also else []
-        report = self._by_class(data, sample, at_most["test"])
+        of_test = at_most["test"]
+        if sample.target.kind == "multilabel" and of_test:
+            report = self._by_finding(data, sample, of_test, rows, plan[most][0][0], most)
+        else:
+            report = self._by_class(data, sample, of_test)
         tables = {"scores": rows, "splits": splits, **report.tables}
         tables |= {"fits": fits.rows, "left_out": fits.left_out}
         lacking = [
@@ -172,7 +197,7 @@ class Probe:
             | scoring.networks(sample, said, self.random_networks),
             scores=scoring.answers(sample, at_most["test"]),
             figures=({"probe": figure} if len(rows) else {}) | report.figures,
-            notes=(*filter(None, [sample.note()]), *lacking, *fits.notes()),
+            notes=(*filter(None, [sample.note()]), *lacking, *fits.notes(), *report.notes),
         )
 
     def _splits(
@@ -182,12 +207,43 @@ class Probe:
         refit = len(fold.train) >= self.refit_people
         chosen = "fitted on" if refit else "chosen on"
         saw = {"train": "fitted on", "valid": chosen, "test": "unseen"}
-        if self._fixed(sample.target):
+        if self._chooses_nothing(sample.target):
             saw["valid"] = "unseen"
-        return scoring.by_split(sample, said, saw)
+        return scoring.by_split(sample, said, saw, least=self.min_positives)
+
+    def _by_finding(
+        self,
+        data: EvalData,
+        sample: Sample,
+        said: Mapping[str, np.ndarray],
+        scored: Sequence[Mapping[str, Any]],
+        fold: Fold,
+        budget: Any,
+    ) -> EvalResult:
+        """The table and figure of several findings, of every input."""
+        settings = dict(resamples=self.resamples, least=self.min_positives)
+        table = by_finding.classes_table(sample, said, **settings)
+        drawn = by_finding.figure(
+            table,
+            scored,
+            what=sample.target.name,
+            budget=budget,
+            least=self.min_positives,
+            simulated=data.simulated,
+        )
+        everybody = self.outer != "prepared"  # trains in some fold
+        trained = sample.rows(np.arange(len(sample.people)) if everybody else _of(fold))
+        return EvalResult(
+            tables={"classes": table},
+            figures={} if drawn is None else {"probe_classes": drawn},
+            notes=tuple(by_finding.notes(sample, table, trained)),
+        )
 
     def _by_class(
-        self, data: EvalData, sample: Sample, said: Mapping[str, np.ndarray]
+        self,
+        data: EvalData,
+        sample: Sample,
+        said: Mapping[str, np.ndarray],
     ) -> EvalResult:
         """Tables and figures of the first input's classes."""
         found = by_class.answers(sample, next(iter(said.values()))) if said else None
@@ -232,11 +288,13 @@ class Probe:
                         sample,
                         x,
                         repeats,
-                        fixed=self._fixed(sample.target),
+                        fixed=self._fixed(sample.target, name),
                         refit_people=self.refit_people,
                         fits=fits,
                         about={"input": name, "network": network, "budget": budget},
                         parts=tuple(said),
+                        readout=readout_of(name),
+                        strengths=np.logspace(-6, 5, self.strengths),
                     )
                     for part, own in said.items():
                         # Other networks count as further repeats.
@@ -245,9 +303,13 @@ class Probe:
             log.info("probe    %s: %.1f s", name, time.monotonic() - began)
         return said
 
-    def _fixed(self, target: Target) -> float | None:
-        """The strength that is not chosen, if it is not."""
-        return self.alpha if target.kind == "regression" else self.c
+    def _fixed(self, target: Target, name: str) -> float | None:
+        """The strength of an input's model that is not chosen, if it is not."""
+        return self.alpha if readout_of(name).is_alpha(target) else self.c
+
+    def _chooses_nothing(self, target: Target) -> bool:
+        """Whether all strengths are fixed; all are, or none."""
+        return self._fixed(target, self.inputs[0]) is not None
 
     def _plan(self, sample: Sample) -> dict[Any, list[list[Fold]]]:
         """The folds of every repeat, by budget; the same for all inputs.
@@ -267,7 +329,7 @@ class Probe:
                 outer=self.outer,
                 prepared=known,
                 count=self.folds,
-                valid_share=0.0 if self._fixed(sample.target) else self.valid_share,
+                valid_share=0.0 if self._chooses_nothing(sample.target) else self.valid_share,
                 seed=self.seed + repeat,
                 names=sample.people,
                 apart="valid" in self.also,
@@ -295,19 +357,6 @@ class Probe:
             )
 
 
-def vectors(
-    name: str, predict: Predict, data: EvalData, splits: Sequence[str], *, seed: int
-) -> np.ndarray | None:
-    """An input's vectors ``[n, d]`` of all windows of the splits; None: the model lacks it.
-
-    ``seed`` is that of random weights.
-    """
-    if name == "band_power":
-        return np.concatenate([window_band_power(data, s) for s in splits])
-    if name == "band_power_gamma":
-        settings = dict(bands_hz=WITH_GAMMA_HZ, segment_s=4.0)
-        return np.concatenate([window_band_power(data, s, **settings) for s in splits])
-    kind = name.removeprefix("random_")
-    use = predict if kind == name else data.random_predict(seed)
-    found = [getattr(data.encoded(use, split), kind) for split in splits]
-    return None if any(x is None for x in found) else np.concatenate(found)
+def _of(fold: Fold) -> np.ndarray:
+    """Those of a fold who train, or choose."""
+    return np.concatenate([fold.train, fold.valid])

@@ -14,6 +14,9 @@ STYLES = {
     "projection": (BLUE, "s", "projection"),
     "band_power": (ORANGE, "D", "band power"),
     "band_power_gamma": (ORANGE, "^", "band power with gamma"),
+    "amplitude": ("#3f8f4f", "v", "amplitude statistics"),
+    "random_convolutions": ("#b0862b", "P", "random convolutions"),
+    "report_words": ("#8a5fb0", "*", "the report's own words (read at test time)"),
     "random_features": (GREY, "o", "features, random weights"),
     "random_projection": (GREY, "s", "projection, random weights"),
 }

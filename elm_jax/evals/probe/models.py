@@ -9,10 +9,11 @@ half of its choice is made on them; not so here.)
 """
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -24,6 +25,9 @@ from elm_jax.axes import Float
 from elm_jax.data.targets import Target
 from elm_jax.evals import scores
 from elm_jax.evals.probe.data import class_count
+
+#: Rows of numbers; words are counted in a sparse array.
+Vectors = np.ndarray | scipy.sparse.sparray | scipy.sparse.spmatrix
 
 STRENGTHS = np.logspace(-6, 5, 45)
 
@@ -82,7 +86,7 @@ class Logistic:
         ]
         self.constant: list[float | None] = [None] * columns
 
-    def fit(self, x: np.ndarray, truth: np.ndarray, strength: float) -> "Logistic":
+    def fit(self, x: Vectors, truth: np.ndarray, strength: float) -> "Logistic":
         """Fits at one C; ``truth`` is ``[n, k]`` as a Sample has it.
 
         Raises:
@@ -98,15 +102,15 @@ class Logistic:
             raise FoldError("the training people have one class only")
         return self
 
-    def predict(self, x: np.ndarray) -> Float[np.ndarray, "n k"]:
+    def predict(self, x: Vectors) -> Float[np.ndarray, "n k"]:
         """Probabilities: of yes, of every class, or of every finding."""
         kind = self.target.kind
         if kind == "multiclass":
-            out = np.zeros((len(x), class_count(self.target)))
+            out = np.zeros((x.shape[0], class_count(self.target)))
             out[:, self.models[0].classes_.astype(int)] = self.models[0].predict_proba(x)
             return out
         columns = [
-            np.full(len(x), constant) if constant is not None else model.predict_proba(x)[:, 1]
+            np.full(x.shape[0], constant) if constant is not None else model.predict_proba(x)[:, 1]
             for model, constant in zip(self.models, self.constant, strict=True)
         ]
         return np.stack(columns, axis=1)
@@ -118,9 +122,10 @@ class RidgePath:
 
     target: Target
 
-    def fit(self, x: np.ndarray, truth: np.ndarray, strength: float) -> "RidgePath":
+    def fit(self, x: Vectors, truth: np.ndarray, strength: float) -> "RidgePath":
         """Fits at one alpha; asked again, of the same ``x`` and ``truth``."""
         if not hasattr(self, "_spectrum"):
+            x = x.toarray() if scipy.sparse.issparse(x) else x
             self._mean, self._offset = x.mean(0), truth.mean(0)
             x, truth = x - self._mean, truth - self._offset
             tall = len(x) > x.shape[1]
@@ -132,22 +137,19 @@ class RidgePath:
         self._slope = self._left @ (self._right / (self._spectrum + strength)[:, None])
         return self
 
-    def predict(self, x: np.ndarray) -> Float[np.ndarray, "n 1"]:
-        """Values in the label's unit."""
+    def predict(self, x: Vectors) -> Float[np.ndarray, "n k"]:
+        """Values in the unit of what was fitted: a label's, or several columns'."""
+        x = x.toarray() if scipy.sparse.issparse(x) else x
         return (x - self._mean) @ self._slope + self._offset
-
-
-def path(target: Target) -> tuple[Any, Iterator[float]]:
-    """An unfitted model and its strengths, from the strongest penalty to the weakest."""
-    if target.kind == "regression":
-        return RidgePath(target), iter(STRENGTHS[::-1])
-    return Logistic(target), iter(STRENGTHS)
 
 
 def choose_strength(
     target: Target,
-    train: tuple[np.ndarray, np.ndarray],
-    valid: tuple[np.ndarray, np.ndarray],
+    train: tuple[Vectors, np.ndarray],
+    valid: tuple[Vectors, np.ndarray],
+    *,
+    readout: "Readout | None" = None,
+    strengths: np.ndarray = STRENGTHS,
 ) -> tuple[float, float]:
     """The strength that scores best on the validation rows; of equal ones the strongest penalty.
 
@@ -155,6 +157,8 @@ def choose_strength(
       target: what is predicted.
       train: vectors ``[n, d]`` and truth ``[n, k]`` to fit.
       valid: likewise, to choose on.
+      readout: what reads the vectors; None: :data:`LINEAR`.
+      strengths: those there are, from the lowest number on.
 
     Returns:
       The strength, and the score of :data:`CHOSEN_BY`.
@@ -162,12 +166,13 @@ def choose_strength(
     Raises:
       FoldError: nothing to tell apart, in training or validation rows.
     """
+    readout = readout or LINEAR
     with _threads(train[0]):
-        before = fit_preprocessing(train[0])
+        before = readout.before(train[0])
         x, x_valid = before.transform(train[0]), before.transform(valid[0])
-        model, strengths = path(target)
+        model = readout.model(target)
         best = (np.nan, -np.inf)
-        for strength in strengths:
+        for strength in readout.from_the_strongest(target, strengths):
             said = model.fit(x, train[1], strength).predict(x_valid)
             value = _validated(target, valid[1], said)
             if value > best[1] + 1e-12:
@@ -204,6 +209,36 @@ def fit_preprocessing(x: np.ndarray) -> Pipeline:
     return preprocessing().fit(x)
 
 
+class Readout(NamedTuple):
+    """What reads vectors; see :mod:`elm_jax.evals.probe.readouts`.
+
+    Attributes:
+      before: fits what stands before the model, on training rows.
+      model: makes an unfitted one.
+      by_alpha: whether the strength of a model of classes is ridge's alpha, and not C.
+    """
+
+    before: Callable[[Any], Pipeline]
+    model: Callable[[Target], Any]
+    by_alpha: bool = False
+
+    def is_alpha(self, target: Target) -> bool:
+        """Whether strengths are alphas, of which the largest is the strongest penalty."""
+        return self.by_alpha or target.kind == "regression"
+
+    def from_the_strongest(self, target: Target, strengths: np.ndarray) -> np.ndarray:
+        """Strengths, from the strongest penalty to the weakest."""
+        return strengths[::-1] if self.is_alpha(target) else strengths
+
+
+def linear(target: Target) -> Any:
+    """The model of classes or numbers."""
+    return RidgePath(target) if target.kind == "regression" else Logistic(target)
+
+
+LINEAR = Readout(fit_preprocessing, linear)
+
+
 @dataclasses.dataclass(frozen=True)
 class Fitted:
     """Preprocessing and a linear model, fitted on the same rows."""
@@ -211,23 +246,29 @@ class Fitted:
     before: Pipeline
     model: Any
 
-    def predict(self, x: np.ndarray) -> Float[np.ndarray, "n k"]:
+    def predict(self, x: Vectors) -> Float[np.ndarray, "n k"]:
         """Probabilities ``[n, k]`` (of yes, of classes, of findings), or values ``[n, 1]``."""
         return self.model.predict(self.before.transform(x))
 
 
-def fit(target: Target, x: np.ndarray, truth: np.ndarray, strength: float) -> Fitted:
-    """Fits at one strength: vectors ``[n, d]``, truth ``[n, k]``.
+def fit(
+    target: Target,
+    x: Vectors,
+    truth: np.ndarray,
+    strength: float,
+    readout: "Readout | None" = None,
+) -> Fitted:
+    """Fits at one strength: vectors ``[n, d]``, truth ``[n, k]``; a readout, or :data:`LINEAR`.
 
     Raises:
       FoldError: no column varies, or nothing to tell apart.
     """
+    readout = readout or LINEAR
     with _threads(x):
-        before = fit_preprocessing(x)
-        model = RidgePath(target) if target.kind == "regression" else Logistic(target)
-        return Fitted(before, model.fit(before.transform(x), truth, strength))
+        before = readout.before(x)
+        return Fitted(before, readout.model(target).fit(before.transform(x), truth, strength))
 
 
-def _threads(x: np.ndarray):
+def _threads(x: Vectors):
     """One thread for small problems, where starting and waiting for others costs more than work."""
     return threadpool_limits(1 if x.size < MANY else None)

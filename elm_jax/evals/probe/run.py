@@ -9,7 +9,7 @@ import numpy as np
 from elm_jax.axes import Float
 from elm_jax.evals.probe import models
 from elm_jax.evals.probe.data import Sample
-from elm_jax.evals.probe.models import FoldError
+from elm_jax.evals.probe.models import LINEAR, STRENGTHS, FoldError, Readout
 from elm_jax.evals.probe.splits import Fold
 
 
@@ -44,7 +44,7 @@ class Fits:
 
 def run_folds(
     sample: Sample,
-    x: Float[np.ndarray, "n d"],
+    x: models.Vectors,
     repeats: Sequence[Sequence[Fold]],
     *,
     fixed: float | None,
@@ -52,12 +52,14 @@ def run_folds(
     fits: Fits,
     about: Mapping[str, Any],
     parts: Sequence[str] = ("test",),
+    readout: Readout = LINEAR,
+    strengths: np.ndarray = STRENGTHS,
 ) -> dict[str, Float[np.ndarray, "n s k"]]:
     """What probes said about the windows of each part in every repeat; NaN about the others.
 
     Args:
       sample: whose windows, and their truth.
-      x: the windows' vectors.
+      x: the windows' vectors ``[n, d]``; words in a sparse array.
       repeats: the folds of each.
       fixed: the strength; None: chosen in every fold.
       refit_people: with at least so many training people the validation people join them for the
@@ -65,16 +67,19 @@ def run_folds(
       fits: gets a row a fit.
       about: what stands at the beginning of each of these rows.
       parts: of a :class:`Fold`, who is asked about.
+      readout: what reads the vectors.
+      strengths: those to choose from.
     """
     shape = (len(sample.recording), len(repeats), sample.target.outputs)
     said = {part: np.full(shape, np.nan) for part in parts}
+    settings = dict(fixed=fixed, refit_people=refit_people, readout=readout, strengths=strengths)
     for repeat, made in enumerate(repeats):
         for fold in made:
             where = {"repeat": repeat, "fold": fold.name}
             if not len(sample.rows(fold.test)):
                 continue
             try:
-                fitted, how = _fit(sample, x, fold, fixed, refit_people)
+                fitted, how = _fit(sample, x, fold, **settings)
             except FoldError as error:
                 fits.left_out.append({**about, **where, "why": str(error)})
                 continue
@@ -87,14 +92,25 @@ def run_folds(
 
 
 def _fit(
-    sample: Sample, x: np.ndarray, fold: Fold, fixed: float | None, refit_people: int
+    sample: Sample,
+    x: models.Vectors,
+    fold: Fold,
+    *,
+    fixed: float | None,
+    refit_people: int,
+    readout: Readout,
+    strengths: np.ndarray,
 ) -> tuple[models.Fitted, dict[str, Any]]:
     target, truth = sample.target, sample.truth
     train, valid = sample.rows(fold.train), sample.rows(fold.valid)
     strength, score = fixed, None
     if fixed is None:
         strength, score = models.choose_strength(
-            target, (x[train], truth[train]), (x[valid], truth[valid])
+            target,
+            (x[train], truth[train]),
+            (x[valid], truth[valid]),
+            readout=readout,
+            strengths=strengths,
         )
         if len(fold.train) >= refit_people:
             train = np.concatenate([train, valid])
@@ -105,4 +121,4 @@ def _fit(
         "strength": strength,
         f"valid_{models.CHOSEN_BY[target.kind]}": score,
     }
-    return models.fit(target, x[train], truth[train], strength), how
+    return models.fit(target, x[train], truth[train], strength, readout), how

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from elm_jax.axes import Float
+from elm_jax.axes import Bool, Float
 from elm_jax.data.targets import Target
 from elm_jax.evals import scores
 from elm_jax.evals.base import mean_by
@@ -91,10 +91,12 @@ def score_rows(
     people: np.ndarray,
     *,
     resamples: int,
+    keep: Bool[np.ndarray, " k"] | None = None,
 ) -> dict[str, scores.Scored]:
     """Every score of a kind, the mean over repeats, with its interval over people.
 
-    Rows without a truth, or that any repeat said nothing about, do not count.
+    Rows without a truth, or that any repeat said nothing about, do not count; of several findings
+    the areas are means over those to ``keep``.
     """
     single = target.kind in ("binary", "regression")
     plain = truth[:, 0] if target.kind != "multilabel" else truth
@@ -106,6 +108,8 @@ def score_rows(
         "said": (one_hot, said[..., 0] if single else said),
         "decided": (plain, decide(target, said)),
     }
+    if keep is not None:
+        arrays["said"] = (truth[:, keep], said[..., keep])
     return {
         name: scores.with_interval(
             scores.mean_over_repeats(statistic), people, *arrays[takes], resamples=resamples
@@ -114,11 +118,14 @@ def score_rows(
     }
 
 
-def chance(target: Target, truth: Float[np.ndarray, "n k"]) -> dict[str, float]:
+def chance(
+    target: Target, truth: Float[np.ndarray, "n k"], keep: Bool[np.ndarray, " k"] | None = None
+) -> dict[str, float]:
     """What each score is for a guess that looks at nothing.
 
-    AUPRC: how common a class is; Hamming: always the commoner answer of each finding; MAE: always
-    the median; weighted F1: always the commonest class.
+    AUPRC: how common a class is (of several findings the mean over those to ``keep``); Hamming:
+    always the commoner answer of each finding; MAE: always the median; weighted F1: always the
+    commonest class.
     """
     truth = truth[np.isfinite(truth).all(axis=1)]
     if not len(truth):
@@ -127,7 +134,8 @@ def chance(target: Target, truth: Float[np.ndarray, "n k"]) -> dict[str, float]:
         return {"r2": 0.0, "mae": float(np.abs(truth - np.median(truth)).mean())}
     columns = truth == np.arange(class_count(target)) if target.kind == "multiclass" else truth
     share = columns.mean(0)
-    mixed = share[(share > 0) & (share < 1)]
+    ranked = share if keep is None else share[keep]
+    mixed = ranked[(ranked > 0) & (ranked < 1)]
     found = {"auroc": 0.5, "auprc": float(mixed.mean()) if len(mixed) else float("nan")}
     if target.kind == "multilabel":
         return found | {"hamming": float(np.minimum(share, 1 - share).mean())}
@@ -148,49 +156,74 @@ def table(
     fits: Sequence[Mapping[str, Any]],
     *,
     resamples: int,
+    least: int = 1,
 ) -> list[dict[str, Any]]:
     """A row for every (input, budget) and unit, and a row "chance" for every unit.
 
     Columns: how many people trained (mean over folds), how many rows and people are scored, and
-    every score with its interval; None where a score is not defined.
+    every score with its interval; None where a score is not defined. Of several findings areas are
+    means over those that at least ``least`` of the recordings scored have, and lack; column
+    ``classes`` says how many these are.
     """
     rows, guesses = [], {}
-    person = np.asarray(sample.people)[sample.person]
     for unit in UNITS:
-        whose = person[sample.recording] if unit == "window" else person
         for (name, budget), values in said.items():
-            pair = (sample.truth, values) if unit == "window" else per_recording(sample, values)
-            use = np.isfinite(pair[0]).all(axis=1) & np.isfinite(pair[1]).all(axis=(1, 2))
+            whole = rows_of(sample, values, unit)
+            use = complete(*whole[:2])
             if unit == "recording" and not (one_truth(sample) and use.any()):
                 continue
-            truth, answer = (part[use] for part in pair)
+            truth, answer, whose, group = (part[use] for part in whole)
+            keep = None
+            if sample.target.kind == "multilabel":
+                keep = scores.enough_of_both(truth, least, group)
             own = [f["train_people"] for f in fits if (f["input"], f["budget"]) == (name, budget)]
             row = {
                 "input": name,
                 "budget": budget,
                 "unit": unit,
                 "train_people": round(float(np.mean(own)), 1) if own else None,
-                "people": len(set(whose[use])),
+                "people": len(set(whose)),
                 "n": int(use.sum()),
             }
-            found = score_rows(sample.target, truth, answer, whose[use], resamples=resamples)
-            rows.append(row | _columns(found))
+            row |= {} if keep is None else {"classes": int(keep.sum())}
+            settings = dict(resamples=resamples, keep=keep)
+            found = score_rows(sample.target, truth, answer, whose, **settings)
+            rows.append(row | score_columns(found))
             if row["n"] >= guesses.get(unit, row)["n"]:
-                guesses[unit] = row | {"input": "chance", "budget": None} | _guess(sample, truth)
+                guess = _guess(sample, truth, keep)
+                guesses[unit] = row | {"input": "chance", "budget": None} | guess
     return rows + list(guesses.values())
 
 
-def _columns(found: Mapping[str, scores.Scored]) -> dict[str, float | None]:
+def rows_of(
+    sample: Sample, said: Float[np.ndarray, "n s k"], unit: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, answers, person and recording's number of all windows, or of all recordings."""
+    person = np.asarray(sample.people)[sample.person]
+    if unit == "window":
+        return sample.truth, said, person[sample.recording], sample.recording
+    return *per_recording(sample, said), person, np.arange(len(sample.recordings))
+
+
+def complete(
+    truth: Float[np.ndarray, "n k"], said: Float[np.ndarray, "n s c"]
+) -> Bool[np.ndarray, " n"]:
+    """Which rows have a truth and an answer in every repeat."""
+    return np.isfinite(truth).all(axis=1) & np.isfinite(said).all(axis=(1, 2))
+
+
+def score_columns(found: Mapping[str, scores.Scored]) -> dict[str, float | None]:
+    """Values and their intervals as columns of a table; None where one is not defined."""
     columns = {}
     for name, scored in found.items():
         columns |= {name: scored.value, f"{name}_low": scored.low, f"{name}_high": scored.high}
     return {k: None if np.isnan(v) else round(v, 4) for k, v in columns.items()}
 
 
-def _guess(sample: Sample, truth: np.ndarray) -> dict[str, float | None]:
-    found = chance(sample.target, truth)
+def _guess(sample: Sample, truth: np.ndarray, keep: np.ndarray | None) -> dict[str, float | None]:
+    found = chance(sample.target, truth, keep)
     none = {"train_people": None}
-    return none | _columns({n: scores.Scored(v, np.nan, np.nan) for n, v in found.items()})
+    return none | score_columns({n: scores.Scored(v, np.nan, np.nan) for n, v in found.items()})
 
 
 def networks(
@@ -208,7 +241,7 @@ def networks(
             use = sample.labelled & np.isfinite(own).all(axis=(1, 2))
             nobody = np.zeros(int(use.sum()), int)  # one person: a value, no interval
             found = score_rows(sample.target, sample.truth[use], own[use], nobody, resamples=1)
-            value = _columns({score: found[score]})[score]
+            value = score_columns({score: found[score]})[score]
             rows.append({"input": name, "budget": budget, "network": network, score: value})
     return {"random_networks": rows} if rows else {}
 
@@ -217,6 +250,8 @@ def by_split(
     sample: Sample,
     said: Mapping[str, Mapping[str, Float[np.ndarray, "n s k"]]],
     saw: Mapping[str, str],
+    *,
+    least: int = 1,
 ) -> list[dict[str, Any]]:
     """Table ``splits``: a row for every input, unit and part of the fold, without intervals.
 
@@ -224,24 +259,25 @@ def by_split(
       sample: whose windows.
       said: by part ("train", "valid", "test") and input.
       saw: what the probe had seen of each part.
+      least: see :func:`table`.
     """
     rows = []
     names = list(dict.fromkeys(name for own in said.values() for name in own))
-    person = np.asarray(sample.people)[sample.person]
     for name, unit in ((n, u) for n in names for u in UNITS):
         for part, own in said.items():
-            pair = (sample.truth, own[name])
-            whose = person[sample.recording]
-            if unit == "recording":
-                pair, whose = per_recording(sample, own[name]), person
-            use = np.isfinite(pair[0]).all(axis=1) & np.isfinite(pair[1]).all(axis=(1, 2))
+            whole = rows_of(sample, own[name], unit)
+            use = complete(*whole[:2])
             if not use.any() or (unit == "recording" and not one_truth(sample)):
                 continue
+            truth, answer, whose, group = (column[use] for column in whole)
+            keep = None
+            if sample.target.kind == "multilabel":
+                keep = scores.enough_of_both(truth, least, group)
             nobody = np.zeros(int(use.sum()), int)  # one person: a value, no interval
-            found = score_rows(sample.target, pair[0][use], pair[1][use], nobody, resamples=1)
+            found = score_rows(sample.target, truth, answer, nobody, resamples=1, keep=keep)
             about = {"input": name, "unit": unit, "split": part, "probe": saw[part]}
-            about |= {"people": len(set(whose[use])), "n": int(use.sum())}
-            values = _columns(found)
+            about |= {"people": len(set(whose)), "n": int(use.sum())}
+            values = score_columns(found)
             rows.append(about | {score: values[score] for score in found})
     return rows
 

@@ -11,7 +11,7 @@ import numpy as np
 from elm_jax.axes import Bool, Float
 from elm_jax.data.shards import RecordingRow
 from elm_jax.evals.base import EvalData, EvalResult, Predict, mean_by, unit_rows
-from elm_jax.evals.figures_forest import Mark, forest
+from elm_jax.evals.figures_forest import INTERVALS, Mark, forest
 from elm_jax.evals.scores import Scored, enough_of_both, roc_area, with_interval
 from elm_jax.evals.zero_shot.answers import class_vectors
 from elm_jax.evals.zero_shot.tasks import Task, has_label
@@ -170,6 +170,7 @@ def report_tasks(
     }
     scalars = {name: value for report in told for name, value in report.scalars().items()}
     notes = dict.fromkeys(note for report in reports if (note := report.note(split)))
+    notes |= {INTERVALS: None} if scalars else {}
     figures = _figures(told, simulated=data.simulated)
     return EvalResult(scalars, tables, _scores(reports), figures, tuple(notes))
 
