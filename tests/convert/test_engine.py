@@ -137,6 +137,7 @@ def test_a_rule_that_cannot_run_backwards_is_an_error():
 def test_transforms_are_undone_exactly(x):
     stored = dict.fromkeys(engine.TRANSFORMS, x) | {
         "dense": x[0],
+        "image": x[:, None],
         "pointwise": x[..., :1],
         "patch": x[:, :1, None],
         "across": x[:, None, :, :1],
