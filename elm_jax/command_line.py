@@ -57,6 +57,16 @@ def accept_none() -> None:
         config_flags.register_flag_parser_for_type(kind, OrNone(read))
 
 
+def without_evals(config: ConfigDict) -> None:
+    """``--config.evals=None`` leaves out every eval; how they would run stays said.
+
+    The section holds settings of all evals beside them, which other rooms read.
+    """
+    if "evals" in config and config.evals is None:
+        with config.unlocked():
+            config.evals = ConfigDict(dict(rows_per_batch=64, trained_on_people="refuse"))
+
+
 def _literal(argument: str) -> Any:
     """A number, a tuple, a mapping, a text in quotes: as Python writes them."""
     try:

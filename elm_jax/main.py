@@ -47,6 +47,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 def run(workdir: epath.Path) -> None:
     """Fills in the demo, keeps TensorFlow, if it is used, off the devices, and runs the mode."""
     config = CONFIG.value
+    command_line.without_evals(config)
     if config.mode not in MODES:
         raise ValueError(f"config.mode is {config.mode!r}; known: {sorted(MODES)}")
     argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[2]

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from elm_jax import command_line
+from elm_jax import build, command_line
 from elm_jax.schedules import run_length
 
 RECIPE = pathlib.Path(__file__).resolve().parent.parent / "configs" / "relpos_sleep.py"
@@ -35,6 +35,12 @@ def test_sections_and_numbers_can_be_switched_off():
     assert config_of("validation.patience_epochs=None").validation.patience_epochs is None
     # A word is a word where words are expected.
     assert config_of("init_from=None").init_from == "None"
+
+
+def test_all_evals_can_be_switched_off_at_once():
+    config = config_of("evals=None")
+    command_line.without_evals(config)
+    assert build.build_evals(config) == {} and config.evals.rows_per_batch
 
 
 def test_what_a_recipe_left_open_takes_any_value_of_python():
