@@ -348,6 +348,22 @@ def ecg_evals() -> dict[str, Any]:
     )
 
 
+def ecg_finished(mode: str) -> ConfigDict:
+    """:func:`finished` for models of ECGs: ``:demo`` and ``:smoke`` train ``ecg_merl`` first."""
+    config = finished(mode)
+    config.data.update(demo_people=400, demo_split="")  # the corpus's own folds
+    config.evals.rows_per_batch = 64
+    config.demo.demo_model = "ecg_merl:demo"
+    return config
+
+
+def ecg_finished_smoke() -> dict[str, Any]:
+    """The smallest model and corpus that a recipe of ECGs' finished models runs on."""
+    return dict(
+        demo_model="ecg_merl:smoke", data=dict(demo_people=20), evals=dict(rows_per_batch=8)
+    )
+
+
 def ecg_demo_evals() -> dict[str, Any]:
     """What ``:demo`` changes of :func:`ecg_evals`: wordings that no simulated report uses."""
     tasks: dict[str, Any] = {}

@@ -26,7 +26,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.query = dict(
         texts=(),  # each a query of its own; or after the flags
         against="",  # a contrary, whose similarity is taken off
-        file="",  # an EDF, EDF+ or BDF file, in place of data.dir
+        file="",  # an EDF, EDF+ or BDF file (of ECGs also a WFDB record), in place of data.dir
         rename="",  # file: a YAML map of channel names to electrodes
         splits=(),  # data.dir: empty: all; else of "train", "valid", "test"
         segments=10,  # how many are listed
@@ -34,7 +34,8 @@ def get_config(arg: str = "") -> ConfigDict:
         join="merge",  # windows that touch become one segment; or "apart", or "none"
         windows=100,  # merge: how many of the best windows are joined; at most a tenth of all
         apart_s=30.0,  # apart: none that begins less than this from a better one
-        page_s=10.0,  # of EEG in a figure; a window at least
+        page_s=10.0,  # of signal in a figure; a window at least
+        layout="3x4",  # of an ECG's page: "3x4" and a rhythm strip, "6x2", "12x1"
     )
 
     smoke = common.finished_smoke() | dict(query=dict(texts=("Abnormal EEG.",), plots=1))

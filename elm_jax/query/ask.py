@@ -19,6 +19,7 @@ from elm_jax import leakage, results, run_dir
 from elm_jax.axes import Float
 from elm_jax.data.corpus import Corpus
 from elm_jax.evals.base import EvalResult, unit_rows
+from elm_jax.evals.figures_ecg import require_layout
 from elm_jax.finished import open_finished, open_model
 from elm_jax.pretrained import Pretrained
 from elm_jax.query import show, source
@@ -97,6 +98,7 @@ def _check(settings: Any) -> tuple[list[str], str]:
     for name in ("segments", "windows"):
         if settings[name] < 1:
             raise QueryError(f"config.query.{name} is {settings[name]}; expected 1 or more")
+    require_layout(show.layout_of(settings), "config.query.layout")
     for name in ("page_s", "apart_s"):
         if not settings[name] > 0:
             raise QueryError(f"config.query.{name} is {settings[name]}; expected seconds above 0")
@@ -109,7 +111,7 @@ def _open(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus | None]:
     if not config.data.dir:
         raise QueryError(
             "there is nothing to look through: give --config.data.dir (a directory that python -m "
-            "data_prep.prepare wrote) or --config.query.file (an EDF file)"
+            "data_prep.prepare wrote) or --config.query.file (one recording)"
         )
     return open_finished(config, workdir)
 

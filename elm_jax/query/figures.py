@@ -73,7 +73,7 @@ def moment_figure(
         [moment.best_s, moment.best_s + trace.window_s], [1, 1], color=ORANGE, lw=5,
         solid_capstyle="butt", transform=eeg.get_xaxis_transform(),
     )  # fmt: skip
-    _draw_trace(below, trace, moment)
+    draw_trace(below, trace, moment)
     return figure
 
 
@@ -150,7 +150,8 @@ def _scale_bar(axes: Any, right_s: float, length_s: float, low: float, row_uv: i
     )
 
 
-def _draw_trace(axes: Any, trace: Trace, moment: Moment) -> None:
+def draw_trace(axes: Any, trace: Trace, moment: Moment) -> None:
+    """Similarity over the recording, the moment shaded."""
     middle, high = trace.typical
     axes.axvspan(moment.start_s, moment.stop_s, color=SHADE, alpha=0.7, lw=0)
     axes.axhline(middle, color=GREY, lw=1, ls=":", label="median of all windows")

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from elm_jax.data.modality import simulated_word
 from elm_jax.query.figures import Page, Trace, moment_figure
+from elm_jax.query.figures_ecg import ecg_moment_figure
 from elm_jax.query.find import Answer, joined_windows, percentile
 from elm_jax.query.moments import Moment, clock
 from elm_jax.query.source import Source
@@ -33,6 +35,11 @@ def rows_of(answer: Answer, source: Source) -> list[dict[str, Any]]:
     return rows
 
 
+def layout_of(settings: Any) -> str:
+    """How an ECG is laid out on its page, whatever the recipe's other signals are."""
+    return settings.get("layout", "3x4")
+
+
 def figures_of(
     source: Source, answers: Sequence[Answer], settings: Any, against: str
 ) -> dict[str, Any]:
@@ -41,13 +48,17 @@ def figures_of(
     for i, answer in enumerate(answers, 1):
         for rank, moment in enumerate(answer.moments[: settings.plots], 1):
             title = f"“{answer.text}”" + (f" against “{against}”" if against else "")
-            figures[f"query_{i}_segment_{rank}"] = moment_figure(
+            drawn = (
                 _page(source, moment, settings.page_s),
                 _trace(source, answer, moment.recording),
                 moment,
-                title=title,
-                about=_about(source, answer, moment, rank),
-                simulated=source.simulated,
+            )
+            words = dict(title=title, about=_about(source, answer, moment, rank))
+            words["simulated"] = simulated_word(source.simulated, source.spec.modality)
+            figures[f"query_{i}_segment_{rank}"] = (
+                ecg_moment_figure(*drawn, answer.similarity, layout=layout_of(settings), **words)
+                if source.spec.modality == "ecg"
+                else moment_figure(*drawn, **words)
             )
     return figures
 
