@@ -14,6 +14,7 @@ from elm_jax.checkpoint import Checkpoints, Described
 from elm_jax.convert import (
     braindecode_folder,
     ecg_file,
+    ecg_image,
     folder,
     hub,
     masked_checkpoint,
@@ -215,6 +216,11 @@ FOLDERS = (
         sleep_folder.is_folder,
         lambda path, asked: sleep_folder.read_folder(path, n_outputs=asked.n_outputs),
         takes=("n_outputs",),
+    ),
+    FolderKind(
+        "an image tower of Hugging Face",
+        ecg_image.is_tower,
+        lambda path, asked: ecg_image.refuse_tower(path),
     ),
 )
 WEIGHTS = (

@@ -6,8 +6,9 @@ a saved folder, one that braindecode's EEGPT or SleepStagerChambon2018 saved, th
 folder on the Hugging Face hub, weights of that stager or of the siamese network around it, or of
 MERL, ST-MEM, MTAE or MLAE. DST:
 NAME.pt, NAME.safetensors, a folder that stands alone, ``--to braindecode`` a folder that the
-``from_pretrained`` of that class of braindecode reads, or ``--to orbax`` a workdir that
-``config.init_from`` takes.
+``from_pretrained`` of that class of braindecode reads, ``--to orbax`` a workdir that
+``config.init_from`` takes, or ``--to hf_tower`` the image tower of a model of ECG pictures, as a
+directory that transformers opens.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from elm_jax import paths
 from elm_jax.convert.engine import LoadReport
 from elm_jax.convert.parts import ModelParts
 
-KINDS = ("folder", "pt", "safetensors", "orbax", "braindecode")
+KINDS = ("folder", "pt", "safetensors", "orbax", "braindecode", "hf_tower")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -84,7 +85,7 @@ def convert(
     Raises:
       ValueError: something is to be left out of a kind that has a place for everything.
     """
-    from elm_jax.convert import braindecode_folder, sleep_conv, sleep_folder
+    from elm_jax.convert import braindecode_folder, ecg_image, sleep_conv, sleep_folder
     from elm_jax.convert.folder import write_folder
     from elm_jax.convert.single_file import write_single_file
     from elm_jax.convert.workdir import write_workdir
@@ -98,6 +99,8 @@ def convert(
     if kind == "braindecode":
         stager = parts.recipe["encoder"]["name"] == sleep_conv.NAME
         write = (sleep_folder if stager else braindecode_folder).write_folder
+    if kind == "hf_tower":
+        write = ecg_image.write_tower
     return write(parts, target, leave_out=leave_out, overwrite=overwrite)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from elm_jax.convert import ecg_image
 from elm_jax.convert.parts import ELM_AUTHORS, ModelParts
 from elm_jax.data.people import People
 from elm_jax.data.spec import SignalSpec
@@ -109,6 +110,12 @@ _ENCODERS = {
         "TIM 2023",
         "ecg_torch",
         lambda encoder: encoder.get("width") or SIZES[encoder.get("size", "base")].width,
+    ),
+    "ecg_image": (
+        "an image tower on pictures of ECGs: ViT, Dosovitskiy et al., ICLR 2021; CLIP, Radford et "
+        "al., ICML 2021; SigLIP, Zhai et al., ICCV 2023",
+        "image_torch",
+        ecg_image.features_of,
     ),
     "sleep_conv": (
         "Chambon et al., IEEE TNSRE 2018",

@@ -4,10 +4,11 @@ config.json              what it is: signal, recipe, whom it was trained on, dig
 model.safetensors, .pt   encoder and projector under the published PyTorch names
 text_projector.safetensors, classifier.safetensors, text_tower/     where the model has them
 probe.npz                an input and what the model makes of it
+picture.npz              of a model that looks at pictures of ECGs: all that drawing needs
 load_report.json         what became of every tensor
 README.md                the model card
-elm_torch.py, eeg_torch.py, ecg_torch.py, sleep_torch.py, mlp_torch.py, heads_torch.py,
-preprocess.py, ecg_preprocess.py, verify.py use and check it without this project
+elm_torch.py, eeg_torch.py, ecg_torch.py, image_torch.py, sleep_torch.py, mlp_torch.py,
+heads_torch.py, preprocess.py, ecg_preprocess.py, verify.py use and check it without this project
 """
 
 import contextlib
@@ -25,7 +26,7 @@ import numpy as np
 from etils import epath
 
 from elm_jax import paths, staging
-from elm_jax.convert import network, probe, tower
+from elm_jax.convert import ecg_image, network, probe, tower
 from elm_jax.convert.card import LICENCE_NOTES, model_card
 from elm_jax.convert.engine import ConvertError, LoadReport
 from elm_jax.convert.parts import ModelParts, origin_of, require_description, weights_sha256
@@ -42,8 +43,8 @@ from elm_jax.data.spec import SignalSpec
 
 FORMAT, FORMAT_VERSION = "elm_jax", 1
 STAND_ALONE = (
-    "elm_torch.py", "eeg_torch.py", "ecg_torch.py", "sleep_torch.py", "mlp_torch.py",
-    "heads_torch.py", "preprocess.py", "ecg_preprocess.py", "verify.py",
+    "elm_torch.py", "eeg_torch.py", "ecg_torch.py", "image_torch.py", "sleep_torch.py",
+    "mlp_torch.py", "heads_torch.py", "preprocess.py", "ecg_preprocess.py", "verify.py",
 )  # fmt: skip
 
 
@@ -136,6 +137,7 @@ def write_folder(
     parts = as_numpy(parts)
     with replacing(target, ours=is_folder(target), overwrite=overwrite) as unique:
         _write_tensors(parts, unique)
+        ecg_image.write_picture(parts, unique)
         recipe, extra = tower.write_tower(parts, unique)
         made = network.make_probe(parts, predict)
         (unique / "probe.npz").write_bytes(made.to_bytes())

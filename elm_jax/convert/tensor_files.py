@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elm_jax.convert import eegpt, elm, engine, heads, merl, sleep_conv, vit1d
+from elm_jax.convert import ecg_image, eegpt, elm, engine, heads, merl, sleep_conv, vit1d
 from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse, LoadReport, StateDict
 
 COUNTERS = "batch_counters"  # where a model's description has counters_of() its source
@@ -103,6 +103,14 @@ def _vit_rules(network: Network) -> list[ConvertRule]:
     ]
 
 
+def _image_rules(network: Network) -> list[ConvertRule]:
+    return [
+        *ecg_image.ENCODER_RULES,
+        *_projector_rules(network),
+        *heads.adapter_rules(network.recipe),
+    ]
+
+
 def _text_projector_rules(network: Network) -> list[ConvertRule]:
     """Those of MERL's and CLIP's, which have no BatchNorm, or of ELM's."""
     projector = network.params["text_projector"]
@@ -134,6 +142,9 @@ MODELS = {
     merl.NAME: TensorFile("model", {"encoder": "encoder", **_BESIDE}, _resnet_rules),
     vit1d.NAME: TensorFile(
         "model", {"encoder": "encoder", "decoder": "decoder", **_BESIDE}, _vit_rules
+    ),
+    ecg_image.NAME: TensorFile(
+        "model", {"encoder": "encoder", "decoder": "decoder", **_BESIDE}, _image_rules
     ),
 }
 FURTHER = (

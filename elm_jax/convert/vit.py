@@ -66,6 +66,15 @@ def load_vit(directory: epath.PathLike, *, pooling: str = "") -> LoadedVit:
     return LoadedVit(config, variables, report, pixels, where)
 
 
+def names_tower(text: str) -> bool:
+    """Whether the text of a ``config.json`` is that of an image tower."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and values.get("model_type") in vit_config.TYPES
+
+
 def _plain(values: Mapping[str, Any], state: StateDict, source: str) -> tuple[StateDict, VitConfig]:
     """Tensors without the prefix that their class puts before them, and what the tower is."""
     prefixes = sorted(set(PREFIX.values()))

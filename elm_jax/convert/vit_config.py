@@ -32,7 +32,7 @@ _NAMES = {
     "siglip": _SHARED | {"attention_dropout": "attention_dropout"},
 }  # fmt: skip
 # model_type -> the family, and whether the tower is a section of the file.
-_TYPES = {
+TYPES = {
     "vit": ("vit", False),
     "clip": ("clip", True),
     "clip_vision_model": ("clip", False),
@@ -101,9 +101,9 @@ def from_hf(values: Mapping[str, Any], names: set[str], *, source: str) -> VitCo
       VitConfigError: another network.
     """
     found = values.get("model_type")
-    if found not in _TYPES:
-        raise VitConfigError(f"{source}: model_type is {found!r}; known: {sorted(_TYPES)}")
-    kind, inside = _TYPES[found]
+    if found not in TYPES:
+        raise VitConfigError(f"{source}: model_type is {found!r}; known: {sorted(TYPES)}")
+    kind, inside = TYPES[found]
     own = values.get("vision_config", {}) if inside else values
     if not isinstance(own, Mapping):
         raise VitConfigError(f"{source}: vision_config is no object")

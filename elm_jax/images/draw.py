@@ -123,11 +123,16 @@ def _parts(cells: Float[Array, "b r n"]) -> Float[Array, "b r i _ x"]:
 
 def _marks(over: Array, under: Array, paper: Paper) -> Float[Array, "b y x"]:
     """How much of each pixel is a mark of a trace that goes on beyond its row."""
+    flags = jnp.concatenate([over, under], axis=1).astype(jnp.float32)
+    flags = flags.reshape(*flags.shape[:2], -1, CELLS_PER_PX).mean(-1)
+    marks = jnp.einsum("brx,ry->byx", flags, mark_rows(paper), precision="highest")
+    return jnp.minimum(marks, 1.0)
+
+
+def mark_rows(paper: Paper) -> Float[np.ndarray, "r y"]:
+    """Which share of each image row is a mark above each row of traces, and then below each."""
     high = max(MARK_MM * paper.px_per_mm, 2.0)
     zero, reach = paper.zero_px, paper.reach_px
     above = covered(zero - reach[:, 0], zero - reach[:, 0] + high, paper.image_size[0])
     below = covered(zero + reach[:, 1] - high, zero + reach[:, 1], paper.image_size[0])
-    rows = np.concatenate([above, below]).astype(np.float32)
-    flags = jnp.concatenate([over, under], axis=1).astype(jnp.float32)
-    flags = flags.reshape(*flags.shape[:2], -1, CELLS_PER_PX).mean(-1)
-    return jnp.minimum(jnp.einsum("brx,ry->byx", flags, rows, precision="highest"), 1.0)
+    return np.concatenate([above, below]).astype(np.float32)

@@ -22,6 +22,7 @@ ENCODERS = {
     "eeg_transformer": "eeg_torch",
     "resnet1d": "ecg_torch",
     "vit1d": "ecg_torch",
+    "ecg_image": "image_torch",
     "sleep_conv": "sleep_torch",
     "mlp": "mlp_torch",
 }
