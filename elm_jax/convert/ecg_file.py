@@ -66,15 +66,30 @@ def read(
         there = config is not None or beside.exists()
     values = _read_settings(beside) if there else {}
     ours = values.pop(released.OUR_SECTION, None)
-    given = _checked(values, str(beside))
-    make = _of_merl if merl.prefix_of(weights.state) is not None else _of_vit
-    made = make(weights.state, given, source)
+    made = from_state(weights.state, _checked(values, str(beside)), source=source)
     if ours is not None:
         released.require_section(ours, str(beside))
         return _told(made, ours, path)
     report = made.report
     report.excused |= {name: "state of the training" for name in weights.beside}
     return made
+
+
+def from_state(
+    state: StateDict, settings: Mapping[str, Any], *, source: str = "state dict"
+) -> ModelParts:
+    """A model from arrays by published name.
+
+    Args:
+      state: see :func:`claims`.
+      settings: those of :data:`KINDS` that are told.
+      source: for messages.
+
+    Raises:
+      ConvertError: settings or tensors that do not fit, are unknown or missing.
+    """
+    make = _of_merl if merl.prefix_of(state) is not None else _of_vit
+    return make(state, _checked(settings, source), source)
 
 
 def _read_settings(path: epath.Path) -> dict[str, Any]:
