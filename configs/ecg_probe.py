@@ -50,6 +50,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     smoke = common.ecg_finished_smoke()
     smoke["evals"] |= dict(probe=dict(random_networks=1, budgets=(1.0,), min_positives=1))
+    smoke["evals"]["probe"]["inputs"] = ("features", "random_convolutions", "report_words")
     return common.finish(config, "" if named else arg, smoke)
 
 

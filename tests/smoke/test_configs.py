@@ -10,6 +10,7 @@ import pytest
 import yaml
 from etils import epath
 from tiny_by_name import ELECTRODES, SPEC, pretrained_by_name, write_shards_by_name
+from tiny_leads import write_tiny_leads
 from tiny_nights import write_tiny_nights
 from tiny_shards import write_tiny_shards
 
@@ -64,6 +65,21 @@ def trained(shards, tmp_path_factory):
     config = get_config("elm_5s", "smoke")
     config.data.dir = str(shards(config.signal.window_s))
     workdir = epath.Path(tmp_path_factory.mktemp("trained"))
+    train.train(config, workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def ecgs(tmp_path_factory):
+    return write_tiny_leads(tmp_path_factory.mktemp("smoke") / "ecgs")
+
+
+@pytest.fixture(scope="module")
+def trained_on_ecgs(ecgs, tmp_path_factory):
+    """The workdir of a tiny model of ECGs and texts."""
+    config = get_config("ecg_merl", "smoke")
+    config.data.dir = str(ecgs)
+    workdir = epath.Path(tmp_path_factory.mktemp("trained_on_ecgs"))
     train.train(config, workdir)
     return workdir
 
@@ -127,9 +143,13 @@ def test_a_recipe_runs_two_steps(name, request, tmp_path, warned):
 
 
 @pytest.mark.parametrize("name", FINISHED)
-def test_a_recipe_runs_on_a_finished_model(name, shards, trained, tmp_path):
+def test_a_recipe_runs_on_a_finished_model(name, shards, request, tmp_path):
     config = get_config(name, "smoke")
-    config.data.dir, config.model = str(shards(5.0)), str(trained)
+    if config.demo_model.startswith("ecg_"):
+        data, model = (request.getfixturevalue(n) for n in ("ecgs", "trained_on_ecgs"))
+    else:
+        data, model = shards(5.0), request.getfixturevalue("trained")
+    config.data.dir, config.model = str(data), str(model)
     module, function = main.MODES[config.mode]
     getattr(importlib.import_module(module), function)(config, epath.Path(tmp_path))
     assert (tmp_path / "report.html").stat().st_size > 1000
