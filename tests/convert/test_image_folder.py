@@ -1,5 +1,6 @@
 """A saved model of ECG pictures stands alone, in PyTorch too; its tower goes to Hugging Face."""
 
+import importlib
 import subprocess
 import sys
 
@@ -67,9 +68,7 @@ def test_a_folder_gives_the_model_back_here_and_in_pytorch(kind, tmp_path, monke
     monkeypatch.syspath_prepend(str(tmp_path / "saved"))
     for name in ("image_torch", "elm_torch", "heads_torch"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    import image_torch
-
-    twin = image_torch.load(tmp_path / "saved")
+    twin = importlib.import_module("image_torch").load(tmp_path / "saved")
     with torch.inference_mode():
         images = twin.picture(torch.from_numpy(values)).numpy()
         features, projection = twin(torch.from_numpy(values))
