@@ -64,6 +64,7 @@ def get_config(arg: str = "") -> ConfigDict:
             name="probe",
             labels=dict(name="superclass", kind="multilabel", classes=SUPERCLASSES),
             inputs=("features", "random_features"),
+            random_networks=3,  # seeds of random weights, whose scores are averaged
             splits=("train", "valid", "test"),
             also=("train", "valid"),  # answered about as well; those of valid do not train
         ),
@@ -75,7 +76,9 @@ def get_config(arg: str = "") -> ConfigDict:
         encoder=image_encoder(dict(name="vit") | sizes, image_size=192),
         optimizer=dict(rate=1e-3, schedule=dict(total_epochs=20.0)),
     )
+    evals = dict(rows_per_batch=8, superclass=dict(random_networks=1))
     smoke = common.ecg_smoke() | dict(
+        evals=evals,
         sampler=windows(4),
         encoder=image_encoder(dict(name="vit", pooling="mean") | TINY, image_size=96),
     )

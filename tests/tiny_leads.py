@@ -11,6 +11,8 @@ SPEC = SignalSpec(
     modality="ecg", channels=WANTED_ORDER, montage="leads", sfreq_hz=RATE_HZ, window_s=WINDOW_S,
     highpass_hz=0.0, lowpass_hz=25.0, resample="polyphase", unit="mV", clip=10.0, scale=1.0,
 )  # fmt: skip
+# So that a vocabulary learnt from the reports has every letter.
+NEGATED = "No conduction disturbance, no hypertrophy; ST/T change equivocal, QRS axis vague, jerks."
 TOWER = dict(name="vit", width=16, depth=2, heads=2, mlp_width=24, patch_size=16)
 
 
@@ -37,7 +39,8 @@ def write_tiny_leads(directory, *, people=6, valid_people=2, test_people=2, spec
     for i, split in enumerate(splits):
         kind = ("NORM", "MI")[i % 2]
         signal = beats(rng, WINDOW_S, height_mv=(1.0, 2.5)[i % 2])
-        text = f"Sinus rhythm number {i}. {'Infarct' if i % 2 else 'Normal'}."
+        finding = ("Normal ECG", "Myocardial infarction")[i % 2]
+        text = f"Sinus rhythm number {i}. {finding}. {NEGATED}"
         labels = {"superclass": [kind], "abnormal": i % 2}
         recordings.append(InMemory(f"rec{i:02d}", f"test:p{i}", split, (signal,), (text,), labels))
     write_dataset(directory, recordings, spec, corpus="tiny_leads", simulated=True)

@@ -127,6 +127,8 @@ def test_a_recipe_runs_two_steps(name, request, tmp_path, warned):
         config.data.dir = str(request.getfixturevalue("shards_by_name"))
     elif config.data.get("demo_corpus") == "nights":
         config.data.dir = str(request.getfixturevalue("shards_of_nights"))
+    elif config.data.get("demo_corpus") == "ecg":
+        config.data.dir = str(request.getfixturevalue("ecgs"))
     else:
         config.data.dir = str(request.getfixturevalue("shards")(config.signal.window_s))
     if config.get("demo_model"):  # what ':smoke' would train first
@@ -137,7 +139,8 @@ def test_a_recipe_runs_two_steps(name, request, tmp_path, warned):
     assert max(json.loads(row)["step"] for row in rows) == 2
     assert 1 <= summary["step"] <= 2 and summary["loss"] > 0  # the best of them, where that counts
     if any(hasattr(settings, "items") for settings in config.evals.values()):
-        assert any(key in summary for key in ("zero_shot", "classification", "pretext"))
+        kinds = ("zero_shot", "classification", "pretext", "retrieval", "superclass")
+        assert any(key in summary for key in kinds)
     if name == "relpos_sleep":
         assert warned() == []
 
