@@ -17,6 +17,7 @@ from elm_jax.query.figures import SHADE, Page, Trace, draw_trace
 from elm_jax.query.moments import Moment
 
 UV_PER_MV = 1000.0
+_FEW = 8  # windows of which nothing can be said by a histogram
 _LINE_MM, _ABOUT_MM, _BELOW_MM = 6.2, 7.5, 38.0
 
 
@@ -49,21 +50,27 @@ def ecg_moment_figure(
     wide = max(40, int(sheet.width_mm / 2.4))
     lines = textwrap.wrap(whole, wide, max_lines=3, placeholder=" ...")
     head_mm = _LINE_MM * len(lines) + _ABOUT_MM
-    figure = sized_figure(sheet.width_mm, sheet.height_mm + head_mm + _BELOW_MM)
-    total_mm = sheet.height_mm + head_mm + _BELOW_MM
+    below_mm = _BELOW_MM if max(len(trace.similarity) * _FEW, len(every)) > _FEW else 0.0
+    total_mm = sheet.height_mm + head_mm + below_mm
+    figure = sized_figure(sheet.width_mm, total_mm)
     left = 2.5 / sheet.width_mm
     figure.text(left, 1 - 2.0 / total_mm, "\n".join(lines), fontsize=13, va="top")
-    at = (_BELOW_MM + sheet.height_mm + 2.2) / total_mm
+    at = (below_mm + sheet.height_mm + 2.2) / total_mm
     figure.text(left, at, about, fontsize=10, color="#444444", va="bottom")
-    axes = paper_axes(figure, sheet, _BELOW_MM)
+    axes = paper_axes(figure, sheet, below_mm)
     draw_page(axes, signal_mv, page.channels, page.sfreq_hz, sheet)
     _shade(axes, page, moment, sheet)
-    size = (16 / sheet.width_mm, 12 / total_mm, 1 - 22 / sheet.width_mm, 20 / total_mm)
+    if not below_mm:
+        return figure
+    size = (20 / sheet.width_mm, 12 / total_mm, 1 - 26 / sheet.width_mm, 20 / total_mm)
     below = figure.add_axes(size)
     if len(trace.similarity) > 1:
         draw_trace(below, trace, moment)
     else:
         _among_all(below, every, float(every[moment.best]))
+    below.tick_params(labelsize=8)
+    for axis in (below.xaxis, below.yaxis):
+        axis.label.set_size(9)
     return figure
 
 
