@@ -99,8 +99,9 @@ def demo(layout: str, patch_size: int | None, size: dict) -> dict:
 
 
 def smoke(layout: str, patch_size: int | None) -> dict:
-    """What ``:smoke`` changes beside: a smaller size, two steps."""
+    """What ``:smoke`` changes beside: a smaller size, patches that more windows hold, two steps."""
     sizes = dict(width=8, depth=1, heads=1, head_width=4, mlp_ratio=2.0)
+    patch_size = patch_size and 25
     return common.ecg_smoke() | dict(
         sampler=dict(name="mixture", windows_per_batch=4, windows_per_recording=1, shift=True),
         encoder=encoder(layout, patch_size, **sizes),
