@@ -46,8 +46,8 @@ def tiny_pretrained(folder, *, text=True, window_s=5.0, seed=0, encoder=None, **
     if text:
         home = (epath.Path(folder),)
         texts = build.build_text_source(config, workdirs=home, cache=None, corpus=lambda: reports)
-    objective = build.build_objective(config, tiny_spec(window_s), texts)
     spec = tiny_spec(window_s).replace(**spec)
+    objective = build.build_objective(config, spec, texts)
     batch = {"signal": np.zeros((1, len(spec.channels), spec.window_samples), np.float32)}
     if text:
         batch |= texts.table(("normal",)).take(np.zeros(1, np.int64))
