@@ -16,6 +16,7 @@ OWNERS = {
     "records": ("ptbxl", "simulated_ecg"),
     "folds": ("ptbxl", "simulated_ecg"),
     "cpsc_part": ("cpsc2018",),
+    "merl_split": ("ptbxl", "cpsc2018", "csn"),
     "code15_unit_mv": ("code15",),
     "event_labels": ("edf_events", "eegmmidb", "hgd", "moabb", "bids"),
     "event_offset_s": ("edf_events", "eegmmidb", "hgd", "bids"),
@@ -197,6 +198,13 @@ def add_ecg_options(group: argparse._ActionsContainer) -> None:
         metavar="SPLIT=N-M,...",
         help="ptbxl: which folds are in which split, such as train=1-8,test=9-10; recordings of "
         "other folds are left out (default: train=1-8,valid=9,test=10, as published)",
+    )
+    add(
+        "--merl_split",
+        metavar="FOLDER|FILE,...",
+        help="ptbxl, cpsc2018, csn: the tables of one task that MERL was tested on "
+        "(finetune/data_split/ptbxl/super_class): only the recordings that they name, in their "
+        "splits and with their classes",
     )
     add(
         "--cpsc_part",

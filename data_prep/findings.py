@@ -48,6 +48,8 @@ FINDING_KINDS = {
     "report_without_recording": "no recording fits a line of the reports file",
     "label_without_recording": "no recording fits a line of the labels file",
     "recording_without_label": "a labels file was given and has nothing for the recording",
+    "recording_not_in_split": "no line of MERL's tables names the recording: skipped",
+    "split_without_recording": "a line of MERL's tables names a recording that is not there",
     "dialogue_broken": "the entry is not as its set is published: left out",
     "dialogue_repeated": "the same was said of the same record under the same name: left out",
     "dialogue_id_repeated": "several entries have one name: kept, with numbers",

@@ -7,6 +7,7 @@ from typing import Any
 
 from data_prep.corpora.base import CorpusError, Source
 from data_prep.findings import finding
+from data_prep.merl_splits import apply_merl_split, read_merl_split
 from data_prep.report_texts import TextError, decode
 from data_prep.reports_file import ReportsError, attach, read_reports_file
 from data_prep.tables import (
@@ -114,6 +115,10 @@ def pair(
         if sum(f["kind"] == "recording_without_label" for f in more) == len(sources):
             rows = len(more) - len(sources)
             raise TableError(_none_fits("--labels", args.labels, rows, sources))
+        findings += more
+    if args.merl_split:
+        split = read_merl_split(args.merl_split)
+        sources, more = apply_merl_split(sources, split, args.merl_split)
         findings += more
     excluded = read_excluded(args.exclude_people) if args.exclude_people else None
     if people and people.allowed:

@@ -165,6 +165,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         "split": args.split,
         "split_seed": args.split_seed,
         **({"test_people": args.test_people} if args.test_people else {}),
+        **({"merl_split": pathlib.Path(args.merl_split).name} if args.merl_split else {}),
         "shard_mb": args.shard_mb,
         "min_shards": args.min_shards,
         **_split_by(args),
