@@ -13,7 +13,7 @@ SPEC = SignalSpec(
 )  # fmt: skip
 # So that a vocabulary learnt from the reports has every letter.
 NEGATED = "No conduction disturbance, no hypertrophy; ST/T change equivocal, QRS axis vague, jerks."
-TOWER = dict(name="vit", width=16, depth=2, heads=2, mlp_width=24, patch_size=16)
+TOWER = dict(name="vit", width=16, depth=1, heads=2, mlp_width=24, patch_size=16)
 
 
 def encoder_settings(**changes):

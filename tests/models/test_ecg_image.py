@@ -115,7 +115,7 @@ def test_tokens_are_the_patches_and_padding_may_hold_anything(form):
 
 
 def test_early_layers_of_the_tower_can_learn_more_slowly():
-    encoder = make()
+    encoder = make(tower=dict(depth=2))
     params = jax.eval_shape(
         lambda x: encoder.init(jax.random.key(0), x, train=False)["params"], jnp.asarray(signals())
     )

@@ -148,8 +148,15 @@ def test_siglip_without_its_head_gives_the_mean_token(tmp_path):
     near(ours(loaded, images()).pooled, theirs(model, images()).last_hidden_state.mean(1))
 
 
-@pytest.mark.parametrize("kind", ["ViTModel", "CLIPVisionModel", "SiglipVisionModel"])
-@pytest.mark.parametrize("size", [(40, 40), (16, 16), (32, 16)])
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        ("ViTModel", (40, 40)),
+        ("ViTModel", (16, 16)),
+        ("CLIPVisionModel", (32, 16)),
+        ("SiglipVisionModel", (16, 32)),
+    ],
+)
 def test_positions_are_interpolated_as_transformers_does(tmp_path, kind, size):
     model = make(kind)
     model.save_pretrained(tmp_path)
@@ -282,7 +289,7 @@ def test_impossible_towers_are_refused():
     for wrong, match in [
         (dict(patch_size=15), "whole number of patches"),
         (dict(heads=5), "no multiple of 5"),
-        (dict(pooling="mean"), r"known: \('dense', 'class'\)"),
+        (dict(pooling="attention"), r"known: \('dense', 'class', 'mean'\)"),
         (dict(projection=3), "only 'clip'"),
         (dict(sise=3), r"unknown \['sise'\]"),
     ]:
