@@ -37,6 +37,7 @@ def forest(
     left_out: int = 0,
     axis: str = "AUROC, 95 % interval over people",
     colours: Mapping[str, str] | None = None,
+    hollow: Sequence[str] = (),
 ) -> Figure:
     """Classes from the best to the worst (of the first series), their mean below, chance dotted.
 
@@ -49,6 +50,7 @@ def forest(
       left_out: how many classes have fewer.
       axis: what the values are.
       colours: of series, where they have some.
+      hollow: series whose points are empty, to tell them from others of their colour.
     """
     series = list(dict.fromkeys(m.series for m in marks))
     first = [m for m in marks if m.series == series[0] and m.name != MEAN]
@@ -64,7 +66,8 @@ def forest(
     axes.axhline(len(names) - 0.25, color="#cccccc", lw=0.8)
     for i, name in enumerate(series):
         colour = (colours or {}).get(name, COLOURS[i % len(COLOURS)])
-        _series(axes, [m for m in marks if m.series == name], at, i, len(series), colour)
+        own = [m for m in marks if m.series == name]
+        _series(axes, own, at, i, len(series), colour, "white" if name in hollow else colour)
     ticks = [f"{name} ({counts[name]})" if name in counts else name for name in (*names, MEAN)]
     axes.set_yticks([at[name] for name in (*names, MEAN)], ticks, fontsize=9)
     axes.set(xlim=(min(0.4, _lowest(marks)), 1.01), ylim=(len(names) + 1.1, -0.7))
@@ -83,7 +86,7 @@ def forest(
 
 
 def _series(
-    axes, marks: Sequence[Mark], at: Mapping[str, float], i: int, of: int, colour: str
+    axes, marks: Sequence[Mark], at: Mapping[str, float], i: int, of: int, colour: str, face: str
 ) -> None:
     y = np.asarray([at[m.name] for m in marks]) + (i - (of - 1) / 2) * 0.62 / of
     value = np.asarray([m.value for m in marks], float)
@@ -97,8 +100,9 @@ def _series(
         elinewidth=1.4, capsize=2,
     )  # fmt: skip
     is_mean = np.asarray([m.name == MEAN for m in marks])
-    axes.scatter(value[~is_mean], y[~is_mean], s=26, color=colour, lw=0, zorder=3, label=told)
-    axes.scatter(value[is_mean], y[is_mean], s=46, color=colour, marker="D", lw=0, zorder=3)
+    style = dict(facecolor=face, edgecolor=colour, lw=1.2, zorder=3)
+    axes.scatter(value[~is_mean], y[~is_mean], s=24, label=told, **style)
+    axes.scatter(value[is_mean], y[is_mean], s=42, marker="D", **style)
 
 
 def _lowest(marks: Sequence[Mark]) -> float:

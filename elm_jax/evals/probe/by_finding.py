@@ -10,7 +10,7 @@ from elm_jax.evals import scores
 from elm_jax.evals.figures_forest import INTERVALS, Mark, forest
 from elm_jax.evals.probe import scoring
 from elm_jax.evals.probe.data import Sample
-from elm_jax.evals.probe.figures import STYLES
+from elm_jax.evals.probe.figures import HOLLOW, STYLES
 
 
 def short_name(finding: str) -> str:
@@ -131,4 +131,5 @@ def figure(
         least=least,
         simulated=simulated,
         colours={style[2]: style[0] for style in STYLES.values()},
+        hollow=[STYLES[name][2] for name in HOLLOW],
     )

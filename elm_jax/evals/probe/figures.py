@@ -20,6 +20,8 @@ STYLES = {
     "random_features": (GREY, "o", "features, random weights"),
     "random_projection": (GREY, "s", "projection, random weights"),
 }
+# Drawn empty: of the same colour as the others of their kind.
+HOLLOW = ("projection", "random_projection")
 WORDS = {"auroc": "AUROC", "bacc": "balanced accuracy", "r2": "R²"}
 
 
@@ -69,7 +71,7 @@ def _panel(axes: Any, rows: Sequence, inputs: Sequence[str], budgets: Sequence, 
         )
         colour, marker, label = STYLES[name]
         x = np.array(at) + (i - (len(inputs) - 1) / 2) * 0.8 / max(len(inputs), 1)
-        filled = name not in ("projection", "random_projection")
+        filled = name not in HOLLOW
         axes.errorbar(
             x, value, yerr=np.abs([value - low, high - value]), color=colour, marker=marker, ms=6,
             mfc=colour if filled else "white", lw=0, elinewidth=1.5, capsize=2.5, label=label,
