@@ -183,6 +183,8 @@ def _split(text: str) -> dict[str, float]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_prep.prepare",
+        # All options, sixty lines of them, would stand above what a mistake is.
+        usage="%(prog)s CORPUS --input DIR --out DIR [OPTION ...]   (--help lists all)",
         description="Turns a folder of EEGs or ECGs into shards that a model trains on.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -217,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--rename",
         metavar="MAP.yaml",
-        help="channel name in the files: electrode meant (null: leave it out)",
+        help="channel name in the files: electrode or lead meant (null: leave it out)",
     )
     add("--hdf5", metavar="FILE", help="write the result as ELM's HDF5 too")
     add(

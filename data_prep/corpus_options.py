@@ -125,6 +125,7 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--person_pattern",
+        type=_pattern,
         metavar="REGEX",
         help="feature_arrays, wfdb_folder: which part of a file's path is the person, such as "
         "'SC4\\d\\d' or 'patient\\d+' "
@@ -299,6 +300,14 @@ def _event_labels(text: str) -> dict[str, str]:
         return parse_event_labels(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+    return text
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def add_signal_options(parser: argparse.ArgumentParser) -> None:
         "N-th commonest set (default: 1), skip the others",
     )
     add("--montage", choices=MONTAGES, help="(default: --signal's)")
-    add("--window_s", type=float, metavar="S", help="model window (default: elm 5, eegpt 4)")
+    add("--window_s", type=float, metavar="S", help="model window (default: --signal's)")
     add("--sfreq_hz", type=float, metavar="HZ", help="rate to resample to, up or down")
     add("--highpass_hz", type=float, metavar="HZ", help="lower edge of the band; 0: none")
     add("--lowpass_hz", type=float, metavar="HZ", help="upper edge of the band")

@@ -29,12 +29,15 @@ def test_every_owner_is_a_corpus():
         ("bids --cut recordings --event_labels go", "is for windows of events; give --cut events"),
         ("sleep_edfx --wake_margin_min nan", "--wake_margin_min must be 0 or more"),
         ("bcic2a --test_people A01 --split_by recording", "--test_people splits by person"),
+        ("wfdb_folder --person_pattern a(b", "'a(b' is no regular expression: missing )"),
+        ("cpsc2018 --lead_order mine", "--lead_order: invalid choice: 'mine'"),
     ],
 )
 def test_an_option_that_would_say_nothing_is_a_mistake(capsys, words, said):
     with pytest.raises(SystemExit) as stopped:
         parse([*words.split(), "--input", "x", "--out", "y"])
-    assert stopped.value.code == 2 and said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and said in told and told.count("\n") == 2
 
 
 @pytest.mark.parametrize(
