@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from etils import epath
 
+from data_prep.corpora import corpus_class
 from data_prep.corpora.events import say_counts
 from data_prep.corpora.sleep_cassette import SleepCassette
 from data_prep.findings import FINDING_KINDS, kind_sentence
@@ -68,7 +69,8 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
     _print_gaps(manifest)
     # The demo is prepared by the main program, which goes on by itself.
     demo = manifest.simulated and manifest.corpus != _NIGHTS
-    if not demo and manifest.spec.modality != "features":
+    trained = manifest.counts["train"]["people"] or manifest.spec.modality != "ecg"
+    if not demo and trained and manifest.spec.modality != "features":
         _print_next(out, manifest)
 
 
@@ -190,10 +192,15 @@ def _print_gaps(manifest: Manifest) -> None:
     total, without = manifest.counts["total"], manifest.counts["total"]["recordings_without_report"]
     if without == total["recordings"]:
         # A corpus that comes with labels is made to be probed, not to be trained on with text.
-        if "labels" not in manifest.counts and not _of_sleep(manifest):
+        own = getattr(corpus_class(manifest.corpus), "own_texts", ())
+        if "statements" in own:
+            print("  No recording has a text: --ecg_text statements makes sentences of diagnoses")
+        elif "labels" not in manifest.counts and not _of_sleep(manifest):
             print("  No recording has a report: training with text needs them (--reports)")
     elif without:
         print(f"  {without} of {total['recordings']} recordings have no report")
+    if not manifest.counts["train"]["people"]:
+        print("  Nobody is in split 'train': it can be scored on, and not be trained on")
     if not manifest.counts["test"]["people"]:
         print("  Nobody is in split 'test': evaluation needs somebody (more people, or --split)")
     if _of_sleep(manifest) and not manifest.counts["valid"]["people"]:
@@ -220,7 +227,9 @@ def _print_defects(out: epath.Path, manifest: Manifest) -> None:
         print("  Also noticed:")
         print_kinds(dict(others.most_common()))
     if manifest.defects:
-        print(f"  All {len(manifest.defects)} entries: 'defects' in {out / MANIFEST_FILE}")
+        n = len(manifest.defects)
+        which = f"All {n} entries" if n > 1 else "The entry"
+        print(f"  {which}: 'defects' in {out / MANIFEST_FILE}")
     if "unexpected_error" in skipped:
         print("  Unexpected errors are most likely mistakes in elm_jax: please report them.")
 

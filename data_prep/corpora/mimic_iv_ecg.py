@@ -59,8 +59,12 @@ class MimicIvEcg(EcgCorpus):
           CorpusError: a table is missing or not as published, or no record is there.
         """
         folder = input_path(args.input)
-        if not folder.is_dir():
-            raise CorpusError(f"--input {folder}: no such folder")
+        if missing := [n for n in (RECORD_LIST, MEASUREMENTS) if not (folder / n).is_file()]:
+            what = f"has no {' and no '.join(missing)}" if folder.is_dir() else "no such folder"
+            raise CorpusError(
+                f"--input {folder}: {what}; give the folder of MIMIC-IV-ECG, with {RECORD_LIST}, "
+                f"{MEASUREMENTS} and files in it"
+            )
         tally = Tally()
         listed = _listed(folder, tally)
         found = list(self._sources(folder, listed, args, tally))

@@ -82,9 +82,15 @@ class Ptbxl(EcgCorpus):
         rows, statements = read_rows(folder), read_statements(folder)
         splits = {fold: split for split, own in self._folds(args).items() for fold in own}
         rows = [row for row in rows if row["strat_fold"] in splits]
+        asked = ",".join(f"{k}={'+'.join(map(str, v))}" for k, v in self._folds(args).items())
         if not rows:
-            asked = ", ".join(f"{k}={','.join(map(str, v))}" for k, v in self._folds(args).items())
             raise CorpusError(f"--folds {asked}: {folder / DATABASE} has no recording of them")
+        # Demos ask for people to validate on, whatever their corpus: the folds have them.
+        if args.split and "valid" in self._folds(args) and not self.simulated:
+            raise CorpusError(
+                f"--split: the folds of {self.name} say who is where ({asked}), so it would say "
+                "nothing; leave it out, or give other --folds"
+            )
         rows = self._with_files(folder, rows, args)
         institution = args.institution or self.institution
         column, found, unknown = _FILES[args.records or "500"], [], set()
@@ -204,6 +210,8 @@ def read_rows(folder: pathlib.Path) -> list[dict[str, Any]]:
         where = f"{folder / DATABASE}:{line}"
         for name in ("ecg_id", "patient_id", "strat_fold"):
             row[name] = _whole(row[name], name, where)
+        if row["strat_fold"] not in range(1, 11):
+            raise CorpusError(f"{where}: strat_fold is {row['strat_fold']}, expected 1 to 10")
         row["scp_codes"] = _codes(row["scp_codes"], where)
         for name in _FILES.values():
             row[name] = _inside(row[name], name, where)

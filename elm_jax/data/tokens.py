@@ -55,7 +55,11 @@ def learn_wordpiece(
         for word, _ in blank.pre_tokenizer.pre_tokenize_str(blank.normalizer.normalize_str(text))
     ]
     if not words:
-        raise ValueError("learn_wordpiece: expected texts with words, found none")
+        raise ValueError(
+            "there are no texts with words to learn a vocabulary from: the training recordings "
+            "have no report. Prepare them with texts (python -m data_prep.prepare ... --reports "
+            "FILE; of ECGs with diagnoses, --ecg_text statements)"
+        )
     first = sorted({w[0] for w in words})
     later = sorted({CONTINUED + c for w in words for c in w[1:]})
     if len(alphabet := [*SPECIAL_TOKENS, *first, *later]) > vocab_size:

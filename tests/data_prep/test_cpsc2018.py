@@ -57,6 +57,11 @@ def test_real_records_are_stored_as_wfdb_reads_them_with_one_of_the_nine_each(sh
         np.testing.assert_allclose(stored, read.p_signal.T[order], atol=0.51 / 3200)
 
 
+def test_without_texts_the_summary_says_how_to_get_some(challenge, tmp_path, capsys):
+    assert prepare("cpsc2018", challenge, tmp_path / "out") == 0
+    assert "--ecg_text statements makes sentences" in capsys.readouterr().out
+
+
 def test_codes_get_the_nine_names_and_abbreviations_of_the_first_release_are_read(
     challenge, tmp_path
 ):

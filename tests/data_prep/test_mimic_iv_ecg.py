@@ -96,7 +96,7 @@ def test_tables_that_are_not_as_published_are_refused_by_name_and_line(
 def test_a_missing_table_or_no_record_at_all_says_what_to_give(folder, tmp_path, capsys):
     for name in ("machine_measurements.csv", "record_list.csv"):
         (folder / name).rename(tmp_path / "away")
-        with pytest.raises(CorpusError, match=rf"{name}: no such file; expected the"):
+        with pytest.raises(CorpusError, match=rf"has no {name}; give the folder of"):
             listed(folder)
         (tmp_path / "away").rename(folder / name)
     (folder / "files").rename(tmp_path / "files")

@@ -198,6 +198,7 @@ def test_single_leads_may_be_asked_for_by_any_spelling(ptbxl, tmp_path):
         (("--signal", "elm"), "signals of modality 'eeg', and ptbxl holds 'ecg'"),
         (("--resample", "mne_fft"), "are resampled by one of"),
         (("--input", "nowhere"), "has no ptbxl_database.csv (there is no such folder)"),
+        (("--split", "train=0.8,valid=0.1,test=0.1"), "the folds of ptbxl say who is where"),
     ],
 )
 def test_what_an_ecg_does_not_have_is_a_mistake(ptbxl, tmp_path, capsys, words, said):
@@ -216,6 +217,7 @@ def test_an_eeg_corpus_takes_no_signal_of_ecgs(folder, tmp_path, capsys):
         ("ptbxl_database.csv", "strat_fold", "fold", "has no column strat_fold"),
         ("ptbxl_database.csv", "'NORM': 100.0", "__import__('os')", "scp_codes is"),
         ("ptbxl_database.csv", "10.0,56.0", "ten,56.0", ":2: patient_id is 'ten'"),
+        ("ptbxl_database.csv", ",1,records100", ",11,records100", "is 11, expected 1 to 10"),
         ("ptbxl_database.csv", "records500/00000/00001_hr", "../x", "filename_hr is '../x'"),
         ("scp_statements.csv", "diagnostic_class", "class", "has no column diagnostic_class"),
     ],
@@ -264,6 +266,12 @@ def test_the_summary_counts_classes_by_split_and_names_a_recipe_of_ecgs(ptbxl, t
     assert counted["valid"] == {
         "MI": {"recordings": 1, "windows": 1}, "STTC": {"recordings": 1, "windows": 1},
     }  # fmt: skip
+
+
+def test_a_corpus_to_score_on_alone_says_so_and_names_no_training(ptbxl, tmp_path, capsys):
+    assert prepare("ptbxl", ptbxl, tmp_path / "out", *SLOW, "--folds", "test=10") == 0
+    said = capsys.readouterr().out
+    assert "Nobody is in split 'train'" in said and "Next:" not in said
 
 
 def test_cleaning_and_resampling_are_stored_with_the_signal(ptbxl, tmp_path):

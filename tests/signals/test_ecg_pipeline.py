@@ -46,7 +46,7 @@ def test_a_missing_lead_skips_the_recording_and_names_what_is_like_it():
     labels = [*STANDARD_ORDER[:11], "V66"]
     pieces, verdict = prepare(ecg(labels=labels), SPEC, EVAL_OPTIONS)
     assert not pieces and verdict.electrodes_missing == ("V6",)
-    assert verdict.skipped == "missing_leads: V6: skipped; unknown channels: 'V66' like V6"
+    assert verdict.skipped == "missing_leads: V6: skipped; not understood: 'V66' (like V6?)"
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("uV", 1e3), ("V", 1e-3), ("mV", 1.0)])

@@ -18,6 +18,7 @@ from elm_jax.signals.resample import same_rate
 #: From the 1st to the 99th percentile, the median lead: beats are a tenth of the time.
 TYPICAL_MV = (0.02, 15.0)
 _MOST_LISTED = 20  # stretches of one kind; a file of holes would fill the manifest
+_MOST_NAMED = 12  # channels, likewise
 FLAT = ("cut", "keep")
 
 
@@ -87,8 +88,11 @@ def _whole_file_verdict(
     if length_s > options.max_duration_s:
         return defect("too_long", f"{length_s:.0f} s, maximum {options.max_duration_s:g} s")
     if missing:
-        near = [f"{label!r} like {lead}" for label, lead in recording.unknown.items() if lead]
-        hint = f"; unknown channels: {', '.join(near)}" if near else ""
+        unknown = [
+            f"{label!r} (like {lead}?)" if lead else repr(label)
+            for label, lead in list(recording.unknown.items())[:_MOST_NAMED]
+        ]
+        hint = f"; not understood: {', '.join(unknown)}" if unknown else ""
         return defect("missing_leads", f"{', '.join(missing)}: skipped{hint}")
     if spec.slow_source == "refuse" and not _holds(recording, spec):
         return defect("low_rate", f"{rate_hz:g} Hz can not hold {spec.lowpass_hz:g} Hz")
