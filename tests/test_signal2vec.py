@@ -145,5 +145,5 @@ def test_vectors_come_back_from_their_file_with_what_was_said(trained, tmp_path)
     with pytest.raises(VectorError, match="other.npz: holds"):
         signal2vec.load(tmp_path / "other.npz")
     (tmp_path / "text.npz").write_text("no arrays")
-    with pytest.raises(VectorError, match="text.npz: not a readable"):
+    with pytest.raises(VectorError, match="text.npz: no .npz, or cut short"):
         signal2vec.load(tmp_path / "text.npz")

@@ -71,12 +71,13 @@ def decode(args: argparse.Namespace) -> None:
     tokens, tokenizer = _tokens(args)
     if paths.is_remote(args.out):
         raise ValueError(f"--out {args.out}: signals are written in place; give a local file")
+    # Whether there is something to compare with is known before gigabytes are written.
+    records = EcgRecords(args.compare, tokens.meta["splits"]) if args.compare else None
+    rows = records.find(tokens.recording, tokens.start_s) if records else None
     shape = run(tokens, tokenizer, _out(args.out))
     print(f"Wrote {args.out}: float32 {list(shape)}, millivolts.")
-    if args.compare:
-        signals = np.load(args.out, mmap_mode="r")
-        records = EcgRecords(args.compare, tokens.meta["splits"])
-        levels, millivolts = compare(tokens, records, signals)
+    if records:
+        levels, millivolts = compare(tokens, records, rows, np.load(args.out, mmap_mode="r"))
         print(f"Against {args.compare}: off by {levels:.4f} levels, {millivolts:.4f} mV at most.")
 
 

@@ -100,16 +100,20 @@ def decode(tokens: TokenFile, tokenizer: EcgByte, out: str | os.PathLike) -> tup
     return shape
 
 
-def compare(tokens: TokenFile, records: EcgRecords, signals: np.ndarray) -> tuple[float, float]:
+def compare(
+    tokens: TokenFile, records: EcgRecords, rows: Int[np.ndarray, " n"], signals: np.ndarray
+) -> tuple[float, float]:
     """How far decoded signals are from the stored ones: at most, in levels and in millivolts.
 
-    Raises:
-      RecordsError: the records are not in the directory.
+    Args:
+      tokens: the records as ids.
+      records: of the directory that they may be of.
+      rows: where each is in it.
+      signals: decoded, ``[n c t]``.
     """
-    rows = records.find(tokens.recording, tokens.start_s)
     levels, millivolts = 0.0, 0.0
     for begin in range(0, len(rows), 256):
-        own: Int[np.ndarray, " n"] = rows[begin : begin + 256]
+        own = rows[begin : begin + 256]
         error = np.abs(records.read(own) - signals[begin : begin + len(own)]).max(axis=(1, 2))
         ends = range(begin, begin + len(own))
         quantum = [quantum_mv(tokens.minimum_mv[i], tokens.maximum_mv[i]) for i in ends]

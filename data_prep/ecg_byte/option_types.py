@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-from elm_jax.signals.ecg.leads import ORDERS
+from elm_jax.signals.ecg.leads import ORDERS, parse_lead
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -48,9 +48,11 @@ def _number(text: str) -> float:
 
 def leads(text: str) -> tuple[str, ...]:
     """Lead names parted by commas, or the word of a known order."""
-    names = ORDERS.get(text, tuple(part.strip() for part in text.split(",")))
-    if not all(names) or len(set(names)) != len(names):
+    words = ORDERS.get(text, tuple(part.strip() for part in text.split(",")))
+    names = tuple(filter(None, map(parse_lead, words)))
+    if len(set(names)) != len(words):
         raise argparse.ArgumentTypeError(
-            f"expected {', '.join(ORDERS)} or names parted by commas, each once; found {text!r}"
+            f"expected {', '.join(ORDERS)} or leads parted by commas, such as I,II,V1, each once; "
+            f"found {text!r}"
         )
     return names

@@ -106,6 +106,7 @@ def _print(training: dict[str, Any], merges: int, flat: list[str]) -> None:
         f"symbols each; the last pair occurred {training['count_of_last_merge']:,} times."
     )
     if done < merges:
-        print(f"No further pair occurs {training['least']} times: {done} of {merges} merges.")
+        often = f" {training['least']} times" if training["least"] > 1 else ""
+        print(f"No further pair occurs{often}: {done:,} of {merges:,} merges.")
     if flat:
         print(f"Left out, flat: {few(flat)}.")

@@ -268,6 +268,9 @@ def test_what_is_not_json_and_what_is_not_there_are_said_so(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(TokenizerFileError, match="a.json: not JSON"):
         EcgByte.load(tmp_path / "a.json")
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04]\x94.")
+    with pytest.raises(TokenizerFileError, match="a.pkl: no text.* are imported by: python -m"):
+        EcgByte.load(tmp_path / "a.pkl")
     with pytest.raises(FileNotFoundError):
         EcgByte.load(tmp_path / "none.json")
 

@@ -114,7 +114,13 @@ def test_other_files_are_no_tokens(tmp_path):
     (tmp_path / "b.npz").write_bytes((tmp_path / "b.npy").read_bytes())
     np.savez(tmp_path / "c.npz", ids=np.zeros(2))
     np.savez(tmp_path / "d.npz", ids=np.asarray([{}], object))
-    for name, expected in (("a", "readable"), ("b", "one array"), ("c", "holds"), ("d", "holds")):
+    tokens_of(*TEXTS).save(tmp_path / "e.npz")
+    damaged = bytearray((tmp_path / "e.npz").read_bytes())
+    damaged[200] ^= 255
+    (tmp_path / "e.npz").write_bytes(damaged)
+    (tmp_path / "f.npz").write_text('{"a tokenizer": "perhaps"}')
+    refusals = dict(a="no .npz", b="no .npz", c="holds", d="holds", e="readable", f="no .npz")
+    for name, expected in refusals.items():
         with pytest.raises(TokenFileError, match=f"{name}.npz: .*{expected}"):
             TokenFile.load(tmp_path / f"{name}.npz")
 

@@ -163,6 +163,9 @@ def test_what_does_not_fit_is_said_in_a_line_and_nothing_is_written(made, shards
     for command in ("decode", "stats", "signal2vec"):
         said = mistake(capsys, command, made / "tokens.npz", *small)
         assert "of 66 tokens, not by the one given" in said
+    elsewhere = ("--tokenizer", made / "t.json", "--out", tmp_path / "out")
+    said = mistake(capsys, "decode", made / "tokens.npz", "--compare", other, *elsewhere)
+    assert "split 'test' holds no recordings" in said
     said = mistake(capsys, "stats", tmp_path / "none.npz", *given)
     assert "none.npz: No such file" in said
     assert "not a tokenizer file" in mistake(
@@ -181,6 +184,7 @@ def test_what_does_not_fit_is_said_in_a_line_and_nothing_is_written(made, shards
             "--share say nothing",
         ),
         (["import", "P", "--leads", "I,I", "--out", "F"], "each once"),
+        (["import", "P", "--leads", "I,FOO", "--out", "F"], "expected wanted, standard or leads"),
         (["import", "P", "--sfreq_hz", "nan", "--out", "F"], "expected a number"),
         (["encode", "D", "--out", "F"], "--tokenizer"),
         ([], "COMMAND"),

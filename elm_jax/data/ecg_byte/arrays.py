@@ -50,10 +50,11 @@ def read_npz(path: epath.PathLike, names: Sequence[str]) -> dict[str, np.ndarray
     """
     try:
         with paths.told(), paths.of(path).open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if not isinstance(found, np.lib.npyio.NpzFile):
-                raise ArraysError(f"{path}: one array, expected a file of {sorted(names)}")
-            with found:
+            # numpy takes whatever is no archive for a pickle, and advises to run it.
+            if not zipfile.is_zipfile(file):
+                raise ArraysError(f"{path}: no .npz, or cut short; expected {sorted(names)} in one")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as found:
                 if set(found.files) != set(names):
                     raise ArraysError(
                         f"{path}: holds {sorted(found.files)}, expected {sorted(names)}"

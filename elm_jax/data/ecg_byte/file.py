@@ -13,6 +13,10 @@ from elm_jax.data.ecg_byte.training import MAX_IDS
 
 FORMAT, VERSION = "elm_jax ECG-Byte tokenizer", 1
 MAX_LETTERS = 50_000_000  # of all tokens together: a released one has 110,000
+_IMPORT = (
+    "ECG-Bench's .pkl files are imported by: python -m data_prep.ecg_byte import FILE.pkl --out "
+    "FILE.json"
+)
 _FIELDS = ("format", "version", "signal", "assumed", "normalisation", "training", "pairs", "tokens")
 
 
@@ -48,13 +52,12 @@ def read(path: epath.PathLike) -> dict[str, Any]:
     """
     try:
         values = json.loads(paths.read_text(path))
+    except UnicodeDecodeError as error:
+        raise TokenizerFileError(f"{path}: no text, so not a tokenizer file; {_IMPORT}") from error
     except ValueError as error:
         raise TokenizerFileError(f"{path}: not JSON ({error})") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise TokenizerFileError(
-            f"{path}: not a tokenizer file (no format {FORMAT!r}); ECG-Bench's .pkl files are "
-            "imported by: python -m data_prep.ecg_byte import FILE.pkl --out FILE.json"
-        )
+        raise TokenizerFileError(f"{path}: not a tokenizer file (no format {FORMAT!r}); {_IMPORT}")
     if values.get("version") != VERSION:
         raise TokenizerFileError(
             f"{path}: version is {values.get('version')!r}, this elm_jax reads {VERSION}"
