@@ -11,7 +11,7 @@ from elm_jax.axes import Float
 from elm_jax.data.targets import Target
 from elm_jax.evals import figures_classification
 from elm_jax.evals.base import EvalData, EvalResult, Predict
-from elm_jax.evals.probe import by_class, scoring
+from elm_jax.evals.probe import by_class, by_finding, scoring
 from elm_jax.evals.probe.data import Sample, gather
 
 NAME = ("classifier", 1.0)  # one input, one label budget: that of the run
@@ -35,11 +35,14 @@ class Classification:
     Attributes:
       labels: see :class:`elm_jax.data.targets.Target`; the run's own, which ``build`` fills in.
       split: whose recordings are scored.
+      min_positives: of several findings, so many recordings must have one, and lack it, or it is
+        not in the mean.
       resamples: of people, for the intervals.
     """
 
     labels: Mapping[str, Any]
     split: str = "test"
+    min_positives: int = 1
     resamples: int = 1000
 
     @property
@@ -65,7 +68,7 @@ class Classification:
     def __call__(self, predict: Predict, data: EvalData) -> EvalResult:
         """Table ``scores`` by unit with chance beside, a figure, one answer a recording.
 
-        Of classes also the tables ``confusion`` and ``classes``.
+        Of classes also the tables ``confusion`` and ``classes``, of several findings ``classes``.
 
         Scalars: the first score of the label's kind, per recording where that is defined.
 
@@ -80,17 +83,36 @@ class Classification:
                 "configs/elm_finetune.py, or use the eval 'probe'"
             )
         said = {NAME: probabilities(self.target, logits)[:, None]}
-        rows = scoring.table(sample, said, (), resamples=self.resamples)
+        settings = dict(resamples=self.resamples, least=self.min_positives)
+        rows = scoring.table(sample, said, (), **settings)
         answered = by_class.answers(sample, said[NAME])
         tables = {} if answered is None else answered.tables()
+        if classes := by_finding.classes_table(sample, {NAME[0]: said[NAME]}, **settings):
+            tables["classes"] = classes
         note = sample.note()
         return EvalResult(
             scalars=scoring.scalars(rows, self.target, budget=NAME[1]),
             tables={"scores": rows} | tables,
             scores=scoring.answers(sample, {NAME[0]: said[NAME]}),
-            figures=self._figures(sample, said[NAME], answered, data),
+            figures=self._figures(sample, said[NAME], answered, data)
+            | self._of_findings(rows, classes, data),
             notes=(note,) if note else (),
         )
+
+    def _of_findings(
+        self, rows: list[dict[str, Any]], classes: list[dict[str, Any]], data: EvalData
+    ) -> dict[str, Any]:
+        """Every finding with its interval; nothing of other labels."""
+        drawn = by_finding.figure(
+            classes,
+            rows,
+            what=self.target.name,
+            budget=NAME[1],
+            least=self.min_positives,
+            simulated=data.simulated,
+            whose="Classifier",
+        )
+        return {} if drawn is None else {"classification_classes": drawn}
 
     def _figures(
         self,

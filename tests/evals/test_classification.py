@@ -66,6 +66,21 @@ def test_several_classes_have_kappa_and_weighted_f1_beside(data):
     assert {"bacc", "auroc", "auprc", "kappa", "weighted_f1"} <= set(row)
 
 
+def test_several_findings_have_a_row_each_and_those_of_few_are_not_in_the_mean(data):
+    labels = dict(name="both", kind="multilabel", classes=("abnormal", "abnormal=0"))
+
+    def both(batch):
+        logit = slow(batch)["logits"]
+        return {"features": logit, "logits": np.concatenate([logit, logit], axis=1)}
+
+    result = Classification(labels)(both, data)
+    found = {row["class"]: row for row in result.tables["classes"]}
+    assert (found["abnormal"]["auroc"], found["0"]["auroc"]) == (1.0, 0.0)
+    assert result.scalars["auroc"] == 0.5 and "classification_classes" in result.figures
+    none = Classification(labels, min_positives=4)(both, data)
+    assert not none.scalars and not none.figures
+
+
 def test_probabilities_follow_the_kind():
     logits = np.array([[0.0, 0.0]])
     assert probabilities(Target("x", "multilabel", ("a", "b")), logits).tolist() == [[0.5, 0.5]]

@@ -96,6 +96,7 @@ def figure(
     budget: Any,
     least: int,
     simulated: bool | str,
+    whose: str = "Probe",
 ) -> Any:
     """Findings with their intervals, the inputs side by side; None where no finding is scored.
 
@@ -106,11 +107,13 @@ def figure(
       budget: which.
       least: see :func:`classes_table`.
       simulated: says so in the title.
+      whose: findings these are.
     """
     kept = [row for row in table if row["in_mean"] and row["auroc"] is not None]
     if not kept:
         return None
-    label = {name: style[2] for name, style in STYLES.items()}
+    label = {row["input"]: row["input"] for row in kept}
+    label |= {name: style[2] for name, style in STYLES.items()}
     marks = [
         Mark(r["class"], label[r["input"]], r["auroc"], r["auroc_low"], r["auroc_high"])
         for r in kept
@@ -126,7 +129,7 @@ def figure(
     return forest(
         marks,
         {row["class"]: row["positives"] for row in first},
-        title=f"Probe: {what}, AUROC of each class",
+        title=f"{whose}: {what}, AUROC of each class",
         left_out=sum(not row["in_mean"] for row in first),
         least=least,
         simulated=simulated,

@@ -110,12 +110,15 @@ def score_rows(
     }
     if keep is not None:
         arrays["said"] = (truth[:, keep], said[..., keep])
-    return {
-        name: scores.with_interval(
+    found = {}
+    for name, (statistic, takes) in SCORES[target.kind].items():
+        if takes == "said" and keep is not None and not keep.any():
+            found[name] = scores.Scored(np.nan, np.nan, np.nan)
+            continue
+        found[name] = scores.with_interval(
             scores.mean_over_repeats(statistic), people, *arrays[takes], resamples=resamples
         )
-        for name, (statistic, takes) in SCORES[target.kind].items()
-    }
+    return found
 
 
 def chance(
