@@ -35,6 +35,20 @@ _CONVERSATIONS = {
 }
 _BENCH = "ecg_bench_pulse"
 NAMES = (*_QA, *_CONVERSATIONS, _BENCH)
+_EPILOG = """\
+sets:
+  ecgqa_ptbxl         ECG-QA about PTB-XL (python -m data_prep.download ecgqa fetches it)
+  ecgqa_mimic_iv_ecg  ECG-QA about MIMIC-IV-ECG, of the same folder
+  pretrain_mimic      ECG-Chat's Pretrain-MIMIC: reports of MIMIC-IV-ECG
+  ecg_instruct_45k    ECG-Chat's ECG-Instruct-45k: conversations about MIMIC-IV-ECG
+  ecg_instruct_pulse  PULSE's ECGInstruct: several corpora, named by their images' folders
+  ecg_grounding       GEM's ECG-Grounding: likewise
+  ecg_bench_pulse     PULSE's ECGBench, for tests: a folder or file a subset
+
+A dialogue is in the split of its recordings' people; what is about people of two splits, or about
+records that are not in a directory of --records, is left out, counted, and listed in
+FILE.findings.jsonl beside FILE.jsonl.
+"""
 
 
 def layout_of(name: str, forms: tuple[str, ...] = FORMS) -> Layout:
@@ -57,10 +71,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         prog="python -m data_prep.dialogues",
+        usage="%(prog)s NAME --input PATH ... --records DIR ... --out FILE.jsonl [OPTION ...]",
         description="Joins a published set of questions about ECGs with prepared recordings.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("name", choices=NAMES, help="which set")
+    add("name", metavar="NAME", choices=NAMES, help="which set, see below")
     add(
         "--input",
         required=True,

@@ -45,6 +45,10 @@ class EcgQa(Layout):
         super().__init__(name)
         self.corpus, self.forms = corpus, forms
 
+    def is_other(self, path: pathlib.PurePath) -> bool:
+        """Whether a file's path is of a form that is not asked for."""
+        return word_in(path, FORMS, folders=True) not in (None, *self.forms)
+
     def holds(self, path: pathlib.PurePath) -> bool:
         """Whether a file's path is of this version, and of a form that is asked for."""
         version = word_in(path, tuple(_FOLDERS.values()), folders=True)

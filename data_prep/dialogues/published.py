@@ -73,8 +73,9 @@ class Layout:
         found = False
         for path in map(pathlib.Path, given):
             if not path.is_dir():
-                yield path, path
-                found = True
+                if not self.is_other(path):
+                    yield path, path
+                    found = True
                 continue
             for file in walk_files(path, SUFFIXES):
                 if self.holds(within := file.relative_to(path)):
@@ -85,9 +86,13 @@ class Layout:
                 f"--input {' '.join(given)}: holds no file of {self.name} ({', '.join(SUFFIXES)})"
             )
 
+    def is_other(self, path: pathlib.PurePath) -> bool:
+        """Whether a file's path says that it is of another part than the one asked for."""
+        return False
+
     def holds(self, path: pathlib.PurePath) -> bool:
         """Whether a file that lies in a folder given as input is one of the set."""
-        return True
+        return not self.is_other(path)
 
     def read(self, entry: Mapping[str, Any], number: int, path: pathlib.PurePath) -> Published:
         """Reads an entry.

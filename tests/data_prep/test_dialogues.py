@@ -133,6 +133,9 @@ def test_ecg_qa_in_its_published_layout(tmp_path, ptbxl, capsys):
     assert "3 dialogues" in said and "Of the set's own train: 1 in train, 1 in test" in said
     assert run("ecgqa_ptbxl", tmp_path / "ecg-qa", ptbxl, out, "--form", "template") == 0
     assert len(read_dialogues(out)) == 2
+    (file,) = (tmp_path / "ecg-qa").rglob("paraphrased/**/*.json")  # named, and of the other form
+    assert run("ecgqa_ptbxl", file, ptbxl, out, "--form", "template") == 2
+    assert "holds no file of ecgqa_ptbxl" in capsys.readouterr().err
 
 
 def test_mimics_questions_are_of_studies(tmp_path, mimic):
