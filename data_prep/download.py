@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 from data_prep.corpus_options import add_sleep_options
 from data_prep.downloads import DOWNLOADS, download_class
-from data_prep.downloads.base import DownloadError, fetch_all, states_of
+from data_prep.downloads.base import DownloadError, RemoteFile, fetch_all, states_of
 
 _EPILOG = """\
 Files that are there are not fetched again, unless they are not as they were published; so the same
 command goes on where it was stopped, in the middle of a file, too. --dry_run says what is there and
 what would be fetched. Data that is given on application is not fetched: it is said how to apply.
 """
+_MOST_NAMED = 10  # of files that a dry run would fetch
 # Every option that belongs to some corpora.
 _OWN_OPTIONS = ("sleep_people", "nights", "only", "records", "cpsc_part")
 
@@ -84,6 +85,7 @@ def download(args: argparse.Namespace) -> int:
     counted = ", ".join(f"{n} {state}" for state, n in sorted(Counter(states).items()))
     print(f"{args.name}: {len(files)} files of {what.source} in {folder}: {counted}")
     if args.dry_run:
+        _print_wanted(files, states)
         print("Nothing was fetched (--dry_run).")
         return 0
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,16 @@ def download(args: argparse.Namespace) -> int:
     fetch_all(what, todo, folder, command=command)
     print(f"Next:  {what.next_command.format(to=folder)}")
     return 0
+
+
+def _print_wanted(files: Sequence[RemoteFile], states: Sequence[str]) -> None:
+    """What would be fetched, a line each; of many files the first."""
+    for state, why in (("broken", "not as published: again"), ("missing", "not there")):
+        wanted = [f.path for f, own in zip(files, states, strict=True) if own == state]
+        for path in wanted[:_MOST_NAMED]:
+            print(f"  {path}: {why}")
+        if len(wanted) > _MOST_NAMED:
+            print(f"  and {len(wanted) - _MOST_NAMED} more that are {why}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

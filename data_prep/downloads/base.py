@@ -162,9 +162,10 @@ def fetch_all(
 
 def what_to_do(download: Download, folder: pathlib.Path, command: str = "") -> str:
     """How the files can be had where this program could not fetch them here."""
+    command = command or f"python -m data_prep.download {download.name} --to {folder}"
     return (
         "What is finished is kept; the same command goes on. Where the network does not allow it, "
-        f"run it on another machine, {command or download.name},\nor without this program\n  "
+        f"run it on another machine,\n  {command}\nor without this program\n  "
         f"{download.by_hand.format(to=folder)}\nand copy the folder here"
     )
 

@@ -290,7 +290,8 @@ def test_zips_are_unpacked_deleted_and_not_fetched_again(server, record, to, cap
     (to / "exams_part1.hdf5").write_bytes(b"tracing?" * 501)
     capsys.readouterr()
     assert fetch(to, "--dry_run", name="code15") == 0
-    assert "1 broken, 2 there" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 broken, 2 there" in said and "  exams_part1.zip: not as published: again\n" in said
     assert fetch(to, name="code15") == 0
     assert (to / "exams_part1.hdf5").read_bytes() == b"tracings" * 501
 
