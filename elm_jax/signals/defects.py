@@ -33,7 +33,7 @@ DEFECT_KINDS: dict[str, str] = {
     "too_short": "the recording is shorter than the minimum duration",
     "too_long": "the recording is longer than the maximum duration",
     # The file is used, and this was noticed or mended.
-    "truncated_record": "the last data record is cut off: whole records are used",
+    "truncated_record": "the file ends before its header says: what is whole is used",
     "record_count_wrong": "the header's number of records is not the file's: the file's is used",
     "impossible_date": "the start date or time in the header can not be: ignored",
     "channel_no_digital_range": "digital minimum and maximum leave no range: channel dropped",
@@ -43,7 +43,7 @@ DEFECT_KINDS: dict[str, str] = {
     "channel_marked_bad": "the channel is marked as bad in the source: dropped",
     "duplicate_channel": "two channels have the same meaning: the first is used",
     "mixed_reference": "a derivation subtracts electrodes recorded against different references",
-    "band_narrowed": "the sampling rate cannot hold the whole band: filtered up to what it holds",
+    "band_narrowed": "the sampling rate cannot hold the whole band: used up to what it holds",
     "unknown_unit": "the physical dimension is not a known unit of voltage: the usual one (uV of "
     "an EEG, mV of an ECG) is assumed",
     "unit_suspect": "the typical amplitude is not that of scalp EEG (or of an ECG) in the stated "
