@@ -277,6 +277,9 @@ def require_own_options(parser: argparse.ArgumentParser, args: argparse.Namespac
         if given and name in _OF_EVENTS and "cut" in _of(args.corpus) and cut != "events":
             parser.error(f"--{name} is for windows of events; give --cut events with it")
     args.cut = cut
+    for name in ("folds", "split", "test_people"):
+        if args.merl_split and getattr(args, name):
+            parser.error(f"--merl_split says who is in which split; leave out --{name}")
     if not 0 < args.nmt_unit_factor < math.inf:
         parser.error("--nmt_unit_factor must be a positive number")
     if not 0 < args.code15_unit_mv < math.inf:

@@ -4,6 +4,8 @@
 around it. Both end up in the manifest as the same kind of dict.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 FINDING_KINDS = {
@@ -70,6 +72,14 @@ def finding(file: str, kind: str, detail: str) -> dict[str, Any]:
     if kind not in FINDING_KINDS:
         raise KeyError(f"unknown kind of finding {kind!r}; known: {sorted(FINDING_KINDS)}")
     return {"file": file, "kind": kind, "detail": detail}
+
+
+def count_kinds(found: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """How many there are of each kind; a line may stand for several (``count``)."""
+    counts: Counter[str] = Counter()
+    for item in found:
+        counts[item["kind"]] += item.get("count", 1)
+    return counts
 
 
 def kind_sentence(kind: str) -> str:

@@ -17,6 +17,7 @@ from data_prep.assemble import (
     stored_rows,
     usable,
 )
+from data_prep.findings import count_kinds
 from data_prep.parts import Part
 from data_prep.plan import Plan
 from data_prep.split import split_recordings
@@ -54,7 +55,7 @@ def finish(
     skipped = Counter(part.skipped for part in parts if part.skipped)
     if not pairs:
         _give_up(out, args, parts, skipped)
-    skipped += Counter(f["kind"] for f in plan.findings if f["kind"] in SKIPPING_FINDINGS)
+    skipped += count_kinds(f for f in plan.findings if f["kind"] in SKIPPING_FINDINGS)
     used = [source for source, _ in pairs]
     split_of = split_recordings(used, plan.fractions, args.split_seed, args.split_by)
     defects = [defect for part in parts for defect in part.defects]

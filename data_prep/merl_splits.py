@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from data_prep.corpora.base import Source
+from data_prep.corpora.record_tables import Tally
 from data_prep.csv_tables import read_csv_table
-from data_prep.findings import finding
 from data_prep.report_texts import TextError
 from data_prep.tables import TableError
 
@@ -137,17 +137,17 @@ def apply_merl_split(
 
     Returns:
       These sources in their order, and findings: lines whose recording is not here, recordings that
-      no line names.
+      no line names; the first of each, and how many more there are.
 
     Raises:
       TableError: no line names a recording that is here, or a person would be in two splits.
     """
-    kept, findings, home = [], [], {}
+    kept, tally, home = [], Tally(), {}
     for source in sources:
         row = split.rows.get(source.recording)
         if row is None:
             detail = f"no line of {pathlib.Path(given).name} names it"
-            findings.append(finding(source.file, "recording_not_in_split", detail))
+            tally.add("--merl_split", "recording_not_in_split", detail, source.file)
             continue
         if home.setdefault(source.person, row.split) != row.split:
             raise TableError(
@@ -165,6 +165,6 @@ def apply_merl_split(
     here = {source.recording for source in kept}
     for name, row in split.rows.items():
         if name not in here:
-            place = pathlib.PurePath(row.place).name
-            findings.append(finding(place, "split_without_recording", name))
-    return kept, findings
+            table, _, line = pathlib.PurePath(row.place).name.partition(":")
+            tally.add(table, "split_without_recording", f"line {line}: {name}")
+    return kept, tally.findings()

@@ -10,7 +10,7 @@ from etils import epath
 from data_prep.corpora import corpus_class
 from data_prep.corpora.events import say_counts
 from data_prep.corpora.sleep_cassette import SleepCassette
-from data_prep.findings import FINDING_KINDS, kind_sentence
+from data_prep.findings import FINDING_KINDS, count_kinds, kind_sentence
 from elm_jax.data.manifest import MANIFEST_FILE, SPLITS, Manifest
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.profiles import EEGPT_SPEC, SLEEP_SPEC
@@ -222,7 +222,7 @@ def _print_defects(out: epath.Path, manifest: Manifest) -> None:
     if skipped:
         print("  Skipped recordings:")
         print_kinds(skipped)
-    others = Counter(d["kind"] for d in manifest.defects if d["kind"] not in skipped)
+    others = count_kinds(d for d in manifest.defects if d["kind"] not in skipped)
     if others:
         print("  Also noticed:")
         print_kinds(dict(others.most_common()))

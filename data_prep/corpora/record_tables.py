@@ -120,7 +120,8 @@ class Tally:
         for (table, kind), listed in self._listed.items():
             found += listed
             if more := self._more.get((table, kind)):
-                found.append(finding(table, kind, f"and {more} more like the {len(listed)} above"))
+                detail = f"and {more} more like the {len(listed)} above"
+                found.append(finding(table, kind, detail) | {"count": more})
         return found
 
 

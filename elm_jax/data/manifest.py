@@ -61,7 +61,8 @@ class Manifest:
       options: every option that shaped the shards, JSON-ready.
       inputs_sha256: digest of the names and sizes of the input files and all that was paired
         with them.
-      defects: one dict a defect: file, kind, detail, and channel, start_s, stop_s where known.
+      defects: one dict a defect: file, kind, detail, and channel, start_s, stop_s where known;
+        count, where one stands for several.
     """
 
     spec: SignalSpec

@@ -30,6 +30,8 @@ def test_every_owner_is_a_corpus():
         ("sleep_edfx --wake_margin_min nan", "--wake_margin_min must be 0 or more"),
         ("bcic2a --test_people A01 --split_by recording", "--test_people splits by person"),
         ("wfdb_folder --person_pattern a(b", "'a(b' is no regular expression: missing )"),
+        ("ptbxl --merl_split d --folds train=1-10", "in which split; leave out --folds"),
+        ("csn --merl_split d --split train=1", "in which split; leave out --split"),
         ("cpsc2018 --lead_order mine", "--lead_order: invalid choice: 'mine'"),
     ],
 )

@@ -70,9 +70,9 @@ def test_recordings_that_are_named_stay_and_what_fits_nothing_is_listed(tmp_path
         ("A1", "train", {"age": 5, "diagnosis": ["AFIB"]})
     ]
     assert [(f["kind"], f["file"]) for f in findings] == [
-        ("recording_not_in_split", "A2.hea"), ("split_without_recording", "icbeb_train.csv:3"),
+        ("recording_not_in_split", "A2.hea"), ("split_without_recording", "icbeb_train.csv"),
     ]  # fmt: skip
-    assert findings[1]["detail"] == "A9"
+    assert findings[1]["detail"] == "line 3: A9"
     with pytest.raises(TableError, match=r"none of its 2 lines .* 'B1' .*names 'A1'"):
         apply_merl_split([source("B1")], split, "icbeb")
 

@@ -1,3 +1,4 @@
+import collections
 import tracemalloc
 
 import pytest
@@ -5,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.corpora.record_tables import MOST_LISTED, Tally, number_in, read_rows
+from data_prep.findings import count_kinds
 
 
 @given(st.lists(st.sampled_from(["row_doubled", "row_missing"]), max_size=90))
@@ -13,6 +15,7 @@ def test_a_tally_counts_all_and_lists_the_first_of_each_kind(kinds):
     for i, kind in enumerate(kinds):
         tally.add("table.csv", kind, f"number {i}", f"file {i}")
     found = tally.findings()
+    assert count_kinds(found) == collections.Counter(kinds)
     for kind in set(kinds):
         of_kind = [f for f in found if f["kind"] == kind]
         more = kinds.count(kind) - MOST_LISTED
