@@ -31,7 +31,7 @@ _PULSE_S, _PULSE_MV = 0.2, 1.0
 _LEFT_MM, _EDGE_MM = 12.0, 4.0  # room for the pulse of calibration, and around
 _ROW_MM = (18.0, 36.0)  # from row to row
 _NEAR_MM, _NEAR_S = 3.0, 0.15  # between a wave and its neighbour's
-_NAME_S = 0.4  # a lead's name is as wide as so much time
+_NAME_S, _NAME_MM = 0.4, 6.5  # a lead's name is as wide as so much time, and as high
 
 
 _HALO = (withStroke(linewidth=2.2, foreground="white"),)  # text is read on grid and waves
@@ -113,7 +113,8 @@ def sheet_of(
         if not len(apart) or apart.max() <= _ROW_MM[1]:
             break
     apart = np.clip(apart, *_ROW_MM)
-    above, below = np.clip(gain * np.asarray([up[0].max(), down[-1].max()]) + _EDGE_MM, 12, 24)
+    ends = gain * np.asarray([up[0].max(), down[-1].max()]) + (_NAME_MM, _EDGE_MM)
+    above, below = np.clip(ends, 12, 26)
     # Whole squares, so that the grid ends where the paper does.
     height = 5.0 * np.ceil((above + below + apart.sum()) / 5)
     width = 5.0 * np.ceil((_LEFT_MM + MM_PER_S * signal_mv.shape[1] / sfreq_hz + _EDGE_MM) / 5)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from elm_jax.axes import Float
 from elm_jax.evals.figures import BLUE, GREY, ORANGE, simulated_words
@@ -92,5 +93,6 @@ def _among_all(axes: Any, every: np.ndarray, value: float) -> None:
     axes.axvline(float(np.median(every)), color=GREY, lw=1, ls=":", label="median of all windows")
     axes.axvline(value, color=ORANGE, lw=2.2, label="this ECG")
     axes.set(xlabel="similarity", ylabel="windows")
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98))
