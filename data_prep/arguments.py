@@ -191,6 +191,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("corpus", metavar="CORPUS", choices=sorted(CORPORA),
                         help=f"what the input is: {', '.join(sorted(CORPORA))}")  # fmt: skip
+    _add_files(parser)
+    add_signal_options(parser)
+    _add_cuts(parser)
+    add_corpus_options(parser)
+    _add_splits(parser)
+    _add_running(parser)
+    return parser
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("files").add_argument
     add("--input", metavar="DIR", help="the folder of recordings (hdf5: the file)")
     add("--out", metavar="DIR", help="new directory for the shards and the manifest")
@@ -227,7 +237,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write nothing; say for every file what would be done, and what it takes",
     )
-    add_signal_options(parser)
+
+
+def _add_cuts(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what is cut").add_argument
     add(
         "--drop_start_s",
@@ -257,7 +269,9 @@ def _parser() -> argparse.ArgumentParser:
         help="skip recordings whose raw length is above; inf: none (default: 9000; "
         "tuev, tusz, signals but elm: none)",
     )
-    add_corpus_options(parser)
+
+
+def _add_splits(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("people and splits").add_argument
     add(
         "--institution",
@@ -295,6 +309,9 @@ def _parser() -> argparse.ArgumentParser:
         "--split says). Leaving one person out is a preparation each: --test_people A01",
     )
     add("--split_seed", type=int, default=0, metavar="N", help="(default: 0)")
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("running").add_argument
     add(
         "--workers",
@@ -340,4 +357,3 @@ def _parser() -> argparse.ArgumentParser:
         help="an option of the runner, such as project=mine or temp_location=gs://mine/tmp; may "
         "be repeated",
     )
-    return parser

@@ -50,6 +50,16 @@ _CUT_EVENTS = ("bids",)
 def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     """Adds them as a group of their own."""
     group = parser.add_argument_group("of single corpora")
+    _add_event_options(group)
+    _add_unit_options(group)
+    add_sleep_options(group)
+    add_ecg_options(group)
+    _add_feature_options(group)
+    _add_demo_options(group)
+
+
+def _add_event_options(group: argparse._ActionsContainer) -> None:
+    """Adds those of corpora with events, or parts to choose among."""
     add = group.add_argument
     add(
         "--event_labels",
@@ -91,6 +101,12 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="bids: use channels that channels.tsv marks as bad, too (they are listed either way)",
     )
+    add("--moabb_set", metavar="NAME", help="moabb: a class of moabb.datasets, as BNCI2014_001")
+
+
+def _add_unit_options(group: argparse._ActionsContainer) -> None:
+    """Adds what the files of a corpus do not tell."""
+    add = group.add_argument
     add("--hdf5_unit", choices=("1e5V", "1e7V", "uV"), help="hdf5: what the file's values are")
     add(
         "--subject_is_person",
@@ -105,7 +121,11 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         help="nmt: multiply the values by this (default: 100, as they are that much too small for "
         "the unit that the files state; 1: for copies in which that is mended)",
     )
-    add("--moabb_set", metavar="NAME", help="moabb: a class of moabb.datasets, as BNCI2014_001")
+
+
+def _add_feature_options(group: argparse._ActionsContainer) -> None:
+    """Adds those of features and of nights, and who a file is of."""
+    add = group.add_argument
     add(
         "--wake_margin_min",
         type=float,
@@ -115,8 +135,6 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         "much of wakefulness is kept before the first and after the last epoch of sleep (default: "
         "30; inf: all)",
     )
-    add_sleep_options(group)
-    add_ecg_options(group)
     add(
         "--class_names",
         type=lambda text: tuple(part.strip() for part in text.split(",")),
@@ -136,6 +154,11 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="feature_arrays: store features in the deviations of this prepared directory",
     )
+
+
+def _add_demo_options(group: argparse._ActionsContainer) -> None:
+    """Adds those of simulated corpora."""
+    add = group.add_argument
     add(
         "--demo_people",
         type=int,

@@ -182,7 +182,7 @@ class EcgCorpus(Corpus):
         self, source: Source, spec: SignalSpec
     ) -> tuple["EcgRecording | None", "Judgement | None"]:
         from elm_jax.signals.defects import UnusableRecording
-        from elm_jax.signals.ecg.pipeline import unread
+        from elm_jax.signals.pipeline import unread
 
         try:
             return self.read(source, spec.channels), None

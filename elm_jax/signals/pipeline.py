@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,8 +76,15 @@ class Judgement:
     moments: Moments | None = None
 
 
-def _judgement(recording: Recording, plan: Plan, spec: SignalSpec) -> Judgement:
-    per_sample = spec.sfreq_hz / recording.sfreq_hz
+def judgement_of(recording: Any, plan: Any, stretches: Sequence[tuple[float, int]]) -> Judgement:
+    """What a plan for a recording amounts to; of any modality.
+
+    Args:
+      recording: has ``file``, ``found``, ``unknown``, ``sfreq_hz``, ``unit``, ``duration_s`` and
+        ``defects``.
+      plan: has ``missing``, ``defects`` and ``verdict``.
+      stretches: of the result.
+    """
     return Judgement(
         file=recording.file,
         usable=plan.verdict is None,
@@ -89,21 +96,25 @@ def _judgement(recording: Recording, plan: Plan, spec: SignalSpec) -> Judgement:
         duration_s=recording.duration_s,
         defects=[*recording.defects, *plan.defects],
         skipped=f"{plan.verdict.kind}: {plan.verdict.detail}" if plan.verdict else None,
-        stretches=tuple(
-            (s.start_s, round((s.keep[1] - s.keep[0]) * per_sample)) for s in plan.spans
-        ),
+        stretches=tuple(stretches),
     )
+
+
+def unread(defect: Defect) -> Judgement:
+    """The judgement of a file that could not be read."""
+    skipped = f"{defect.kind}: {defect.detail}"
+    return Judgement(defect.file, False, defects=[defect], skipped=skipped)
+
+
+def _judgement(recording: Recording, plan: Plan, spec: SignalSpec) -> Judgement:
+    per_sample = spec.sfreq_hz / recording.sfreq_hz
+    stretches = [(s.start_s, round((s.keep[1] - s.keep[0]) * per_sample)) for s in plan.spans]
+    return judgement_of(recording, plan, stretches)
 
 
 def _read(path, spec: SignalSpec, rename, file: str | None, mend: Mend | None) -> Recording:
     recording = read_edf(path, rename=rename, file=file, channels=needed_channels(spec.channels))
     return mend(recording) if mend else recording
-
-
-def _unread(defect: Defect) -> Judgement:
-    return Judgement(
-        defect.file, False, defects=[defect], skipped=f"{defect.kind}: {defect.detail}"
-    )
 
 
 def judge(recording: Recording, spec: SignalSpec, options: PrepOptions) -> Judgement:
@@ -124,7 +135,7 @@ def judge_file(
     try:
         recording = _read(path, spec, rename, file, mend)
     except UnusableRecording as verdict:
-        return _unread(verdict.defect)
+        return unread(verdict.defect)
     return judge(recording, spec, options)
 
 
@@ -176,7 +187,7 @@ def prepare_file(
     try:
         recording = _read(path, spec, rename, file, mend)
     except UnusableRecording as verdict:
-        return [], _unread(verdict.defect)
+        return [], unread(verdict.defect)
     plan = make_plan(recording, spec, options)
     return _pieces(recording, spec, plan), _judgement(recording, plan, spec)
 

@@ -11,11 +11,11 @@ import numpy as np
 from elm_jax import paths, staging
 from elm_jax.data.spec import SignalSpec
 from elm_jax.signals.defects import Defect, UnusableRecording
-from elm_jax.signals.ecg.pipeline import prepare, prepare_file, unread
+from elm_jax.signals.ecg.pipeline import prepare, prepare_file
 from elm_jax.signals.ecg.recording import EcgRecording, from_mne
 from elm_jax.signals.ecg.wfdb_file import header_path
 from elm_jax.signals.intake import UnusableSignal
-from elm_jax.signals.pipeline import EVAL_OPTIONS, Judgement, Piece
+from elm_jax.signals.pipeline import EVAL_OPTIONS, Judgement, Piece, unread
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from elm_jax.data.spec import UNITS_PER_V, SignalSpec
-from elm_jax.signals.defects import Defect, UnusableRecording
+from elm_jax.signals.defects import UnusableRecording
 from elm_jax.signals.ecg.cleaning import clean
 from elm_jax.signals.ecg.plan import EcgPlan, make_plan
 from elm_jax.signals.ecg.recording import EcgRecording
 from elm_jax.signals.ecg.resample import resample, resampled_length
 from elm_jax.signals.ecg.wfdb_file import read_wfdb
-from elm_jax.signals.pipeline import Judgement, Piece
+from elm_jax.signals.pipeline import Judgement, Piece, judgement_of, unread
 from elm_jax.signals.plan import PrepOptions, Span
 
 
@@ -82,30 +82,12 @@ def prepare_file(
     return prepare(recording, spec, options, flat=flat)
 
 
-def unread(defect: Defect) -> Judgement:
-    """The judgement of a file that could not be read."""
-    skipped = f"{defect.kind}: {defect.detail}"
-    return Judgement(defect.file, False, defects=[defect], skipped=skipped)
-
-
 def _judgement(recording: EcgRecording, plan: EcgPlan, spec: SignalSpec) -> Judgement:
     def length(span: Span) -> int:
         kept = span.keep[1] - span.keep[0]
         return resampled_length(kept, recording.sfreq_hz, spec.sfreq_hz)
 
-    return Judgement(
-        file=recording.file,
-        usable=plan.verdict is None,
-        electrodes_found=recording.found,
-        electrodes_missing=tuple(plan.missing),
-        unknown=dict(recording.unknown),
-        sfreq_hz=recording.sfreq_hz,
-        unit=recording.unit,
-        duration_s=recording.duration_s,
-        defects=[*recording.defects, *plan.defects],
-        skipped=f"{plan.verdict.kind}: {plan.verdict.detail}" if plan.verdict else None,
-        stretches=tuple((span.start_s, length(span)) for span in plan.spans),
-    )
+    return judgement_of(recording, plan, [(span.start_s, length(span)) for span in plan.spans])
 
 
 def _piece(
