@@ -41,6 +41,8 @@ def imported(*rooms):
                 modules = [node.module]
             found |= {module.split(".")[0]: path for module in modules}
     own = {p.stem for room in rooms for p in (ROOT / room).rglob("*")} | {*PRODUCT, "tests"}
+    # What an export brings along is imported by its plain name.
+    own |= {p.stem for p in (ROOT / "elm_jax/convert/standalone").glob("*.py")}
     return {m: path for m, path in found.items() if m not in own | sys.stdlib_module_names}
 
 
