@@ -141,6 +141,25 @@ def test_a_vit_with_another_head_gives_its_normed_class_token(tmp_path, kind):
     assert any(name.startswith(("classifier", "decoder")) for name in loaded.report.excused)
 
 
+def test_masked_patches_are_hidden_as_transformers_hides_them(tmp_path):
+    model = make("ViTForMaskedImageModeling", encoder_stride=8)
+    model.save_pretrained(tmp_path)
+    loaded, image = load_vit(tmp_path, pooling="mean"), images()
+    hidden = np.random.default_rng(1).random((3, 9)) < 0.6
+    token = model.vit.embeddings.mask_token.detach().numpy()[0, 0]
+    out = theirs(model, image, bool_masked_pos=torch.from_numpy(hidden))
+    module = Vit(loaded.config)
+    found = jax.jit(
+        lambda v, x, h, t: module.apply(v, x, hidden=h, mask_token=t, train=False)
+    )(loaded.variables, image, hidden, token)  # fmt: skip
+    weight, bias = (loaded.report.kept[f"decoder.0.{name}"] for name in ("weight", "bias"))
+    drawn = found.tokens @ weight[:, :, 0, 0].T + bias  # colours, rows, columns of each patch
+    drawn = np.asarray(drawn).reshape(3, 3, 3, 3, 8, 8).transpose(0, 1, 4, 2, 5, 3)
+    near(drawn.reshape(3, 24, 24, 3), out.reconstruction.permute(0, 2, 3, 1))
+    error = np.abs(drawn.reshape(3, 24, 24, 3) - image).reshape(3, 3, 8, 3, 8, 3).mean((2, 4, 5))
+    np.testing.assert_allclose(error.reshape(3, 9)[hidden].mean(), out.loss.item(), rtol=1e-4)
+
+
 def test_siglip_without_its_head_gives_the_mean_token(tmp_path):
     model = make("SiglipVisionModel", vision_use_head=False)
     model.save_pretrained(tmp_path)
