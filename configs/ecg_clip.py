@@ -23,7 +23,7 @@ CLIP. Rates and sizes of batches are ours; of the reference only defaults of a c
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, common_ecg
 
 TINY = dict(width=32, depth=2, heads=2, mlp_width=64, patch_size=16)
 
@@ -44,8 +44,8 @@ def image_encoder(tower: dict, **changes: object) -> dict:
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo" or "smoke"."""
-    config = common.ecg_base()
-    config.text = common.ecg_text()
+    config = common_ecg.base()
+    config.text = common_ecg.text()
     config.sampler = dict(name="pairs", pairs_per_batch=128, equal_texts="together")
 
     # -- model and loss
@@ -62,7 +62,7 @@ def get_config(arg: str = "") -> ConfigDict:
         schedule=common.schedule(per="step", warmup_epochs=1.0, total_epochs=20.0),
         rules=((".*", "train"),),
     )
-    config.evals = common.ecg_evals()
+    config.evals = common_ecg.evals()
     config.demo = demo("clip", "clip")
     return common.finish(config, arg, smoke("clip"))
 
@@ -93,7 +93,7 @@ def demo(tower: str, loss: str) -> dict:
 
 def smoke(tower: str) -> dict:
     """What ``:smoke`` changes beside: two steps of a tiny tower."""
-    return common.ecg_smoke() | dict(
+    return common_ecg.smoke() | dict(
         sampler=dict(name="pairs", pairs_per_batch=4, equal_texts="together"),
         encoder=image_encoder(dict(name=tower) | TINY, image_size=96),
     )

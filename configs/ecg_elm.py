@@ -15,13 +15,13 @@ steps.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, common_ecg
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo" or "smoke"."""
-    config = common.ecg_base(demo_window_s=5.0)
-    config.text = common.ecg_text(mode="sentence", freeze_layers=-1)
+    config = common_ecg.base(demo_window_s=5.0)
+    config.text = common_ecg.text(mode="sentence", freeze_layers=-1)
     config.sampler = dict(
         name="bags", style="x,y", bags_per_batch=128, crops_per_bag=2, segments_per_bag=4
     )
@@ -46,13 +46,13 @@ def get_config(arg: str = "") -> ConfigDict:
         schedule=common.schedule(warmup_epochs=2.0, total_epochs=25.0, per="epoch"),
         rules=((".*", "train"),),
     )
-    config.evals = common.ecg_evals()
+    config.evals = common_ecg.evals()
 
     small = common.demo_overrides(pool_sizes=(3, 2, 2, 2), crops_per_bag=2)
     config.demo = {key: small[key] for key in ("text", "sampler", "objective", "optimizer")}
     config.demo.encoder = dict(name="resnet1d", depth=18, width=16)
-    config.demo.evals = common.ecg_demo_evals()
-    smoke = common.ecg_smoke()
+    config.demo.evals = common_ecg.demo_evals()
+    smoke = common_ecg.smoke()
     smoke |= dict(
         sampler=dict(
             name="bags", style="x,y", bags_per_batch=4, crops_per_bag=2, segments_per_bag=2

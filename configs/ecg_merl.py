@@ -25,13 +25,13 @@ its negative; "together" makes them positives of each other.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, common_ecg
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo" or "smoke"."""
-    config = common.ecg_base()
-    config.text = common.ecg_text()
+    config = common_ecg.base()
+    config.text = common_ecg.text()
     config.sampler = dict(name="pairs", pairs_per_batch=128, equal_texts="apart")
 
     # -- model and loss
@@ -55,7 +55,7 @@ def get_config(arg: str = "") -> ConfigDict:
         schedule=common.schedule(per="step", warmup_epochs=0.0, total_epochs=20.0, floor=1e-5),
         rules=((".*", "train"),),
     )
-    config.evals = common.ecg_evals()
+    config.evals = common_ecg.evals()
 
     config.demo = dict(
         text=dict(tower=common.small_text_tower()),
@@ -67,9 +67,9 @@ def get_config(arg: str = "") -> ConfigDict:
             signal_head=dict(heads=4, dropout=0.1, pooling="attention"),
         ),
         optimizer=dict(rate=2e-3, schedule=dict(total_epochs=30.0)),
-        evals=common.ecg_demo_evals(),
+        evals=common_ecg.demo_evals(),
     )  # fmt: skip
-    smoke = common.ecg_smoke()
+    smoke = common_ecg.smoke()
     smoke |= dict(
         sampler=dict(name="pairs", pairs_per_batch=4, equal_texts="together"),
         encoder=dict(name="resnet1d", blocks=(1, 1), width=4),

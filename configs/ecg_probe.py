@@ -24,7 +24,7 @@ with none of the classes are negatives (``no_class="left_out"`` leaves them out,
 
 from ml_collections import ConfigDict, config_dict
 
-from configs import common
+from configs import common, common_ecg
 from elm_jax.evals.zero_shot.prompt_files import shipped_task
 
 TASKS = ("ptbxl_super", "ptbxl_sub", "ptbxl_form", "ptbxl_rhythm", "cpsc2018", "csn")
@@ -32,7 +32,7 @@ TASKS = ("ptbxl_super", "ptbxl_sub", "ptbxl_form", "ptbxl_rhythm", "cpsc2018", "
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo", "smoke", or tasks of :data:`TASKS` joined by "+"."""
-    config = common.ecg_finished(mode="evaluate")
+    config = common_ecg.finished(mode="evaluate")
 
     tasks = tuple(arg.split("+"))
     named = set(tasks) <= set(TASKS)
@@ -48,7 +48,7 @@ def get_config(arg: str = "") -> ConfigDict:
         most_points=1000,
     )
 
-    smoke = common.ecg_finished_smoke()
+    smoke = common_ecg.finished_smoke()
     smoke["evals"] |= dict(probe=dict(random_networks=1, budgets=(1.0,), min_positives=1))
     smoke["evals"]["probe"]["inputs"] = ("features", "random_convolutions", "report_words")
     return common.finish(config, "" if named else arg, smoke)

@@ -13,12 +13,12 @@ What is similar to a text is not a finding: read the ECG.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, common_ecg
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo" or "smoke"."""
-    config = common.ecg_finished(mode="query")
+    config = common_ecg.finished(mode="query")
 
     config.query = dict(
         texts=(),  # each a query of its own; or after the flags
@@ -36,4 +36,4 @@ def get_config(arg: str = "") -> ConfigDict:
     )
 
     query = dict(texts=("Sinus rhythm, normal ECG.",), plots=1)
-    return common.finish(config, arg, common.ecg_finished_smoke() | dict(query=query))
+    return common.finish(config, arg, common_ecg.finished_smoke() | dict(query=query))

@@ -16,13 +16,13 @@ Hardware and time: that of encoding the windows once; the rest takes seconds on 
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, common_ecg
 from elm_jax.evals.zero_shot.prompt_files import load_questions
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo" or "smoke"."""
-    config = common.ecg_finished(mode="evaluate")
+    config = common_ecg.finished(mode="evaluate")
 
     asked = load_questions({}, ("ptbxl_super",), variants=("enriched",))["ptbxl_super_enriched"]
     queries = {
@@ -41,8 +41,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # Wordings that no simulated report uses.
     demo = {
         label.partition("=")[2]: dict(texts=texts, label=label)
-        for label, texts in common.HELD_OUT_ECG_PROMPTS.items()
+        for label, texts in common_ecg.HELD_OUT_PROMPTS.items()
         if label.startswith("superclass=")
     }
     config.demo.evals = dict(retrieval=dict(config.evals.retrieval.to_dict(), queries=demo))
-    return common.finish(config, arg, common.ecg_finished_smoke())
+    return common.finish(config, arg, common_ecg.finished_smoke())

@@ -16,14 +16,14 @@ steps. Hardware, time and scores at the full size: not measured here, none publi
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, common_ecg
 from configs.ecg_clip import contrast, demo, image_encoder, smoke
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo" or "smoke"."""
-    config = common.ecg_base()
-    config.text = common.ecg_text()
+    config = common_ecg.base()
+    config.text = common_ecg.text()
     config.sampler = dict(name="pairs", pairs_per_batch=128, equal_texts="together")
 
     # -- model and loss
@@ -41,6 +41,6 @@ def get_config(arg: str = "") -> ConfigDict:
         schedule=common.schedule(per="step", warmup_epochs=1.0, total_epochs=20.0),
         rules=((".*", "train"),),
     )
-    config.evals = common.ecg_evals()
+    config.evals = common_ecg.evals()
     config.demo = demo("siglip", "siglip")
     return common.finish(config, arg, smoke("siglip"))

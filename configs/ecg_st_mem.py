@@ -11,9 +11,10 @@ vector, and a decoder of 4 blocks, 256 wide, makes the hidden ones lead by lead.
 mean square of their errors, every patch at mean 0 and variance 1: about 1 where nothing but that is
 known. Windows begin anywhere in a recording.
 
-What embeds afterwards is the mean over all patches' tokens. Probes, fine-tuning and contrast start
-from it: ``--config.init_from=runs/NAME --config.encoder.name=of_init_from
---config.init_rules='(("encoder/.*", "load"), (".*", "fresh"))'``.
+What embeds afterwards is the mean over all patches' tokens. ``configs/ecg_probe.py`` probes it
+(``--config.model=runs/NAME``); other recipes start from it, MERL's with the head for transformers:
+``--config.init_from=runs/NAME --config.init_rules='(("encoder/.*", "load"), (".*", "fresh"))'
+--config.encoder='{"name": "of_init_from"}' --config.objective.signal_head='{"pooling": "mlp"}'``.
 
 Optimiser and schedule are those of masked autoencoders (He et al. 2022): AdamW (0.9, 0.95), decay
 0.05 off biases and vectors, 1.5e-4 for 256 windows a batch, 40 of 800 epochs of warm-up, a cosine.
@@ -29,7 +30,7 @@ a small model on simulated ECGs, ``:small,demo`` the small one on those; ``:smok
 
 from ml_collections import ConfigDict, config_dict
 
-from configs import common
+from configs import common, common_ecg
 from elm_jax.models.vit1d import SIZES
 
 WINDOW_S = 9.0  # 30 patches of 75 samples
@@ -54,7 +55,7 @@ def objective(**decoder: int) -> dict:
 
 def recipe(layout: str, patch_size: int | None, size: str) -> ConfigDict:
     """The recipe of a layout and size, not locked."""
-    config = common.ecg_base(demo_window_s=WINDOW_S)
+    config = common_ecg.base(demo_window_s=WINDOW_S)
     config.data.more = ()  # further directories of the same signal; batches take turns
     config.text = None  # no reports are read
     config.sampler = dict(
@@ -102,7 +103,7 @@ def smoke(layout: str, patch_size: int | None) -> dict:
     """What ``:smoke`` changes beside: a smaller size, patches that more windows hold, two steps."""
     sizes = dict(width=8, depth=1, heads=1, head_width=4, mlp_ratio=2.0)
     patch_size = patch_size and 25
-    return common.ecg_smoke() | dict(
+    return common_ecg.smoke() | dict(
         sampler=dict(name="mixture", windows_per_batch=4, windows_per_recording=1, shift=True),
         encoder=encoder(layout, patch_size, **sizes),
         objective=objective(width=8, depth=1, heads=1),

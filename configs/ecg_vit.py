@@ -22,7 +22,7 @@ sizes of batches are ours; of the reference only defaults of a command line exis
 
 from ml_collections import ConfigDict, config_dict
 
-from configs import common
+from configs import common, common_ecg
 from configs.ecg_clip import TINY, image_encoder
 
 SUPERCLASSES = tuple(f"superclass={name}" for name in ("NORM", "MI", "STTC", "CD", "HYP"))
@@ -35,7 +35,7 @@ def windows(n: int) -> dict:
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo" or "smoke"."""
-    config = common.ecg_base()
+    config = common_ecg.base()
     config.text = None  # no reports are read
     config.sampler = windows(128)
 
@@ -77,7 +77,7 @@ def get_config(arg: str = "") -> ConfigDict:
         optimizer=dict(rate=1e-3, schedule=dict(total_epochs=20.0)),
     )
     evals = dict(rows_per_batch=8, superclass=dict(random_networks=1))
-    smoke = common.ecg_smoke() | dict(
+    smoke = common_ecg.smoke() | dict(
         evals=evals,
         sampler=windows(4),
         encoder=image_encoder(dict(name="vit", pooling="mean") | TINY, image_size=96),

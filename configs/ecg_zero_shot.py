@@ -24,12 +24,12 @@ a window is what the model was trained on, and a recording the mean over its win
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, common_ecg
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe; ``arg`` is "", "demo" or "smoke"."""
-    config = common.ecg_finished(mode="evaluate")
+    config = common_ecg.finished(mode="evaluate")
 
     config.evals.zero_shot = dict(
         name="zero_shot",
@@ -41,5 +41,5 @@ def get_config(arg: str = "") -> ConfigDict:
         min_positives=5,  # recordings that have a class, and that lack it, for it to count
         no_class="negative",  # recordings without any of the classes; or "left_out"
     )
-    config.demo.evals = common.ecg_demo_evals()
-    return common.finish(config, arg, common.ecg_finished_smoke())
+    config.demo.evals = common_ecg.demo_evals()
+    return common.finish(config, arg, common_ecg.finished_smoke())

@@ -22,7 +22,7 @@ from elm_jax.models.eeg_sizes import DARE, EEGPT
 RECIPES = sorted(
     path.stem
     for path in pathlib.Path(configs.__file__).parent.glob("*.py")
-    if path.stem not in ("__init__", "common")
+    if path.stem not in ("__init__", "common", "common_ecg")
 )
 
 
