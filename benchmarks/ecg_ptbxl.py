@@ -72,7 +72,8 @@ def probe(data: pathlib.Path, model: pathlib.Path, run: pathlib.Path) -> dict[st
     )
     python(run.with_suffix(".log"), *MAIN, "configs/ecg_probe.py", *flags, "--workdir", run)
     rows = json.loads((run / "summary.json").read_text())["probe"]["scores"]
-    return {row["input"]: row for row in rows if row["unit"] == "recording"}
+    asked = [row for row in rows if row["input"] in PROBES and row["unit"] == "recording"]
+    return {row["input"]: row for row in asked}
 
 
 def main() -> None:
