@@ -20,7 +20,7 @@ from etils import epath
 
 from elm_jax import paths, staging
 from elm_jax.convert import filling, merl, network, probe, released, vit1d
-from elm_jax.convert.engine import ConvertError, ConvertRule, Excuse
+from elm_jax.convert.engine import ConvertError, ConvertRule
 from elm_jax.convert.parts import ModelParts
 from elm_jax.convert.reader import StateDict, WeightsFile, read_weights_file
 from elm_jax.convert.tensor_files import COUNTERS, Network, counters_of, to_states
@@ -66,12 +66,12 @@ def read(
         there = config is not None or beside.exists()
     values = _read_settings(beside) if there else {}
     ours = values.pop(released.OUR_SECTION, None)
-    made = from_state(weights.state, _checked(values, str(beside)), source=source)
+    given = _checked(values, str(beside))
     if ours is not None:
         released.require_section(ours, str(beside))
-        return _told(made, ours, path)
-    report = made.report
-    report.excused |= {name: "state of the training" for name in weights.beside}
+        return _of_ours(weights.state, given, ours, path)
+    made = from_state(weights.state, given, source=source)
+    made.report.excused |= {name: "state of the training" for name in weights.beside}
     return made
 
 
@@ -145,31 +145,28 @@ def _of_merl(state: StateDict, given: dict[str, Any], source: str) -> ModelParts
     prefix = merl.prefix_of(state) or ""
     _require_known_settings(given, ("sfreq", "n_times", "channels", "heads"), "MERL", source)
     encoder = dict(name=merl.NAME, **merl.encoder_settings(state, prefix, source=source))
-    rules, objective = merl.encoder_rules(prefix), copy.deepcopy(NO_HEAD)
-    samples = given.get("n_times", MERL_SAMPLES)
+    objective, samples = copy.deepcopy(NO_HEAD), given.get("n_times", MERL_SAMPLES)
     if "linear1.weight" in state:
         objective = merl.head_settings(state)
         objective["signal_head"]["heads"] = given.get("heads", 4)
-        attends = objective["signal_head"]["pooling"] == "attention"
-        rules += merl.ATTENTION_RULES if attends else merl.MLP_RULES
-        rules += merl.text_rules({"hidden": None}, "text_projector")
-    rules = [_ours(rule) for rule in rules]
-    spec, assumed = _spec(
-        given, state[f"{prefix}conv1.weight"].shape[1], samples, MERL_SFREQ_HZ, source
-    )
+    leads = state[f"{prefix}conv1.weight"].shape[1]
+    spec, assumed = _spec(given, leads, samples, MERL_SFREQ_HZ, source)
+    merl.require_positions(state, prefix, samples, source=source)
     assumed = assumed if "n_times" in given or "window_s" in assumed else (*assumed, "window_s")
     recipe = dict(dtype="float32", encoder=encoder, objective=objective, text=None)
-    parts = _filled(state, recipe, spec, rules, merl.EXCUSES, assumed, source)
-    counters = counters_of(parts.report)
-    if not prefix:  # as they are named where the network is one part of several
-        counters = {merl.ENCODER + name: n for name, n in counters.items()}
-    return dataclasses.replace(parts, extra={COUNTERS: counters})
+    return _filled(state, recipe, spec, assumed, source)
 
 
-def _ours(rule: ConvertRule) -> ConvertRule:
-    """A rule whose paths begin with our names of modules."""
-    named = (re.sub("^projector/", "signal_projector/", path) for path in rule.paths)
-    return rule._replace(ours=tuple(named))
+def _merl_rules(state: StateDict) -> list[ConvertRule]:
+    """Of a file of MERL's the rules whose paths begin with our names of modules."""
+    rules = merl.encoder_rules(merl.prefix_of(state) or "")
+    rules += merl.ATTENTION_RULES if "downconv.weight" in state else merl.MLP_RULES
+    rules += merl.text_rules({"hidden": None}, "text_projector")
+
+    def ours(rule: ConvertRule) -> tuple[str, ...]:
+        return tuple(re.sub("^projector/", "signal_projector/", path) for path in rule.paths)
+
+    return [rule._replace(ours=ours(rule)) for rule in rules]
 
 
 # -- ST-MEM, MTAE, MLAE ---------------------------------------------------------------------------
@@ -179,7 +176,6 @@ def _of_vit(state: StateDict, given: dict[str, Any], source: str) -> ModelParts:
     prefix = vit1d.prefix_of(state) or ""
     known = ("sfreq", "n_times", "channels", "layout", "num_leads")
     _require_known_settings(given, known, "a masked autoencoder", source)
-    vit1d.require_one_embedding(state, source)
     if "channels" in given:
         given.setdefault("num_leads", len(given["channels"]))
     window = vit1d.window_settings(state, prefix, given, source=source)
@@ -189,15 +185,13 @@ def _of_vit(state: StateDict, given: dict[str, Any], source: str) -> ModelParts:
         )
     encoder = dict(name=vit1d.NAME, layout=window["layout"], patch_size=window["patch_size"])
     encoder |= vit1d.encoder_settings(state, prefix, source=source)
-    rules, objective = vit1d.encoder_rules(prefix), copy.deepcopy(NO_HEAD)
+    objective = copy.deepcopy(NO_HEAD)
     if vit1d.has_decoder(state):
         decoder = vit1d.decoder_settings(state, source=source)
         objective = dict(name="masked_recon", decoder=decoder)
-        rules += vit1d.DECODER_RULES
     spec, assumed = _spec(given, window["num_leads"], window["seq_len"], ECG_SPEC.sfreq_hz, source)
     recipe = dict(dtype="float32", encoder=encoder, objective=objective, text=None)
-    excuses = vit1d.EXCUSES if prefix else ()
-    return _filled(state, recipe, spec, rules, excuses, assumed, source)
+    return _filled(state, recipe, spec, assumed, source)
 
 
 def _require_known_settings(
@@ -207,47 +201,61 @@ def _require_known_settings(
         raise ConvertError(f"{source}: settings {foreign} mean nothing of {what}; known: {known}")
 
 
+# -- both -----------------------------------------------------------------------------------------
+
+
 def _filled(
     state: StateDict,
     recipe: dict[str, Any],
     spec: SignalSpec,
-    rules: list[ConvertRule],
-    excuses: Collection[Excuse],
     assumed: tuple[str, ...],
     source: str,
 ) -> ModelParts:
+    """The model of a recipe with these tensors."""
+    if recipe["encoder"]["name"] == merl.NAME:
+        rules, excuses = _merl_rules(state), list(merl.EXCUSES)
+    else:
+        vit1d.require_one_embedding(state, source)
+        prefix = vit1d.prefix_of(state) or ""
+        rules = vit1d.encoder_rules(prefix) + vit1d.DECODER_RULES
+        excuses = list(vit1d.EXCUSES) if prefix else []
     width = None
     if recipe["objective"].get("text_projection"):
         width = state["proj_t.0.weight"].shape[1]
     params, model_state, report = filling.fill(
-        state, recipe, spec, rules, excuses=list(excuses), text_width=width, source=source
+        state, recipe, spec, rules, excuses=excuses, text_width=width, source=source
     )
+    counters = counters_of(report)
+    if merl.prefix_of(state) == "":  # as they are named where the network is one part of several
+        counters = {merl.ENCODER + name: n for name, n in counters.items()}
     return ModelParts(
         spec=spec, recipe=recipe, params=params, model_state=model_state, assumed=assumed,
-        report=report, source=source,
+        report=report, source=source, extra={COUNTERS: counters},
     )  # fmt: skip
 
 
-def _told(parts: ModelParts, ours: Mapping[str, Any], path: epath.PathLike) -> ModelParts:
-    """What a file of ours tells beyond its tensors."""
+def _of_ours(
+    state: StateDict, given: Mapping[str, Any], ours: Mapping[str, Any], path: epath.PathLike
+) -> ModelParts:
+    """A model out of a file that we wrote, whose section tells the whole recipe.
+
+    Raises:
+      ConvertError: the settings outside of the section say otherwise.
+    """
     where = f"{path}: {released.OUR_SECTION}"
     spec = SignalSpec.from_dict(ours["spec"], source=f"{where}.spec")
-    found, expected = ((len(s.channels), s.window_samples, s.sfreq_hz) for s in (spec, parts.spec))
-    if found != expected:
-        raise ConvertError(
-            f"{where}.spec has (channels, samples, Hz) {found}, its settings and tensors say "
-            f"{expected}"
-        )
     told = {k: copy.deepcopy(ours.get(k)) for k in ("dtype", "encoder", "objective")}
     recipe = network.require_recipe(told | {"text": None}, where)
+    expected = _settings_of(recipe, spec)
+    if wrong := {k: (v, expected.get(k)) for k, v in given.items() if v != expected.get(k)}:
+        raise ConvertError(f"{where} says otherwise than the settings beside it: {wrong}")
+    parts = _filled(state, recipe, spec, tuple(ours["assumed"]), str(path))
     stored = probe.read(paths.of(path).with_suffix(".probe.npz"), dtype=recipe["dtype"])
     stored.require_window(spec, str(path))
-    made = dataclasses.replace(
-        parts, spec=spec, recipe=recipe, trained_on=ours["trained_on"], probe=stored,
-        assumed=tuple(ours["assumed"]), origin=ours["origin"], extra=ours["extra"] | parts.extra,
+    return dataclasses.replace(
+        parts, trained_on=ours["trained_on"], probe=stored, origin=ours["origin"],
+        extra=ours["extra"] | parts.extra,
     )  # fmt: skip
-    network.require_shapes(network.network_of(made)[0], made)
-    return made
 
 
 # -- writing --------------------------------------------------------------------------------------
@@ -284,13 +292,16 @@ def state(parts: ModelParts) -> dict[str, np.ndarray]:
 
 def settings_of(parts: ModelParts, ours: dict[str, Any]) -> dict[str, Any]:
     """The YAML's content: what tensors do not tell, and our section."""
-    spec, recipe = parts.spec, parts.recipe
+    section = ours | {k: parts.recipe[k] for k in ("encoder", "objective")}
+    return _settings_of(parts.recipe, parts.spec) | {released.OUR_SECTION: section}
+
+
+def _settings_of(recipe: Mapping[str, Any], spec: SignalSpec) -> dict[str, Any]:
     told: dict[str, Any] = dict(
         sfreq=spec.sfreq_hz, n_times=spec.window_samples, channels=list(spec.channels)
     )
     if recipe["encoder"]["name"] == vit1d.NAME:
         told["layout"] = recipe["encoder"].get("layout", "st_mem")
-    elif "signal_projector" in parts.params:
+    elif recipe["objective"].get("loss") == "merl":
         told["heads"] = (recipe["objective"].get("signal_head") or {}).get("heads", 4)
-    section = ours | {k: recipe[k] for k in ("encoder", "objective")}
-    return told | {released.OUR_SECTION: section}
+    return told

@@ -134,6 +134,26 @@ def encoder_settings(state: StateDict, prefix: str, *, source: str) -> dict[str,
     return found if depth else found | dict(blocks=list(blocks))
 
 
+def require_positions(state: StateDict, prefix: str, samples: int, *, source: str) -> None:
+    """Raises unless windows of ``samples`` give as many tokens as attention pooling has positions.
+
+    Raises:
+      ConvertError: says which windows would.
+    """
+    position = state.get("att_pool_head.positional_embedding")
+    if position is None:
+        return
+    stages = {name.removeprefix(prefix).split(".")[0] for name in state}
+    stride = 2 ** len([name for name in stages if name.startswith("layer")])  # and the stem's
+    tokens = position.shape[-2] - 1
+    if -(-samples // stride) != tokens:
+        raise ConvertError(
+            f"{source}: its attention pooling has positions of {tokens} tokens, windows of "
+            f"{samples} samples give {-(-samples // stride)}: say n_times, from "
+            f"{stride * (tokens - 1) + 1} to {stride * tokens}, in its YAML or --config"
+        )
+
+
 def head_settings(state: StateDict) -> dict[str, Any]:
     """``config.objective`` of ECGCLIP, but for the number of heads (published: 4)."""
     attends = "downconv.weight" in state

@@ -21,7 +21,7 @@ class Encoder(Protocol):
         signal: Float[Array, "b c t"],
         *,
         channel_id: Int[Array, " c"] | Int[Array, "b c"] | None = None,
-        keep: Int[Array, "v k"] | None = None,
+        keep: Int[Array, "v k"] | Int[Array, "b g k"] | None = None,
         valid: Bool[Array, " b"] | None = None,
         train: bool,
     ) -> Encoded:
@@ -31,8 +31,9 @@ class Encoder(Protocol):
           signal: network values.
           channel_id: which electrode each of the signal's rows is, for all windows or each; for
             encoders that have ``by_name``.
-          keep: what is visible: ``k`` channels of each of ``v`` time patches, as ``patch * c +
-            channel``; for encoders that can be shown a part.
+          keep: what is visible, for encoders that can be shown a part: ``k`` channels of each of
+            ``v`` time patches, as ``patch * c + channel``; or, of every row by itself, ``k``
+            patches of each of ``g`` groups.
           valid: False for rows of padding: they touch no batch statistics.
           train: with dropout, and by the batch's statistics.
         """

@@ -43,6 +43,7 @@ MODELS = {
     "mtae": (vit("mtae"), RECON),
     "mlae": (vit("mlae"), RECON),
     "encoder alone": (vit("mtae"), NO_HEAD),
+    "narrow heads": (vit("st_mem", head_width=4), RECON),
 }  # fmt: skip
 
 
@@ -147,6 +148,14 @@ def test_the_projector_of_texts_comes_along_without_its_tower(tmp_path):
     assert found.recipe["text"] is None  # it lies elsewhere, and no such file says where
 
 
+def test_settings_beside_our_own_section_may_not_say_otherwise(tmp_path):
+    write_single_file(tiny("mtae"), tmp_path / "x.safetensors", predict=fake_predict)
+    path = tmp_path / "x.yaml"
+    path.write_text(path.read_text().replace("layout: mtae", "layout: mlae", 1))
+    with pytest.raises(ConvertError, match=r"says otherwise.*'layout': \('mlae', 'mtae'\)"):
+        read_parts(tmp_path / "x.safetensors")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -162,8 +171,8 @@ def test_the_projector_of_texts_comes_along_without_its_tower(tmp_path):
         ("st_mem", "rate: 3\n", r"settings \['rate'\] are not known"),
         ("st_mem", "- 3\n", "expected settings among"),
         ("merl", "channels: [I, II]\n", "its tensors take 12 leads, channels names 2"),
-        ("merl", "n_times: 640\n", "pool/position: expected shape"),
-        ("merl", "heads: 3\n", "no network can be built.*n_heads=3"),
+        ("merl", "n_times: 640\n", "of 16 tokens.*give 160: say n_times, from 61 to 64"),
+        ("merl", "heads: 3\nn_times: 64\n", "no network can be built.*n_heads=3"),
     ],
 )
 def test_settings_that_are_not_the_tensors_are_refused(tmp_path, name, text, message):

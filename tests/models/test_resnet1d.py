@@ -49,6 +49,12 @@ def test_padded_rows_that_hold_nan_touch_no_output_no_statistic_and_no_gradient(
     near((pooled[valid], stats, grads), train_step(module, variables, x, None))
 
 
+def test_recomputing_changes_no_gradient(tiny):
+    module, variables, x = tiny
+    expected = train_step(module, variables, x, None)
+    near(train_step(module.clone(remat="full"), variables, x, None), expected)
+
+
 def test_batchnorm_folded_into_a_kernel_is_batchnorm_after_it():
     x = jax.random.normal(jax.random.key(0), (2, 9, 3))
     module = ConvNorm1d(4, taps=3, stride=2)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from elm_jax.layer_decay import layer_factors
 from elm_jax.models.vit1d import SIZES, ViT1d
 from elm_jax.models.vit1d_decoder import MaskedDecoder
 
@@ -150,6 +151,14 @@ def test_windows_of_another_number_of_patches_are_refused(layout, shape):
     variables = drawn(module, jnp.zeros((1, LEADS, SAMPLES)))
     with pytest.raises(ValueError, match="has positions of .* patches, the windows have"):
         module.apply(variables, jnp.zeros(shape), train=False)
+
+
+def test_layer_decay_knows_what_stands_below_the_first_layer(model):
+    _, _, variables, _ = model
+    factors = layer_factors({"encoder": variables["params"]}, 0.5)["encoder"]
+    below = {k: v for k, v in factors.items() if k not in ("layer_0", "norm")}
+    assert set(jax.tree.leaves(below)) == {0.25} and set(jax.tree.leaves(factors["norm"])) == {1.0}
+    assert "patch_embed" in below and "position_embed" in below
 
 
 # -- the decoder ----------------------------------------------------------------------------------
