@@ -169,7 +169,7 @@ def embed_corpus(
     path = paths.of(path)
     if features not in KINDS:
         raise ValueError(f"config.embed.features is {features!r}; known: {KINDS}")
-    hint = "Prepare the recordings as the model needs them (python -m data_prep.prepare)."
+    hint = "Prepare them as the model needs them: python -m data_prep.prepare ... OPTIONS"
     model.spec.require_same(corpus.spec, source=str(corpus.directory), hint=hint, ignore=MOMENTS)
     splits = _known_splits(corpus, splits)
     recordings = [row for split in splits for row in corpus.reader(split).recordings]

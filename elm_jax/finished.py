@@ -67,8 +67,8 @@ def open_finished(config: Any, workdir: epath.Path) -> tuple[Pretrained, Corpus]
             "config.data.dir is empty: give a directory that python -m data_prep.prepare wrote"
         )
     hint = (
-        f"Prepare these recordings for this model: python -m data_prep.prepare ... --window_s "
-        f"{model.spec.window_s:g} --out ANOTHER"
+        "Prepare these recordings for this model: python -m data_prep.prepare ... OPTIONS --out "
+        "ANOTHER"
     )
     corpus = Corpus.fitting(
         config.data.dir,

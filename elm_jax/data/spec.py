@@ -26,6 +26,13 @@ _LATER: dict[str, Any] = {
 }  # fmt: skip
 
 
+# Fields that have an option of their name in ``data_prep.prepare``.
+_OPTIONS = (
+    "channels", "montage", "window_s", "sfreq_hz", "highpass_hz", "lowpass_hz", "notch_hz",
+    "resample", "slow_source", "cleaning",
+)  # fmt: skip
+
+
 class SpecError(ValueError):
     """A signal description that is incomplete, impossible, or not the one a model was made for."""
 
@@ -219,17 +226,34 @@ class SignalSpec:
                 lines.append(f"{field.name}: expected {ours}, found {theirs}")
         return lines
 
+    def options_beside(self, other: "SignalSpec", *, ignore: tuple[str, ...] = ()) -> str:
+        """Options of ``data_prep.prepare`` for what ``other`` has otherwise and options can say."""
+        words = []
+        for name in _OPTIONS:
+            ours = getattr(self, name)
+            if name in ignore or ours == getattr(other, name):
+                continue
+            if name == "channels" and self.montage == "tcp20":
+                continue  # the montage says them
+            values = ours if isinstance(ours, tuple) else (ours,)
+            text = ",".join(v if isinstance(v, str) else f"{v:g}" for v in values)
+            if text or name == "notch_hz":  # no cleaning is what no option gives
+                words.append(f"--{name} {text or 0}")
+        return " ".join(words)
+
     def require_same(
         self, other: "SignalSpec", *, source: str, hint: str, ignore: tuple[str, ...] = ()
     ) -> None:
         """Raises unless ``other`` (read from ``source``) equals this spec.
 
         Raises:
-          SpecError: names ``source``, every differing field, and ``hint``: what to do.
+          SpecError: names ``source``, every differing field, and ``hint``: what to do. OPTIONS in
+            it become those of ``data_prep.prepare`` that make the difference.
         """
         lines = self.differences(other, ignore=ignore)
         if lines:
             listing = "\n  ".join(lines)
+            hint = hint.replace("OPTIONS", self.options_beside(other, ignore=ignore))
             raise SpecError(
                 f"{source} does not fit the model's signal description:\n  {listing}\n{hint}"
             )

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_prep.arguments import parse
+from data_prep.signal_options import asked_signal
 from elm_jax.data.spec import SpecError
 from elm_jax.signals.ecg.leads import (
     LEADS,
@@ -83,3 +85,18 @@ def test_cleaning_is_stored_where_there_is_some_and_read_back():
     spec, cleaned = profile("ecg"), profile("ecg").replace(cleaning=("baseline", "wavelet"))
     assert "cleaning" not in spec.to_dict()
     assert type(cleaned).from_dict(cleaned.to_dict()) == cleaned
+
+
+def test_what_a_directory_would_have_to_be_prepared_with_is_said_as_options():
+    found = profile("ecg").replace(notch_hz=(50.0,))
+    wanted = profile("ecg").replace(
+        channels=("I", "V1"), window_s=2.5, resample="cubic", cleaning=("baseline",), scale=0.5
+    )
+    words = wanted.options_beside(found)
+    assert (
+        words == "--channels I,V1 --window_s 2.5 --notch_hz 0 --resample cubic --cleaning baseline"
+    )
+    args = parse(["ptbxl", "--input", "x", "--out", "y", *words.split()])
+    assert asked_signal(args) == wanted.replace(scale=1.0)
+    with pytest.raises(SpecError, match=r"(?s)window_s: expected 2.5.*\nuse --channels I,V1 --win"):
+        wanted.require_same(found, source="here", hint="use OPTIONS")
