@@ -104,6 +104,19 @@ BENCHMARKS: dict[str, tuple[Figure, ...]] = {
         Figure("a trie of dicts' time over that", "encode_ratio"),
         Figure("training on 30 M symbols, bytes a symbol", "bytes_per_symbol/30m"),
     ),
+    "ecg_step.py": (
+        Figure(
+            "MERL's step, 32 ECGs of 10 s at 100 Hz, PyTorch's time over ours",
+            "ratio_32x1000",
+            ">= 1",
+        ),
+        Figure("the same, 64 ECGs", "ratio_64x1000", ">= 1"),
+        Figure("the same, 32 ECGs at 250 Hz", "ratio_32x2500", ">= 1"),
+    ),
+    "ecg_images.py": (
+        Figure("printing an ECG of 224 pixels, ViT-S/16's time over ours", "tower/paper/224"),
+        Figure("the same, matplotlib's time over ours", "matplotlib/paper/224"),
+    ),
     "input.py": (
         Figure("input, bags of 120 crops, GB/s", "bags_gb_per_s", ">= 0.5"),
         Figure("input over what the training step takes, bags", "bags_over_step", ">= 5"),
