@@ -31,6 +31,7 @@ _TUNED = {
     "tuab_windows": "--config.labels.name=abnormal ",
     "tuev_rows": _MULTICLASS,
 }
+_ASKED = ("cpsc2018", "csn")  # corpora with prompts of their own name
 _PATCH = 75  # samples, of configs/ecg_st_mem.py; a patch of configs/ecg_mlae.py is a whole lead
 _EVEN = 1.5  # classes of which the largest is no more than so many times the smallest
 _ACROSS = 10  # more values of a label than these are listed down the page
@@ -69,8 +70,7 @@ def print_summary(out: epath.Path, manifest: Manifest) -> None:
     _print_gaps(manifest)
     # The demo is prepared by the main program, which goes on by itself.
     demo = manifest.simulated and manifest.corpus != _NIGHTS
-    trained = manifest.counts["train"]["people"] or manifest.spec.modality != "ecg"
-    if not demo and trained and manifest.spec.modality != "features":
+    if not demo and manifest.spec.modality != "features":
         _print_next(out, manifest)
 
 
@@ -78,7 +78,7 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
     """The command that most often follows: training, or probing what comes with labels."""
     window_s, more = manifest.spec.window_s, ""
     if manifest.spec.modality == "ecg":
-        recipe = _of_leads(manifest)
+        recipe, more = _of_leads(manifest)
     elif _of_sleep(manifest):
         by_split = manifest.counts.get("labels", {}).get("event", {}).values()
         staged = {stage for row in by_split for stage in row} & set(SleepCassette.classes)
@@ -97,11 +97,18 @@ def _print_next(out: epath.Path, manifest: Manifest) -> None:
     )
 
 
-def _of_leads(manifest: Manifest) -> str:
-    """With texts a contrast; without, a masked autoencoder that takes such a window."""
+def _of_leads(manifest: Manifest) -> tuple[str, str]:
+    """Recipe and options for ECGs.
+
+    With texts a contrast; without, a masked autoencoder that takes such a window; where nobody is
+    to be trained on, the question of what a finished model knows.
+    """
+    if not manifest.counts["train"]["people"]:
+        own = f"--config.evals.zero_shot.prompt_files='(\"{manifest.corpus}\",)' "
+        return "ecg_zero_shot", f"--config.model=MODEL {own if manifest.corpus in _ASKED else ''}"
     if manifest.counts["train"]["reports"]:
-        return "ecg_merl"
-    return "ecg_mlae" if manifest.spec.window_samples % _PATCH else "ecg_st_mem"
+        return "ecg_merl", ""
+    return "ecg_mlae" if manifest.spec.window_samples % _PATCH else "ecg_st_mem", ""
 
 
 def _of_sleep(manifest: Manifest) -> bool:
