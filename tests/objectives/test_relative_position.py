@@ -182,6 +182,8 @@ ANY = {
     "mlp": dict(hidden=(4,), outputs=3),
     "conv_eeg": dict(kernels=((4, 2, 1),), n_blocks=1, pool_sizes=(4,)),
     "eeg_transformer": dict(width=8, depth=1, heads=2, summary_tokens=1, patch_size=64),
+    "resnet1d": dict(blocks=(1,), width=4),
+    "vit1d": dict(layout="mtae", patch_size=64, width=8, depth=1, heads=1),
 }
 
 
@@ -193,7 +195,7 @@ def config_of(**changes):
     return config
 
 
-@pytest.mark.parametrize("name", sorted(ENCODERS))
+@pytest.mark.parametrize("name", sorted({*ENCODERS} - {"ecg_image"}))  # that draws twelve leads
 def test_every_encoder_of_the_house_stands_in_by_config(name):
     config = config_of(encoder=dict(name=name, **ANY[name]))
     objective = build_objective(config, SPEC, None)

@@ -1,7 +1,5 @@
 """Files of named arrays (``.npz``): without pickles, whole or absent, the same bytes each time."""
 
-import os
-import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import IO
@@ -9,7 +7,7 @@ from typing import IO
 import numpy as np
 from etils import epath
 
-from elm_jax import paths
+from elm_jax import paths, staging
 
 
 class ArraysError(ValueError):
@@ -17,19 +15,9 @@ class ArraysError(ValueError):
 
 
 def write_npz(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays by name."""
-    path = paths.of(path)
-    if paths.is_remote(path):  # an object appears when it is whole
-        with paths.told(), path.open("wb") as file:
-            _write(file, arrays)
-        return
-    unique = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with unique.open("wb") as file:
-            _write(file, arrays)
-        os.replace(unique, path)
-    finally:
-        unique.unlink(missing_ok=True)
+    """Writes arrays by name; the file appears when it is whole."""
+    with staging.written(path) as unique, unique.open("wb") as file:
+        _write(file, arrays)
 
 
 def _write(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
