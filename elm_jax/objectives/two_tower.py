@@ -139,7 +139,7 @@ class TwoTower(SumOfTerms):
         out = {"features": encoded.pooled}
         if self.signal_projector is None:
             return out
-        key = None if key is None else jax.random.fold_in(key, 1)  # the encoder has used ``key``
+        key = None if key is None else jax.random.split(key)[1]  # the encoder has used ``key``
         taken, valid = self._for_projector(encoded), batch.get("signal_valid")
         found = self._call("signal_projector", params, stats, key, taken, valid=valid, train=train)
         return out | (found._asdict() if isinstance(found, tuple) else {"projection": found})
