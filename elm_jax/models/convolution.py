@@ -55,13 +55,13 @@ def reflect_pad(x: Float[Array, "b t c"], left: int, right: int) -> Float[Array,
 
 
 def conv1d(
-    x: Float[Array, "b t c"], kernel: Float[Array, "k c f"], *, stride: int = 1
+    x: Float[Array, "b t c"], kernel: Float[Array, "k c f"], *, stride: int = 1, pad: int = 0
 ) -> Float[Array, "b u f"]:
-    """Cross-correlation along ``t`` without padding, as PyTorch's ``conv1d``."""
-    if kernel.shape[0] == 1:
+    """Cross-correlation along ``t``, padded by ``pad`` zeros, as PyTorch's ``conv1d``."""
+    if kernel.shape[0] == 1 and not pad:
         return x[:, ::stride] @ kernel[0]
     return jax.lax.conv_general_dilated(
-        x, kernel, (stride,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")
+        x, kernel, (stride,), [(pad, pad)], dimension_numbers=("NWC", "WIO", "NWC")
     )
 
 

@@ -68,8 +68,7 @@ class ConvNorm1d(nn.Module):
             factor, shift = norm.running_affine()
             kernel = kernel * factor
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        pad = self.taps // 2
-        y = conv1d(jnp.pad(x, ((0, 0), (pad, pad), (0, 0))), kernel, stride=self.stride)
+        y = conv1d(x, kernel, stride=self.stride, pad=self.taps // 2)
         if shift is None:
             return norm(y, valid=valid, train=True)
         return y + shift.astype(y.dtype)
